@@ -1,0 +1,59 @@
+# The two that matter: `make demo` shows the product at work, `make test` checks it. Both set up what they need.
+# GOEXPERIMENT=simd turns on GoMLX's vector kernels; without it everything gives the same answers, slower.
+export GOEXPERIMENT := simd
+export GOMLX_NO_AUTO_INSTALL := 1
+
+GO := go
+TEST_TIMEOUT := 20m
+FUZZ_TIME := 30s
+
+.PHONY: build demo test test-setup lint bench torture fuzz oracles starter clean
+
+build:
+	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
+
+# A phantom study with two findings and a normal one through the running daemon; the result is out/demo/index.html.
+demo:
+	@packaging/setup/xla-plugin.sh
+	@echo "building bin/llamaxr"
+	@$(MAKE) --no-print-directory build
+	@bin/llamaxr demo --out out/demo
+
+test-setup:
+	@packaging/setup/xla-plugin.sh
+	@packaging/setup/peers.sh
+
+# Two packages at a time on purpose: the tests start real peers and share the machine's cores.
+test: test-setup lint
+	$(GO) test -p 2 -timeout $(TEST_TIMEOUT) ./...
+	CGO_ENABLED=0 $(GO) build -o /dev/null ./daemon/llamaxr
+
+lint:
+	@test -z "$$($(GO) tool gofumpt -l .)" || { $(GO) tool gofumpt -d .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# Figures for docs/BENCHMARKS.md: receive throughput beside storescp, scoring, drafting, image complete to SR delivered.
+bench: build
+	@packaging/setup/xla-plugin.sh
+	@packaging/setup/peers.sh
+	@$(GO) run ./daemon/bench -out docs/BENCHMARKS.md
+
+# The long forms of the fault tests: kill -9 at 200 random moments under load and what else is slow.
+torture: test-setup
+	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 3h -run 'Kill|Torture|Long|Grounding|Pairing' -v ./daemon/... ./ingest/... ./queue/... ./finetune/...
+
+fuzz:
+	@$(GO) run ./internal/fuzzall -time $(FUZZ_TIME)
+
+# Golden files of the heavy reference programs, made again and compared.
+oracles:
+	@oracles/run.sh
+
+# Trains the starter models again from their seed (about an hour on 2 cores) into inference/models/starter.
+starter:
+	@packaging/setup/xla-plugin.sh
+	$(GO) run ./finetune/starter/trainer -model all
+
+clean:
+	rm -rf bin out

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools and Orthanc by apt, the Python ones into
+# .cache/venv. Does nothing for what is already there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+missing=()
+command -v storescp >/dev/null || missing+=(dcmtk)
+command -v dciodvfy >/dev/null || missing+=(dicom3tools)
+command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
+if [ ${#missing[@]} -gt 0 ]; then
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  echo "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+requirements=packaging/setup/requirements.txt
+stamp=.cache/venv/requirements.txt
+if ! cmp -s "$requirements" "$stamp"; then
+  echo "installing Python oracles into .cache/venv"
+  python3 -m venv .cache/venv
+  .cache/venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$stamp"
+fi
