@@ -1,0 +1,236 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// maxFileSize bounds the configuration file; a real one is under 10 KiB.
+const maxFileSize = 1 << 20
+
+// maxAETitle is the length of an AE title (PS3.5 table 6.2-1, VR AE).
+const maxAETitle = 16
+
+// Config is everything a site can set. The explain tag is the key's documentation.
+type Config struct {
+	State        string        `yaml:"state" explain:"folder for images, ledger and drafts; made when missing, mode 0700"`
+	Listen       string        `yaml:"listen" explain:"host:port where studies arrive by DICOM C-STORE"`
+	AETitle      string        `yaml:"ae_title" explain:"our AE title, called by senders and shown to the PACS; at most 16 characters"`
+	AnyCalled    bool          `yaml:"accept_any_called_ae" explain:"true takes associations whatever AE title they call; false only those that call ae_title"`
+	Callers      []string      `yaml:"accept_calling_ae" explain:"AE titles allowed to send; empty allows all"`
+	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent: a list of ae_title and address (host:port)"`
+	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
+	HTTP         string        `yaml:"http" explain:"host:port of /healthz; loopback unless you know better; empty turns it off"`
+	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
+	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
+	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
+	FreeSpace    int64         `yaml:"minimum_free_bytes" explain:"below this much free disk space new objects are refused with 0xA700"`
+	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
+	LogLevel     string        `yaml:"log_level" explain:"debug, info, warn or error"`
+	LogFormat    string        `yaml:"log_format" explain:"text or json"`
+}
+
+// Destination is a PACS that receives drafts.
+type Destination struct {
+	AETitle string `yaml:"ae_title" explain:"the PACS's AE title"`
+	Address string `yaml:"address" explain:"the PACS's host:port"`
+}
+
+// String returns the destination as AET@HOST:PORT.
+func (d Destination) String() string { return d.AETitle + "@" + d.Address }
+
+// Limits bound what peers may use.
+type Limits struct {
+	Associations int           `yaml:"associations" explain:"associations at once; one more is rejected as transient"`
+	PDULength    uint32        `yaml:"pdu_length" explain:"largest PDU taken, in bytes; 4096 to 1048576"`
+	IdleTime     time.Duration `yaml:"idle_time" explain:"an association on which nothing happens for this long is aborted"`
+	Attempts     int           `yaml:"attempts" explain:"tries of one job before it is a dead letter"`
+}
+
+// Duplicate policies.
+const (
+	DuplicatesRefuse = "refuse"
+	DuplicatesAccept = "accept"
+)
+
+// Default returns the configuration of an appliance that was told nothing.
+func Default() Config {
+	return Config{
+		State:      "llamaxr-state",
+		Listen:     ":11112",
+		AETitle:    "LLAMAXR",
+		AnyCalled:  true,
+		QuietTime:  30 * time.Second,
+		HTTP:       "127.0.0.1:8042",
+		Engine:     "auto",
+		Duplicates: DuplicatesRefuse,
+		MinimumAge: 18,
+		FreeSpace:  1 << 30,
+		Limits: Limits{
+			Associations: 64,
+			PDULength:    131072,
+			IdleTime:     time.Minute,
+			Attempts:     12,
+		},
+		LogLevel:  "info",
+		LogFormat: "text",
+	}
+}
+
+// Load reads and checks the file. What it does not set keeps its default.
+func Load(path string) (Config, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return Config{}, fmt.Errorf("configuration file %s does not exist; `llamaxr config explain` prints one to start from", path)
+		}
+		return Config{}, fmt.Errorf("opening configuration: %w", err)
+	}
+	defer file.Close()
+	cfg, err := Parse(file)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return cfg, cfg.Check()
+}
+
+// Parse reads YAML over the defaults. An unknown or repeated key is an error with its line.
+func Parse(r io.Reader) (Config, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("reading configuration: %w", err)
+	}
+	if len(data) > maxFileSize {
+		return Config{}, fmt.Errorf("configuration is larger than %d bytes", maxFileSize)
+	}
+	cfg := Default()
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return cfg, nil
+	}
+	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// Check reports everything that is wrong, one line a fault.
+func (c Config) Check() error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("configuration: %s: "+format, append([]any{key}, args...)...))
+	}
+	if c.State == "" {
+		fault("state", "must name a folder")
+	}
+	if err := checkAETitle(c.AETitle); err != nil {
+		fault("ae_title", "%w", err)
+	}
+	for i, aet := range c.Callers {
+		if err := checkAETitle(aet); err != nil {
+			fault(fmt.Sprintf("accept_calling_ae[%d]", i), "%w", err)
+		}
+	}
+	if err := checkAddress(c.Listen); err != nil {
+		fault("listen", "%w", err)
+	}
+	if c.HTTP != "" {
+		if err := checkAddress(c.HTTP); err != nil {
+			fault("http", "%w", err)
+		}
+	}
+	for i, d := range c.Destinations {
+		key := fmt.Sprintf("destinations[%d]", i)
+		if err := checkAETitle(d.AETitle); err != nil {
+			fault(key+".ae_title", "%w", err)
+		}
+		if err := checkAddress(d.Address); err != nil {
+			fault(key+".address", "%w", err)
+		}
+		for _, other := range c.Destinations[:i] {
+			if other == d {
+				fault(key, "%s is listed twice", d)
+			}
+		}
+	}
+	between := func(key string, value, low, high int64) {
+		if value < low || value > high {
+			fault(key, "%d is outside %d to %d", value, low, high)
+		}
+	}
+	within := func(key string, value, low, high time.Duration) {
+		if value < low || value > high {
+			fault(key, "%s is outside %s to %s", value, low, high)
+		}
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if value == a {
+				return
+			}
+		}
+		fault(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+	within("quiet_time", c.QuietTime, 100*time.Millisecond, 24*time.Hour)
+	within("limits.idle_time", c.Limits.IdleTime, time.Second, 24*time.Hour)
+	between("limits.associations", int64(c.Limits.Associations), 1, 10000)
+	between("limits.pdu_length", int64(c.Limits.PDULength), 4096, 1<<20)
+	between("limits.attempts", int64(c.Limits.Attempts), 1, 1000)
+	between("minimum_age", int64(c.MinimumAge), 0, 150)
+	between("minimum_free_bytes", c.FreeSpace, 0, 1<<50)
+	oneOf("engine", c.Engine, "auto", "xla", "xla:cuda", "xla:cpu", "go")
+	oneOf("duplicates", c.Duplicates, DuplicatesRefuse, DuplicatesAccept)
+	oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
+	oneOf("log_format", c.LogFormat, "text", "json")
+	return errors.Join(faults...)
+}
+
+// ParseDestination reads AET@HOST:PORT.
+func ParseDestination(text string) (Destination, error) {
+	aet, address, ok := strings.Cut(text, "@")
+	if !ok {
+		return Destination{}, fmt.Errorf("destination %q is not of the form AET@HOST:PORT", text)
+	}
+	d := Destination{AETitle: aet, Address: address}
+	if err := checkAETitle(aet); err != nil {
+		return Destination{}, fmt.Errorf("destination %q: %w", text, err)
+	}
+	if err := checkAddress(address); err != nil {
+		return Destination{}, fmt.Errorf("destination %q: %w", text, err)
+	}
+	return d, nil
+}
+
+func checkAETitle(aet string) error {
+	if strings.TrimSpace(aet) == "" {
+		return errors.New("an AE title must not be empty")
+	}
+	if len(aet) > maxAETitle {
+		return fmt.Errorf("AE title %q is longer than %d characters", aet, maxAETitle)
+	}
+	for _, r := range aet {
+		if r < 0x20 || r > 0x7e || r == '\\' {
+			return fmt.Errorf("AE title %q has a character that PS3.5 does not allow", aet)
+		}
+	}
+	return nil
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT: %w", address, err)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q has no usable port: %w", address, err)
+	}
+	return nil
+}

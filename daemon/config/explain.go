@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Explain writes a configuration file that holds every key at its default, each under its documentation.
+func Explain(w io.Writer) error {
+	if _, err := fmt.Fprintln(w, "# llamaxr configuration: every key, its meaning and its default."); err != nil {
+		return err
+	}
+	return explain(w, reflect.ValueOf(Default()), "")
+}
+
+func explain(w io.Writer, v reflect.Value, indent string) error {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		key := field.Tag.Get("yaml")
+		if _, err := fmt.Fprintf(w, "\n%s# %s\n", indent, field.Tag.Get("explain")); err != nil {
+			return err
+		}
+		value := v.Field(i)
+		if value.Kind() == reflect.Struct {
+			fmt.Fprintf(w, "%s%s:\n", indent, key)
+			if err := explain(w, value, indent+"  "); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s%s: %s\n", indent, key, literal(value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func literal(v reflect.Value) string {
+	switch value := v.Interface().(type) {
+	case time.Duration:
+		return value.String()
+	case string:
+		return fmt.Sprintf("%q", value)
+	}
+	if v.Kind() == reflect.Slice {
+		return "[]"
+	}
+	return strings.TrimSpace(fmt.Sprint(v.Interface()))
+}
