@@ -1,0 +1,113 @@
+package labeler
+
+import (
+	"strings"
+
+	"llamaxr/study"
+)
+
+// Labels are what a text says, for the findings it speaks of.
+type Labels map[study.Finding]study.Polarity
+
+// Label labels a whole text: present in any sentence is present, else uncertain in any is uncertain, else absent.
+func Label(text string) Labels {
+	all := Labels{}
+	for _, sentence := range Sentences(text) {
+		for f, p := range LabelSentence(sentence) {
+			all[f] = stronger(all[f], p)
+		}
+	}
+	return all
+}
+
+// LabelSentence labels one sentence.
+func LabelSentence(sentence string) Labels {
+	labels := Labels{}
+	text := strings.ToLower(sentence)
+	for _, clause := range clauses(text) {
+		for _, r := range rules {
+			for _, at := range r.mention.FindAllStringIndex(clause, -1) {
+				if p := polarity(clause, at[0], at[1]); p != "" && !excluded(r.finding, clause, at) {
+					labels[r.finding] = stronger(labels[r.finding], p)
+				}
+			}
+		}
+		for _, n := range normals {
+			if n.says.MatchString(clause) {
+				for _, f := range n.denies {
+					labels[f] = stronger(labels[f], study.Absent)
+				}
+			}
+		}
+	}
+	return labels
+}
+
+// clauses splits a sentence where a negation or a hedge stops reaching.
+func clauses(text string) []string {
+	var out []string
+	start := 0
+	for _, at := range clauseEnd.FindAllStringIndex(text, -1) {
+		out = append(out, text[start:at[0]])
+		start = at[0]
+	}
+	return append(out, text[start:])
+}
+
+// polarity decides what clause says of the mention at [start, end).
+func polarity(clause string, start, end int) study.Polarity {
+	before, after := clause[:start], clause[end:]
+	if history.MatchString(before) {
+		return ""
+	}
+	if at := newStatement.FindAllStringIndex(before, -1); at != nil {
+		before = before[at[len(at)-1][0]:]
+	}
+	if at := newStatement.FindStringIndex(after); at != nil {
+		after = after[:at[0]]
+	}
+	if doubleNegation.MatchString(before) || hedgeAfter.MatchString(after) {
+		return study.Uncertain
+	}
+	if negationBefore.MatchString(before) || negationInside.MatchString(clause[start:end]) || negationAfter.MatchString(after) {
+		return study.Absent
+	}
+	if hedgeBefore.MatchString(before) {
+		return study.Uncertain
+	}
+	return study.Present
+}
+
+// excluded reports whether the words around a mention make it another thing: a breast mass, a nodular contour, a nipple.
+func excluded(f study.Finding, clause string, at []int) bool {
+	around := clause[max(at[0]-25, 0):min(at[1]+25, len(clause))]
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(around, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch f {
+	case study.Effusion:
+		return has("pericardial effusion")
+	case study.Emphysema:
+		return has("subcutaneous emphysema", "soft tissue emphysema", "mediastinal emphysema")
+	case study.Mass:
+		return has("body mass", "mass effect", "breast mass")
+	case study.Atelectasis:
+		return has("vertebral", "compression", "collapse of the vert", "tracheal")
+	case study.Edema:
+		return has("soft tissue edema", "subcutaneous edema")
+	}
+	return false
+}
+
+func stronger(a, b study.Polarity) study.Polarity {
+	rank := map[study.Polarity]int{study.Absent: 1, study.Uncertain: 2, study.Present: 3}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}

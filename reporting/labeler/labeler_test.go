@@ -1,0 +1,189 @@
+package labeler
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"llamaxr/internal/peertest"
+	"llamaxr/study"
+)
+
+func TestSentences(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want []string
+	}{
+		{"No effusion. Heart is normal.", []string{"No effusion.", "Heart is normal."}},
+		{"1. Clear lungs. 2. A 1.5 cm nodule.", []string{"1. Clear lungs.", "2. A 1.5 cm nodule."}},
+		{"Seen by Dr. Smith. Normal", []string{"Seen by Dr. Smith.", "Normal"}},
+		{"", nil},
+		{"... \n\n", nil},
+	} {
+		if got := Sentences(test.text); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("Sentences(%q) = %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+func TestLabelSentence(t *testing.T) {
+	const p, a, u = study.Present, study.Absent, study.Uncertain
+	for _, test := range []struct {
+		text string
+		want Labels
+	}{
+		{"There is a small left pleural effusion.", Labels{study.Effusion: p}},
+		{"No pleural effusion, pneumothorax, or focal consolidation.", Labels{study.Effusion: a, study.Pneumothorax: a, study.Consolidation: a}},
+		{"No pneumothorax but there is an effusion.", Labels{study.Pneumothorax: a, study.Effusion: p}},
+		{"No pneumothorax; small effusion.", Labels{study.Pneumothorax: a, study.Effusion: p}},
+		{"Possible right basal atelectasis.", Labels{study.Atelectasis: u}},
+		{"Pneumonia cannot be excluded.", Labels{study.Pneumonia: u}},
+		{"A pneumothorax is not seen.", Labels{study.Pneumothorax: a}},
+		{"The heart is enlarged.", Labels{study.Cardiomegaly: p}},
+		{"The heart is not enlarged.", Labels{study.Cardiomegaly: a}},
+		{"Heart size is normal.", Labels{study.Cardiomegaly: a}},
+		{"There is no evidence of rib fracture.", Labels{study.Fracture: a}},
+		{"The mediastinum is widened.", Labels{study.EnlargedCardiomediastinum: p}},
+		{"Small pericardial effusion.", Labels{}},
+		{"History of pneumonia.", Labels{}},
+		{"Subcutaneous emphysema is noted.", Labels{}},
+	} {
+		if got := LabelSentence(test.text); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("LabelSentence(%q) = %v, want %v", test.text, got, test.want)
+		}
+	}
+}
+
+// minimumMicroF1 is what the labeler is held to against the human MeSH terms of the IU reports.
+const minimumMicroF1 = 0.88
+
+// TestAgainstHumanTerms compares with the MeSH terms that people gave the IU reports; present and uncertain count as positive.
+func TestAgainstHumanTerms(t *testing.T) {
+	file, err := os.Open(peertest.SharedData(t, "reports/iu_reports.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var tp, fp, fn [study.NumFindings]int
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	shown := map[string]int{}
+	for lines.Scan() {
+		var report struct {
+			UID                  int
+			Findings, Impression string
+			Terms                []string `json:"mesh_major"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &report); err != nil {
+			t.Fatal(err)
+		}
+		if report.Findings+report.Impression == "" {
+			continue
+		}
+		said := Label(report.Findings + "\n" + report.Impression)
+		human := humanLabels(report.Terms)
+		for _, f := range labelled {
+			positive := said[f] == study.Present || said[f] == study.Uncertain
+			switch {
+			case positive && human[f]:
+				tp[f]++
+			case positive:
+				fp[f]++
+			case human[f]:
+				fn[f]++
+			}
+			if os.Getenv("LLAMAXR_SHOW") == f.String() && positive != human[f] && shown[f.String()] < 25 {
+				shown[f.String()]++
+				t.Logf("%d %v said %v human %v: %s %s", report.UID, f, positive, human[f], report.Findings, report.Impression)
+			}
+		}
+	}
+	var TP, FP, FN int
+	for _, f := range labelled {
+		t.Logf("%-28s tp %4d fp %4d fn %4d F1 %.3f", f, tp[f], fp[f], fn[f], f1(tp[f], fp[f], fn[f]))
+		TP, FP, FN = TP+tp[f], FP+fp[f], FN+fn[f]
+	}
+	micro := f1(TP, FP, FN)
+	t.Logf("micro-F1 %.3f", micro)
+	if micro < minimumMicroF1 {
+		t.Errorf("micro-F1 against the human terms is %.3f, want at least %.2f", micro, minimumMicroF1)
+	}
+}
+
+func f1(tp, fp, fn int) float64 { return 2 * float64(tp) / max(float64(2*tp+fp+fn), 1) }
+
+// labelled are the findings for which the MeSH terms have a counterpart.
+var labelled = []study.Finding{
+	study.Atelectasis, study.Cardiomegaly, study.Consolidation, study.Edema, study.Effusion, study.Emphysema, study.Fibrosis,
+	study.Fracture, study.Hernia, study.Infiltration, study.LungOpacity, study.Mass, study.Nodule, study.PleuralThickening,
+	study.Pneumonia, study.Pneumothorax,
+}
+
+// humanLabels maps the MeSH terms ("Opacity/lung/base/left") to findings.
+func humanLabels(terms []string) map[study.Finding]bool {
+	out := map[study.Finding]bool{}
+	for _, term := range terms {
+		head, rest, _ := strings.Cut(term, "/")
+		switch head {
+		case "Pulmonary Atelectasis":
+			out[study.Atelectasis] = true
+		case "Cardiomegaly":
+			out[study.Cardiomegaly] = true
+		case "Cardiac Shadow":
+			if strings.Contains(rest, "enlarged") {
+				out[study.Cardiomegaly] = true
+			}
+		case "Consolidation":
+			out[study.Consolidation] = true
+		case "Pulmonary Edema":
+			out[study.Edema] = true
+		case "Pleural Effusion":
+			out[study.Effusion] = true
+		case "Hydropneumothorax", "Hemopneumothorax":
+			out[study.Effusion], out[study.Pneumothorax] = true, true
+		case "Hemothorax":
+			out[study.Effusion] = true
+		case "Emphysema", "Pulmonary Emphysema", "Bullous Emphysema":
+			out[study.Emphysema] = true
+		case "Pulmonary Fibrosis", "Fibrosis", "Lung Diseases, Interstitial":
+			out[study.Fibrosis] = true
+		case "Fractures, Bone":
+			out[study.Fracture] = true
+		case "Hernia, Hiatal", "Hernia, Diaphragmatic":
+			out[study.Hernia] = true
+		case "Infiltrate":
+			out[study.Infiltration] = true
+		case "Opacity", "Airspace Disease":
+			out[study.LungOpacity] = true
+		case "Mass":
+			out[study.Mass] = true
+		case "Nodule":
+			out[study.Nodule] = true
+		case "Thickening":
+			if strings.Contains(rest, "pleura") {
+				out[study.PleuralThickening] = true
+			}
+		case "Pneumonia":
+			out[study.Pneumonia] = true
+		case "Pneumothorax":
+			out[study.Pneumothorax] = true
+		}
+	}
+	return out
+}
+
+func FuzzLabel(f *testing.F) {
+	f.Add("No effusion. Possible mass; 1.5 cm nodule.")
+	f.Add("cannot exclude . . . 1. 2. \xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		Label(text)
+		for _, s := range Sentences(text) {
+			if strings.TrimSpace(s) == "" {
+				t.Errorf("an empty sentence from %q", text)
+			}
+		}
+	})
+}
