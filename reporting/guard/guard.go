@@ -1,0 +1,185 @@
+package guard
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
+)
+
+var (
+	impressionHeading = regexp.MustCompile(`(?i)\bimpressions?\s*:`)
+	findingsHeading   = regexp.MustCompile(`(?i)^\s*findings\s*:`)
+	// normalChest is a sentence that denies everything without naming it.
+	normalChest = regexp.MustCompile(`(?i)\b(?:no acute|no active|no significant|normal chest|normal study|normal examination|unremarkable chest|no abnormalit)`)
+	// clearLungs denies the findings that are in the lungs themselves.
+	clearLungs = regexp.MustCompile(`(?i)\b(?:lungs? (?:are|is|remain) (?:\w+ )?clear|clear lungs?)\b`)
+)
+
+// outsideLungs are the findings that leave the lungs clear.
+var outsideLungs = map[study.Finding]bool{
+	study.Cardiomegaly: true, study.EnlargedCardiomediastinum: true, study.Effusion: true, study.Fracture: true,
+	study.Hernia: true, study.PleuralThickening: true, study.Pneumothorax: true,
+}
+
+// unknowable are the claims that 36 scores cannot support, each with the reason given to the reader.
+var unknowable = []struct {
+	claim  *regexp.Regexp
+	reason string
+}{
+	{regexp.MustCompile(`(?i)\b(?:compar(?:ed|ison)|prior|previous(?:ly)?|unchanged|interval|stable|improv(?:ed|ing|ement)|worsen(?:ed|ing)|increas(?:ed|ing) since|decreas(?:ed|ing) since|new(?:ly)?|again (?:seen|noted)|persist\w*|resol(?:ved|ving)|progress\w*)\b`), "compares with a prior that was not given"},
+	{regexp.MustCompile(`(?i)\b\d+(?:\.\d+)?\s*(?:x\s*\d+(?:\.\d+)?\s*)?(?:cm|mm|centimet\w+|millimet\w+)\b`), "states a measurement that was not made"},
+	{regexp.MustCompile(`(?i)\b(?:left|right|bilateral(?:ly)?|unilateral|both (?:lungs|sides))\b`), "states a side that is not scored"},
+	{regexp.MustCompile(`(?i)\b(?:catheters?|tubes?|pacemakers?|picc|port-a-cath|sternotomy|wires?|clips|stents?|prosthes[ie]s|leads?)\b`), "names a device that is not scored"},
+}
+
+// Check splits a model's raw text into sentences, ties each to its evidence and makes the whole agree with the scores.
+// The heat maps, where given, lend their regions to the evidence.
+func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Sentence {
+	findings, impression := split(raw)
+	checker := checker{scores: scores, maps: maps, said: map[study.Finding]bool{}, seen: map[string]bool{}}
+	out := checker.section(study.SectionFindings, findings)
+	for _, f := range study.Findings() {
+		if scores.Present(f) && !checker.said[f] {
+			out = append(out, checker.sentence(study.SectionFindings, statement(f, scores), study.VerdictAdded,
+				fmt.Sprintf("%s is scored present and the model left it out", f)))
+		}
+	}
+	if delivered(out) == 0 {
+		out = append(out, checker.sentence(study.SectionFindings, nothingScored, study.VerdictAdded, "the model wrote no usable finding"))
+	}
+	checker.seen = map[string]bool{}
+	concluded := checker.section(study.SectionImpression, impression)
+	if delivered(concluded) == 0 {
+		concluded = append(concluded, checker.sentence(study.SectionImpression, Conclusion(scores), study.VerdictAdded,
+			"the model wrote no usable impression"))
+	}
+	return append(out, concluded...)
+}
+
+type checker struct {
+	scores study.PairScores
+	maps   []study.HeatMap
+	said   map[study.Finding]bool // findings stated as present or possible so far
+	seen   map[string]bool        // sentences of the section so far
+}
+
+func (c *checker) section(section study.Section, text string) []study.Sentence {
+	var out []study.Sentence
+	for _, original := range labeler.Sentences(text) {
+		s := c.judge(section, original)
+		for f, p := range labeler.LabelSentence(s.Text) {
+			if s.Verdict != study.VerdictRemoved && p != study.Absent {
+				c.said[f] = true
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// judge gives one sentence of the model its verdict.
+func (c *checker) judge(section study.Section, original string) study.Sentence {
+	key := strings.ToLower(original)
+	if c.seen[key] {
+		return c.removed(section, original, "repeats an earlier sentence")
+	}
+	c.seen[key] = true
+	for _, u := range unknowable {
+		if u.claim.MatchString(original) {
+			return c.removed(section, original, u.reason)
+		}
+	}
+	labels := labeler.LabelSentence(original)
+	var wrong, names []string
+	for _, f := range study.Findings() {
+		said, ok := labels[f]
+		if !ok {
+			continue
+		}
+		names = append(names, statement(f, c.scores))
+		if (said != study.Absent) != c.scores.Present(f) {
+			score, view := c.scores.Combined(f)
+			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))
+		}
+	}
+	if len(wrong) > 0 {
+		s := c.sentence(section, strings.Join(names, " "), study.VerdictReplaced, strings.Join(wrong, "; "))
+		s.Original = original
+		return s
+	}
+	if c.callsNormal(original) {
+		if section == study.SectionFindings {
+			return c.removed(section, original, "calls the chest normal against the scores")
+		}
+		s := c.sentence(section, Conclusion(c.scores), study.VerdictReplaced, "calls the chest normal against the scores")
+		s.Original = original
+		return s
+	}
+	return c.sentence(section, original, study.VerdictKept, "")
+}
+
+func (c *checker) removed(section study.Section, original, reason string) study.Sentence {
+	return study.Sentence{Section: section, Text: original, Verdict: study.VerdictRemoved, Original: original, Reason: reason}
+}
+
+func (c *checker) sentence(section study.Section, text string, verdict study.Verdict, reason string) study.Sentence {
+	s := study.Sentence{Section: section, Text: text, Verdict: verdict, Reason: reason}
+	labels := labeler.LabelSentence(text)
+	for _, f := range study.Findings() {
+		said, ok := labels[f]
+		if !ok {
+			continue
+		}
+		score, view := c.scores.Combined(f)
+		evidence := study.Evidence{Finding: f, Polarity: said, View: view, Score: score}
+		if said != study.Absent {
+			evidence.Region = c.region(f, view)
+		}
+		s.Evidence = append(s.Evidence, evidence)
+	}
+	return s
+}
+
+func (c *checker) region(f study.Finding, view study.Projection) *study.Region {
+	for _, m := range c.maps {
+		if m.Finding == f && m.View == view {
+			return m.Region
+		}
+	}
+	return nil
+}
+
+func split(raw string) (findings, impression string) {
+	findings = raw
+	if at := impressionHeading.FindStringIndex(raw); at != nil {
+		findings, impression = raw[:at[0]], raw[at[1]:]
+	}
+	if at := findingsHeading.FindStringIndex(findings); at != nil {
+		findings = findings[at[1]:]
+	}
+	return findings, impression
+}
+
+func delivered(sentences []study.Sentence) int {
+	n := 0
+	for _, s := range sentences {
+		if s.Verdict != study.VerdictRemoved {
+			n++
+		}
+	}
+	return n
+}
+
+// callsNormal reports whether a sentence denies, without naming it, what is scored present.
+func (c *checker) callsNormal(sentence string) bool {
+	normal, clear := normalChest.MatchString(sentence), clearLungs.MatchString(sentence)
+	for _, f := range study.Findings() {
+		if c.scores.Present(f) && (normal || clear && !outsideLungs[f]) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package guard
+
+import (
+	"strings"
+
+	"llamaxr/study"
+)
+
+// hedgedBelow is the score under which a present finding is only called possible: near the operating point the classifier
+// is wrong about as often as right.
+const hedgedBelow = 0.6
+
+// Sentences used when there is nothing to name.
+const (
+	nothingScored = "No scored finding reaches its operating point."
+	nothingAcute  = "No acute cardiopulmonary abnormality is scored."
+)
+
+// terms are the plain words for each finding, as they stand in a sentence.
+var terms = [study.NumFindings]string{
+	study.Atelectasis:               "atelectasis",
+	study.Cardiomegaly:              "cardiomegaly",
+	study.Consolidation:             "consolidation",
+	study.Edema:                     "pulmonary edema",
+	study.Effusion:                  "pleural effusion",
+	study.Emphysema:                 "emphysema",
+	study.EnlargedCardiomediastinum: "mediastinal widening",
+	study.Fibrosis:                  "fibrosis",
+	study.Fracture:                  "fracture",
+	study.Hernia:                    "hiatal hernia",
+	study.Infiltration:              "infiltrate",
+	study.LungLesion:                "lung lesion",
+	study.LungOpacity:               "lung opacity",
+	study.Mass:                      "mass",
+	study.Nodule:                    "nodule",
+	study.PleuralThickening:         "pleural thickening",
+	study.Pneumonia:                 "pneumonia",
+	study.Pneumothorax:              "pneumothorax",
+}
+
+// statement is the plain sentence that says what the scores say of f.
+func statement(f study.Finding, scores study.PairScores) string {
+	if !scores.Present(f) {
+		return "No " + terms[f] + "."
+	}
+	if score, _ := scores.Combined(f); score < hedgedBelow {
+		return "Possible " + terms[f] + "."
+	}
+	return strings.ToUpper(terms[f][:1]) + terms[f][1:] + " is present."
+}
+
+// Conclusion is the plain impression: the findings scored present, or that there is none.
+func Conclusion(scores study.PairScores) string {
+	var sure, possible []string
+	for _, f := range study.Findings() {
+		if !scores.Present(f) {
+			continue
+		}
+		if score, _ := scores.Combined(f); score < hedgedBelow {
+			possible = append(possible, terms[f])
+		} else {
+			sure = append(sure, terms[f])
+		}
+	}
+	var parts []string
+	if len(sure) > 0 {
+		text := strings.Join(sure, ", ")
+		parts = append(parts, strings.ToUpper(text[:1])+text[1:]+".")
+	}
+	if len(possible) > 0 {
+		parts = append(parts, "Possible "+strings.Join(possible, ", ")+".")
+	}
+	if len(parts) == 0 {
+		return nothingAcute
+	}
+	return strings.Join(parts, " ")
+}
