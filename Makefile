@@ -44,7 +44,7 @@ torture: test-setup
 	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 3h -run 'Kill|Torture|Long|Grounding|Pairing' -v ./daemon/... ./ingest/... ./queue/... ./finetune/...
 
 fuzz:
-	@$(GO) run ./internal/fuzzall -time $(FUZZ_TIME)
+	@packaging/fuzz.sh $(FUZZ_TIME)
 
 # Golden files of the heavy reference programs, made again and compared.
 oracles:
