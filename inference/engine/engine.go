@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+)
+
+// What can be asked for.
+const (
+	Auto    = "auto"
+	XLA     = "xla"
+	XLACUDA = "xla:cuda"
+	XLACPU  = "xla:cpu"
+	Go      = "go"
+)
+
+// pluginPaths is the variable in which go-xla looks for PJRT plugins, a list of folders.
+const pluginPaths = "PJRT_PLUGIN_LIBRARY_PATH"
+
+// Engine is a backend that is ready to compile graphs.
+type Engine struct {
+	Backend compute.Backend
+	Name    string // "xla:cuda", "xla:cpu" or "go"
+	Why     string // for the log: what was found, or what was missing
+}
+
+// Open returns the engine that is wanted: Auto takes the fastest that works, anything else is taken or is an error.
+func Open(want string) (*Engine, error) {
+	var tries []string
+	switch want {
+	case Auto, "":
+		tries = []string{XLACUDA, XLACPU, Go}
+	case XLA:
+		tries = []string{XLACUDA, XLACPU}
+	case XLACUDA, XLACPU, Go:
+		tries = []string{want}
+	default:
+		return nil, fmt.Errorf("engine: %q is not one of auto, xla, xla:cuda, xla:cpu, go", want)
+	}
+	var missed []string
+	for _, name := range tries {
+		if name == Go {
+			backend, err := gobackend.New("")
+			if err != nil {
+				return nil, fmt.Errorf("engine: pure-Go backend: %w", err)
+			}
+			why := "asked for"
+			if len(missed) > 0 {
+				why = strings.Join(missed, "; ")
+			}
+			return &Engine{Backend: backend, Name: Go, Why: why}, nil
+		}
+		plugin, folder := findPlugin(strings.TrimPrefix(name, "xla:"))
+		if plugin == "" {
+			missed = append(missed, "no PJRT plugin for "+name)
+			continue
+		}
+		backend, err := openXLA(plugin)
+		if err != nil {
+			missed = append(missed, fmt.Sprintf("%s in %s: %v", filepath.Base(plugin), folder, err))
+			continue
+		}
+		return &Engine{Backend: backend, Name: name, Why: fmt.Sprintf("plugin %s in %s", filepath.Base(plugin), folder)}, nil
+	}
+	return nil, fmt.Errorf("engine: %s cannot be used: %s", want, strings.Join(missed, "; "))
+}
+
+// findPlugin returns the path of a PJRT plugin for "cpu" or "cuda" and its folder, both empty when there is none.
+func findPlugin(kind string) (path, folder string) {
+	names := map[string][]string{
+		"cpu":  {"pjrt_c_api_cpu_plugin.so", "pjrt_c_api_cpu*_plugin.so", "pjrt-plugin-cpu*.so"},
+		"cuda": {"xla_cuda_plugin.so", "pjrt_c_api_cuda*_plugin.so", "pjrt-plugin-cuda*.so"},
+	}[kind]
+	for _, folder := range pluginFolders() {
+		for _, name := range names {
+			if found, err := filepath.Glob(filepath.Join(folder, name)); err == nil && len(found) > 0 {
+				return found[0], folder
+			}
+		}
+	}
+	return "", ""
+}
+
+// pluginFolders are searched in order: the environment's, the package's, the build folder's.
+func pluginFolders() []string {
+	folders := filepath.SplitList(os.Getenv(pluginPaths))
+	bases := []string{"."}
+	if exe, err := os.Executable(); err == nil {
+		folders = append(folders, filepath.Join(filepath.Dir(exe), "..", "lib", "llamaxr"))
+		bases = append(bases, filepath.Join(filepath.Dir(exe), ".."))
+	}
+	// A test or `go run` has its executable elsewhere: look upwards for the project's folder.
+	for dir, err := os.Getwd(); err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			bases = append(bases, dir)
+			break
+		}
+	}
+	for _, base := range bases {
+		found, _ := filepath.Glob(filepath.Join(base, ".cache", "xla", "*"))
+		folders = append(folders, found...)
+	}
+	return append(folders, "/usr/lib/llamaxr", "/usr/local/lib/llamaxr")
+}

@@ -1,0 +1,13 @@
+//go:build !cgo || !linux || !(amd64 || arm64)
+
+package engine
+
+import (
+	"errors"
+
+	"github.com/gomlx/compute"
+)
+
+func openXLA(string) (compute.Backend, error) {
+	return nil, errors.New("this build has no XLA: it needs cgo on linux")
+}
