@@ -79,7 +79,9 @@ func findPlugin(kind string) (path, folder string) {
 	for _, folder := range pluginFolders() {
 		for _, name := range names {
 			if found, err := filepath.Glob(filepath.Join(folder, name)); err == nil && len(found) > 0 {
-				return found[0], folder
+				if absolute, err := filepath.Abs(found[0]); err == nil {
+					return absolute, folder
+				}
 			}
 		}
 	}
