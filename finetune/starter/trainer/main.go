@@ -36,5 +36,10 @@ func run(ctx context.Context, model, out, want string) error {
 			return err
 		}
 	}
+	if model == "llama" || model == "all" {
+		if err := starter.TrainLlama(ctx, eng, starter.DefaultLlama(out, os.Stdout)); err != nil {
+			return err
+		}
+	}
 	return starter.WriteManifest(out)
 }

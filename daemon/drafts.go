@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"llamaxr/study"
+
+	"github.com/google/renameio/v2"
+)
+
+// maxRecordSize bounds a draft's record when it is read back; a real one is under 200 KiB.
+const maxRecordSize = 16 << 20
+
+// DraftRecord is all that is kept of one draft: enough to make its documents again, byte for byte.
+type DraftRecord struct {
+	Draft   study.Draft     `json:"draft"`
+	Maps    []study.HeatMap `json:"maps"`
+	Frontal *study.Header   `json:"frontal,omitempty"`
+	Lateral *study.Header   `json:"lateral,omitempty"`
+	// Paths of the images, relative to the state folder.
+	FrontalPath string `json:"frontal_path,omitempty"`
+	LateralPath string `json:"lateral_path,omitempty"`
+	// Views is how each image was laid onto the classifier's input.
+	Views map[study.Projection]study.Geometry `json:"views"`
+	Made  time.Time                           `json:"made"`
+	// Took is the time each step needed.
+	Took map[string]time.Duration `json:"took"`
+	// Predecessor is the SOP Instance UID of the narrative this one replaces, by kind of document.
+	Documents []DocumentRecord `json:"documents,omitempty"`
+}
+
+// DocumentRecord is one document of a draft, written and ready to be sent.
+type DocumentRecord struct {
+	Kind              string `json:"kind"`
+	SOPClassUID       string `json:"sop_class_uid"`
+	SOPInstanceUID    string `json:"sop_instance_uid"`
+	SeriesInstanceUID string `json:"series_instance_uid"`
+	File              string `json:"file"` // within the draft's folder
+}
+
+// drafts keeps draft records and documents as files under the state folder, one folder a revision. Folder names come from a
+// digest of the Study Instance UID: nothing a peer sends chooses a path.
+type drafts struct{ root string }
+
+func (d drafts) folder(studyUID string, revision int) string {
+	sum := sha256.Sum256([]byte(studyUID))
+	return filepath.Join(d.root, hex.EncodeToString(sum[:16]), strconv.Itoa(revision))
+}
+
+const recordFile = "draft.json"
+
+// save makes the record durable before it returns.
+func (d drafts) save(record *DraftRecord) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("daemon: encoding a draft: %w", err)
+	}
+	return d.write(record.Draft.StudyInstanceUID, record.Draft.Revision, recordFile, text)
+}
+
+// write stores one file of a draft: written aside, synced, renamed, folder synced.
+func (d drafts) write(studyUID string, revision int, name string, data []byte) error {
+	folder := d.folder(studyUID, revision)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("daemon: making a draft's folder: %w", err)
+	}
+	if err := renameio.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+		return fmt.Errorf("daemon: writing %s of a draft: %w", name, err)
+	}
+	for _, dir := range []string{folder, filepath.Dir(folder), d.root} {
+		if err := syncFolder(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {
+	path := filepath.Join(d.folder(studyUID, revision), recordFile)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: draft: %w", err)
+	}
+	if info.Size() > maxRecordSize {
+		return nil, fmt.Errorf("daemon: draft record is %d bytes, more than %d", info.Size(), maxRecordSize)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: reading a draft: %w", err)
+	}
+	record := new(DraftRecord)
+	if err := json.Unmarshal(text, record); err != nil {
+		return nil, fmt.Errorf("daemon: draft record: %w", err)
+	}
+	return record, nil
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("daemon: opening folder to sync: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("daemon: syncing folder: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package starter
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"llamaxr/inference/llama"
+	"llamaxr/inference/prompt"
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
+)
+
+// MaxReportTokens bounds a starter report; the grammar's longest has about 150.
+const MaxReportTokens = 200
+
+// Grounding says how well a model's own text follows the scores, before any guard.
+type Grounding struct {
+	Cases    int     `json:"cases"`
+	MacroF1  float64 `json:"macro_f1"`
+	Distinct int     `json:"distinct_texts"`
+	// Sensitivity: when one label's scores change sides, its statement changes. Specificity: no other statement does.
+	Changed     int     `json:"changed"`
+	Sensitivity float64 `json:"sensitivity"`
+	Specificity float64 `json:"specificity"`
+}
+
+// String gives the figures in one line.
+func (g *Grounding) String() string {
+	return fmt.Sprintf("macro-F1 %.3f on %d score vectors, %d distinct texts; of %d single changes %.3f were said and %.3f left the rest alone",
+		g.MacroF1, g.Cases, g.Distinct, g.Changed, g.Sensitivity, g.Specificity)
+}
+
+// Statements are what a text says of each finding, present and possible alike.
+func Statements(text string) [study.NumFindings]bool {
+	var out [study.NumFindings]bool
+	for f, p := range labeler.Label(text) {
+		out[f] = p != study.Absent
+	}
+	return out
+}
+
+// MeasureGrounding draws score vectors that training never saw and compares what the model writes with them; each vector is drafted
+// again with one label's scores moved to the other side of the operating point.
+func MeasureGrounding(ctx context.Context, model *llama.Model, template prompt.Template, cases int, seed uint64) (*Grounding, error) {
+	rng := rand.New(rand.NewPCG(seed, 23))
+	vectors := make([]study.PairScores, cases)
+	for i := range vectors {
+		vectors[i] = RandomScores(rng)
+	}
+	return GroundingOf(ctx, model, template, vectors, rng)
+}
+
+// GroundingOf measures on given score vectors.
+func GroundingOf(ctx context.Context, model *llama.Model, template prompt.Template, vectors []study.PairScores, rng *rand.Rand) (*Grounding, error) {
+	g := &Grounding{Cases: len(vectors), Changed: len(vectors)}
+	var tp, fp, fn [study.NumFindings]float64
+	texts := map[string]bool{}
+	write := func(scores study.PairScores) ([study.NumFindings]bool, error) {
+		result, err := model.Generate(ctx, template.Fill(scores), MaxReportTokens)
+		if err != nil {
+			return [study.NumFindings]bool{}, err
+		}
+		texts[result.Text] = true
+		return Statements(result.Text), nil
+	}
+	for _, scores := range vectors {
+		said, err := write(scores)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range study.Findings() {
+			switch present := scores.Present(f); {
+			case said[f] && present:
+				tp[f]++
+			case said[f]:
+				fp[f]++
+			case present:
+				fn[f]++
+			}
+		}
+		f := study.Finding(rng.IntN(study.NumFindings))
+		moved, err := write(Flip(scores, f, rng))
+		if err != nil {
+			return nil, err
+		}
+		if moved[f] != said[f] {
+			g.Sensitivity += 1 / float64(len(vectors))
+		}
+		moved[f] = said[f]
+		if moved == said {
+			g.Specificity += 1 / float64(len(vectors))
+		}
+	}
+	g.Distinct = len(texts)
+	for f := range tp {
+		if n := 2*tp[f] + fp[f] + fn[f]; n > 0 {
+			g.MacroF1 += 2 * tp[f] / n / study.NumFindings
+		} else {
+			g.MacroF1 += 1.0 / study.NumFindings
+		}
+	}
+	return g, nil
+}
+
+// Flip moves one label's scores in every view to the other side of the operating point.
+func Flip(scores study.PairScores, f study.Finding, rng *rand.Rand) study.PairScores {
+	level := float32(0.05 + 0.35*rng.Float64())
+	if !scores.Present(f) {
+		level = float32(0.65 + 0.3*rng.Float64())
+	}
+	move := func(s *study.Scores) *study.Scores {
+		if s == nil {
+			return nil
+		}
+		moved := *s
+		moved[f] = level
+		return &moved
+	}
+	return study.PairScores{Frontal: move(scores.Frontal), Lateral: move(scores.Lateral)}
+}

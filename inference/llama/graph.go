@@ -1,0 +1,117 @@
+package llama
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Network is the forward pass as a graph. Where a weight comes from, and what an adapter adds, is the caller's.
+type Network struct {
+	Config *Config
+	// Weight returns a parameter by Hugging Face name, as stored: matrices are [out, in].
+	Weight func(name string) *Node
+	// Adapter returns what a LoRA adapter adds to a linear layer's output for x [rows, in], nil for nothing.
+	Adapter func(name string, x *Node) *Node
+	// Cache takes a layer's new keys and values [B, T, KVHeads, HeadDim] and returns all to attend to [B, S, KVHeads, HeadDim];
+	// nil attends to the new ones alone.
+	Cache func(layer int, k, v *Node) (*Node, *Node)
+}
+
+// Forward maps embeddings x [B, T, hidden] to the final hidden states, after the last norm. cos and sin are [T, HeadDim] for the
+// rows' positions; allowed [T, S] says which position each row may attend to.
+func (n Network) Forward(x, cos, sin, allowed *Node) *Node {
+	for i := range n.Config.Layers {
+		base := fmt.Sprintf("model.layers.%d.", i)
+		x = Add(x, n.attention(i, base, n.norm(base+"input_layernorm.weight", x), cos, sin, allowed))
+		y := n.norm(base+"post_attention_layernorm.weight", x)
+		gate := n.linear(base+"mlp.gate_proj", y)
+		y = Mul(Mul(gate, Sigmoid(gate)), n.linear(base+"mlp.up_proj", y))
+		x = Add(x, n.linear(base+"mlp.down_proj", y))
+	}
+	return n.norm(FinalNormName, x)
+}
+
+// Logits maps hidden states [..., hidden] to scores over the vocabulary; a tied head is the embedding itself.
+func (n Network) Logits(x *Node) *Node {
+	name := HeadName
+	if n.Config.TieWordEmbeddings {
+		name = EmbeddingName
+	}
+	return rows(x, func(flat *Node) *Node { return timesTransposed(flat, n.Weight(name)) })
+}
+
+func (n Network) attention(layer int, base string, x, cos, sin, allowed *Node) *Node {
+	c := n.Config
+	d := x.Shape().Dimensions
+	q := Reshape(n.linear(base+"self_attn.q_proj", x), d[0], d[1], c.Heads, c.HeadDim)
+	k := Reshape(n.linear(base+"self_attn.k_proj", x), d[0], d[1], c.KVHeads, c.HeadDim)
+	v := Reshape(n.linear(base+"self_attn.v_proj", x), d[0], d[1], c.KVHeads, c.HeadDim)
+	q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+	if n.Cache != nil {
+		k, v = n.Cache(layer, k, v)
+	}
+	// Query heads in groups that share a key-value head: [B, T, KV, G, HeadDim].
+	q = Reshape(q, d[0], d[1], c.KVHeads, c.Heads/c.KVHeads, c.HeadDim)
+	scores := MulScalar(Einsum("btkgd,bskd->bkgts", q, k), 1/math.Sqrt(float64(c.HeadDim)))
+	mask := BroadcastToShape(ExpandLeftToRank(allowed, 5), scores.Shape())
+	scores = Where(mask, scores, BroadcastToShape(ConstAs(scores, float32(-1e9)), scores.Shape()))
+	mixed := Einsum("bkgts,bskd->btkgd", Softmax(scores, -1), v)
+	return n.linear(base+"self_attn.o_proj", Reshape(mixed, d[0], d[1], c.Heads*c.HeadDim))
+}
+
+func (n Network) linear(name string, x *Node) *Node {
+	return rows(x, func(flat *Node) *Node {
+		y := timesTransposed(flat, n.Weight(name+".weight"))
+		if n.Adapter != nil {
+			if extra := n.Adapter(name, flat); extra != nil {
+				y = Add(y, extra)
+			}
+		}
+		return y
+	})
+}
+
+func (n Network) norm(name string, x *Node) *Node {
+	mean := InsertAxes(ReduceMean(Square(x), -1), -1)
+	scale := Div(OnesLike(mean), Sqrt(AddScalar(mean, n.Config.NormEpsilon)))
+	return Mul(Mul(x, scale), ExpandLeftToRank(n.Weight(name), x.Rank()))
+}
+
+// rotate turns the two halves of every head by the position's angle (Su et al. 2021, in transformers' half-split form).
+func rotate(x, cos, sin *Node) *Node {
+	half := x.Shape().Dimensions[3] / 2
+	a := Slice(x, AxisRange(), AxisRange(), AxisRange(), AxisRange(0, half))
+	b := Slice(x, AxisRange(), AxisRange(), AxisRange(), AxisRange(half))
+	turned := Concatenate([]*Node{Neg(b), a}, -1)
+	at := func(t *Node) *Node {
+		d := t.Shape().Dimensions
+		return Reshape(t, 1, d[0], 1, d[1])
+	}
+	return Add(Mul(x, at(cos)), Mul(turned, at(sin)))
+}
+
+// rows applies f to x with all but the last axis flattened.
+func rows(x *Node, f func(flat *Node) *Node) *Node {
+	d := x.Shape().Dimensions
+	n := 1
+	for _, k := range d[:len(d)-1] {
+		n *= k
+	}
+	y := f(Reshape(x, n, d[len(d)-1]))
+	out := append(append([]int{}, d[:len(d)-1]...), y.Shape().Dimensions[1])
+	return Reshape(y, out...)
+}
+
+// timesTransposed is x [rows, in] times w [out, in] transposed.
+func timesTransposed(x, w *Node) *Node { return Einsum("ri,oi->ro", x, w) }
+
+// Causal returns the [t, t] mask in which a row attends to itself and what is before it.
+func Causal(g *Graph, t int) *Node {
+	row := Iota(g, shapes.Make(dtypes.Int32, t, t), 0)
+	column := Iota(g, shapes.Make(dtypes.Int32, t, t), 1)
+	return LessOrEqual(column, row)
+}

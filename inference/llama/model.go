@@ -1,0 +1,306 @@
+package llama
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"llamaxr/inference/engine"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Bounds of one generation.
+const (
+	// maxContext is the most positions a KV cache is made for here.
+	maxContext = 4096
+	// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
+	prefillStep = 32
+)
+
+// AdapterManifestFile lies beside an adapter and names the prompt template it was trained on.
+const AdapterManifestFile = "manifest.json"
+
+// AdapterManifest is what an adapter needs besides its weights.
+type AdapterManifest struct {
+	Template string `json:"template"`
+}
+
+// ErrPromptTooLong is returned when prompt and response do not fit the model's positions.
+var ErrPromptTooLong = errors.New("llama: prompt and response do not fit the model's context")
+
+// Model writes text. It is safe for concurrent use; generations run one after another.
+type Model struct {
+	Config    *Config
+	Tokenizer *Tokenizer
+
+	mu      sync.Mutex
+	exec    *Exec
+	names   []string
+	weights []any
+	adapter []any // A and B for every linear layer; zeros when there is none
+	rank    int
+	alpha   int
+	context int
+	cos     *tensors.Tensor
+	sin     *tensors.Tensor
+	eng     *engine.Engine
+}
+
+// Load reads a model's folder.
+func Load(eng *engine.Engine, files fs.FS) (*Model, error) {
+	read := func(name string) ([]byte, error) {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("llama: %w", err)
+		}
+		return data, nil
+	}
+	text, err := read("config.json")
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{eng: eng}
+	if m.Config, err = ParseConfig(text); err != nil {
+		return nil, err
+	}
+	if text, err = read("tokenizer.json"); err != nil {
+		return nil, err
+	}
+	if m.Tokenizer, err = ParseTokenizer(text); err != nil {
+		return nil, err
+	}
+	if m.Tokenizer.Size() > m.Config.VocabSize {
+		return nil, fmt.Errorf("llama: tokenizer has %d tokens, the model %d: they do not belong together", m.Tokenizer.Size(), m.Config.VocabSize)
+	}
+	data, err := read("model.safetensors")
+	if err != nil {
+		return nil, err
+	}
+	weights, err := ReadWeights(m.Config, data)
+	if err != nil {
+		return nil, err
+	}
+	shape := m.Config.shapes()
+	for name, values := range weights {
+		m.names = append(m.names, name)
+		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(values, shape[name]...))
+	}
+	m.context = min(m.Config.MaxPositions, maxContext)
+	cos, sin := m.Config.Rotary(m.context)
+	m.cos = tensors.FromFlatDataAndDimensions(cos, m.context, m.Config.HeadDim)
+	m.sin = tensors.FromFlatDataAndDimensions(sin, m.context, m.Config.HeadDim)
+	return m, m.compile()
+}
+
+// SetAdapter puts a PEFT folder's adapter over the base; the base stays as it is.
+func (m *Model) SetAdapter(files fs.FS) error {
+	config, err := fs.ReadFile(files, "adapter_config.json")
+	if err != nil {
+		return fmt.Errorf("llama: %w", err)
+	}
+	data, err := fs.ReadFile(files, "adapter_model.safetensors")
+	if err != nil {
+		return fmt.Errorf("llama: %w", err)
+	}
+	a, err := ReadAdapter(m.Config, config, data)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rank, m.alpha, m.adapter = a.Rank, a.Alpha, nil
+	for _, l := range m.Config.Linears() {
+		for _, part := range []struct {
+			values []float32
+			shape  []int
+		}{{a.A[l.Name], []int{a.Rank, l.In}}, {a.B[l.Name], []int{l.Out, a.Rank}}} {
+			if part.values == nil {
+				part.values = make([]float32, part.shape[0]*part.shape[1])
+			}
+			m.adapter = append(m.adapter, tensors.FromFlatDataAndDimensions(part.values, part.shape...))
+		}
+	}
+	return m.compile()
+}
+
+// ReadAdapterManifest reads the manifest beside an adapter.
+func ReadAdapterManifest(files fs.FS) (AdapterManifest, error) {
+	var manifest AdapterManifest
+	data, err := fs.ReadFile(files, AdapterManifestFile)
+	if err != nil {
+		return manifest, fmt.Errorf("llama: adapter: %w", err)
+	}
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return manifest, fmt.Errorf("llama: adapter: %s: %w", AdapterManifestFile, err)
+	}
+	return manifest, nil
+}
+
+func (m *Model) compile() error {
+	exec, err := NewExec(m.eng.Backend, m.graph)
+	if err != nil {
+		return fmt.Errorf("llama: %w", err)
+	}
+	if m.exec != nil {
+		m.exec.Finalize()
+	}
+	m.exec = exec
+	return nil
+}
+
+// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos, sin, K and V caches
+// of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the most likely next token, the caches.
+func (m *Model) graph(in []*Node) []*Node {
+	c := m.Config
+	tokens, position, last := in[0], in[1], in[2]
+	cosTable, sinTable := in[3], in[4]
+	caches := in[5 : 5+2*c.Layers]
+	weights := in[5+2*c.Layers : 5+2*c.Layers+len(m.names)]
+	adapter := in[5+2*c.Layers+len(m.names):]
+	g := tokens.Graph()
+	t := tokens.Shape().Dimensions[1]
+	byName := map[string]*Node{}
+	for i, name := range m.names {
+		byName[name] = weights[i]
+	}
+	zero := ScalarZero(g, dtypes.Int32)
+	updated := make([]*Node, 2*c.Layers)
+	network := Network{
+		Config: c,
+		Weight: func(name string) *Node { return byName[name] },
+		Cache: func(layer int, k, v *Node) (*Node, *Node) {
+			start := []*Node{zero, position, zero, zero}
+			updated[2*layer] = DynamicUpdateSlice(caches[2*layer], k, start)
+			updated[2*layer+1] = DynamicUpdateSlice(caches[2*layer+1], v, start)
+			return updated[2*layer], updated[2*layer+1]
+		},
+	}
+	if len(adapter) > 0 {
+		scale := float64(m.alpha) / float64(m.rank)
+		at := map[string]int{}
+		for i, l := range c.Linears() {
+			at[l.Name] = 2 * i
+		}
+		network.Adapter = func(name string, x *Node) *Node {
+			i := at[name]
+			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, adapter[i]), adapter[i+1]), scale)
+		}
+	}
+	cos := DynamicSlice(cosTable, []*Node{position, zero}, []int{t, c.HeadDim})
+	sin := DynamicSlice(sinTable, []*Node{position, zero}, []int{t, c.HeadDim})
+	row := Add(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 0), BroadcastToDims(position, t, m.context))
+	allowed := LessOrEqual(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 1), row)
+	x := Gather(byName[EmbeddingName], InsertAxes(tokens, -1))
+	x = network.Forward(x, cos, sin, allowed)
+	x = DynamicSlice(x, []*Node{zero, last, zero}, []int{1, 1, c.HiddenSize})
+	logits := Reshape(network.Logits(x), c.VocabSize)
+	return append([]*Node{ArgMax(logits, 0, dtypes.Int32), logits}, updated...)
+}
+
+// Result is a generated text and what it cost.
+type Result struct {
+	Text            string
+	PromptTokens    int
+	NewTokens       int
+	Prefill, Decode time.Duration
+	Finished        bool // the model ended the text itself
+}
+
+// Generate continues prompt greedily for at most limit tokens.
+func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := append([]int{m.Tokenizer.BOS}, m.Tokenizer.Encode(prompt)...)
+	padded := (len(ids) + prefillStep - 1) / prefillStep * prefillStep
+	if padded+limit > m.context {
+		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, padded, limit, m.context)
+	}
+	result := &Result{PromptTokens: len(ids)}
+	caches := m.emptyCaches()
+	tokens := make([]int32, padded)
+	for i, id := range ids {
+		tokens[i] = int32(id)
+	}
+	started := time.Now()
+	next, caches, err := m.pass(tokens, 0, len(ids)-1, caches)
+	if err != nil {
+		return nil, err
+	}
+	result.Prefill = time.Since(started)
+	started = time.Now()
+	var out []int
+	for len(out) < limit {
+		if next == m.Tokenizer.EOS {
+			result.Finished = true
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("llama: generating: %w", err)
+		}
+		out = append(out, next)
+		if next, caches, err = m.pass([]int32{int32(next)}, len(ids)+len(out)-1, 0, caches); err != nil {
+			return nil, err
+		}
+	}
+	result.Decode = time.Since(started)
+	result.NewTokens = len(out)
+	result.Text = m.Tokenizer.Decode(out)
+	return result, nil
+}
+
+func (m *Model) emptyCaches() []*tensors.Tensor {
+	caches := make([]*tensors.Tensor, 2*m.Config.Layers)
+	for i := range caches {
+		caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, m.context, m.Config.KVHeads, m.Config.HeadDim))
+	}
+	return caches
+}
+
+func (m *Model) pass(tokens []int32, position, last int, caches []*tensors.Tensor) (int, []*tensors.Tensor, error) {
+	args := []any{
+		tensors.FromFlatDataAndDimensions(tokens, 1, len(tokens)), int32(position), int32(last), m.cos, m.sin,
+	}
+	for _, cache := range caches {
+		donated, err := DonateTensorBuffer(cache, m.eng.Backend, 0)
+		if err != nil {
+			return 0, nil, fmt.Errorf("llama: %w", err)
+		}
+		args = append(args, donated)
+	}
+	args = append(append(args, m.weights...), m.adapter...)
+	out, err := m.exec.Call(args...)
+	if err != nil {
+		return 0, nil, fmt.Errorf("llama: %w", err)
+	}
+	next := tensors.ToScalar[int32](out[0])
+	return int(next), out[2:], nil
+}
+
+// Logits returns the scores over the vocabulary after the given tokens, for tests against reference programs.
+func (m *Model) Logits(ids []int) ([]float32, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tokens := make([]int32, len(ids))
+	for i, id := range ids {
+		tokens[i] = int32(id)
+	}
+	args := []any{tensors.FromFlatDataAndDimensions(tokens, 1, len(tokens)), int32(0), int32(len(ids) - 1), m.cos, m.sin}
+	for _, cache := range m.emptyCaches() {
+		args = append(args, cache)
+	}
+	out, err := m.exec.Call(append(append(args, m.weights...), m.adapter...)...)
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	var logits []float32
+	out[1].MustConstFlatData(func(flat any) { logits = append(logits, flat.([]float32)...) })
+	return logits, nil
+}

@@ -1,0 +1,94 @@
+// Package prompt fills the two prompt templates: "paper", figure 4 of LLaMA-XR (arXiv 2506.03178) word for word, and "grounded",
+// ours: the same Alpaca form with each finding named beside its two scores, because 36 bare floats are a poor input (the paper's
+// recipe, reproduced independently, wrote nearly the same report whatever the scores were). An adapter's manifest names the
+// template it was trained on.
+package prompt
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"llamaxr/study"
+)
+
+const alpaca = "Below is an instruction that describes a task, paired with an input that provides further context. " +
+	"Write a response that appropriately completes the request.\n\n### Instruction:\n%s\n\n### Input:\n"
+
+const paperInstruction = "Generate a medical report based on the given classification scores from a patient's X-ray, which includes " +
+	"two views: Frontal and Lateral. The classification scores consist of 18 values for each view, representing the confidence scores " +
+	"for 18 different medical conditions. For both the Frontal and Lateral views, these conditions are as follows: Atelectasis, " +
+	"Cardiomegaly, Consolidation, Edema, Effusion, Emphysema, Enlarged Cardiomediastinum, Fibrosis, Fracture, Hernia, Infiltration, " +
+	"Lung Lesion, Lung Opacity, Mass, Nodule, Pleural Thickening, Pneumonia, and Pneumothorax. The first 18 values correspond to the " +
+	"Frontal view, while the remaining 18 values correspond to the Lateral view."
+
+const groundedInstruction = "Generate a medical report based on the given classification scores from a patient's X-ray, which includes " +
+	"two views: Frontal and Lateral. Each line names a condition and gives its confidence scores on the Frontal and the Lateral view; " +
+	"0.50 and above is positive, n/a was not acquired. Say what is positive on either view and nothing else."
+
+// Template is one way to put 36 scores into words.
+type Template struct {
+	Name string // with its version: "paper/1", "grounded/1"
+	Head string // constant, so that a model's state after it can be kept
+	Tail string // constant, before the response
+	body func(study.PairScores) string
+}
+
+// Templates by name.
+var (
+	Paper    = Template{"paper/1", fmt.Sprintf(alpaca, paperInstruction), "\n\n### Response:\n", paperBody}
+	Grounded = Template{"grounded/1", fmt.Sprintf(alpaca, groundedInstruction), "\n\n### Response:\n", groundedBody}
+)
+
+// ByName returns the template an adapter's manifest names.
+func ByName(name string) (Template, error) {
+	for _, t := range []Template{Paper, Grounded} {
+		if t.Name == name {
+			return t, nil
+		}
+	}
+	return Template{}, fmt.Errorf("prompt: unknown template %q", name)
+}
+
+// Fill returns the whole prompt.
+func (t Template) Fill(scores study.PairScores) string { return t.Head + t.body(scores) + t.Tail }
+
+// paperBody is a Python list of the 36 scores rounded to 3 decimals, frontal first; a view that was not acquired is None.
+func paperBody(scores study.PairScores) string {
+	var parts []string
+	for _, view := range []study.Projection{study.Frontal, study.Lateral} {
+		s := scores.Of(view)
+		for _, f := range study.Findings() {
+			if s == nil {
+				parts = append(parts, "None")
+				continue
+			}
+			text := strconv.FormatFloat(math.Round(float64(s[f])*1000)/1000, 'f', -1, 64)
+			if !strings.Contains(text, ".") {
+				text += ".0"
+			}
+			parts = append(parts, text)
+		}
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// groundedBody is a line a finding. Scores are cut, not rounded, to 2 decimals: 0.497 must not read as 0.50.
+func groundedBody(scores study.PairScores) string {
+	var lines []string
+	for _, f := range study.Findings() {
+		lines = append(lines, fmt.Sprintf("%s: %s %s", f, cut(scores.Frontal, f), cut(scores.Lateral, f)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func cut(s *study.Scores, f study.Finding) string {
+	if s == nil {
+		return "n/a"
+	}
+	return fmt.Sprintf("%.2f", float64(Hundredths(s[f]))/100)
+}
+
+// Hundredths is a score as the grounded template shows it, in whole hundredths, cut downwards.
+func Hundredths(score float32) int { return int(math.Floor(float64(score)*100 + 1e-6)) }

@@ -1,0 +1,136 @@
+// Package quant holds 4-bit NormalFloat weights (QLoRA, Dettmers et al. 2023, arXiv 2305.14314, section 3) in the form that
+// bitsandbytes stores: blocks of 64 values, each an index into 16 levels times its block's largest magnitude, and those magnitudes
+// themselves quantised to 8 bits (double quantisation, blocks of 256).
+package quant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Block sizes of bitsandbytes' defaults.
+const (
+	BlockSize       = 64
+	NestedBlockSize = 256
+)
+
+// NF4 are the 16 levels: quantiles of the normal distribution, scaled to [-1, 1], with an exact zero (bitsandbytes 0.43).
+var NF4 = [16]float32{
+	-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+	-0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+	0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+}
+
+// Tensor is a quantised array of Len values.
+type Tensor struct {
+	Len int
+	// Packed holds two indices a byte, the first in the high nibble.
+	Packed []byte
+	// Absmax are the blocks' magnitudes as indices into Dynamic, of (magnitude - Offset) / NestedAbsmax.
+	Absmax       []byte
+	NestedAbsmax []float32
+	Offset       float32
+}
+
+// Quantise packs values; their number must be even.
+func Quantise(values []float32) (*Tensor, error) {
+	if len(values)%2 != 0 {
+		return nil, fmt.Errorf("quant: %d values, an even number is needed", len(values))
+	}
+	t := &Tensor{Len: len(values), Packed: make([]byte, len(values)/2)}
+	var magnitudes []float32
+	for at := 0; at < len(values); at += BlockSize {
+		block := values[at:min(at+BlockSize, len(values))]
+		top := float32(0)
+		for _, v := range block {
+			top = max(top, float32(math.Abs(float64(v))))
+		}
+		magnitudes = append(magnitudes, top)
+		for i, v := range block {
+			index := byte(7)
+			if top > 0 {
+				index = nearest(NF4[:], v/top)
+			}
+			if (at+i)%2 == 0 {
+				index <<= 4
+			}
+			t.Packed[(at+i)/2] |= index
+		}
+	}
+	mean := 0.0
+	for _, m := range magnitudes {
+		mean += float64(m)
+	}
+	t.Offset = float32(mean / float64(max(len(magnitudes), 1)))
+	dynamic := Dynamic()
+	t.Absmax = make([]byte, len(magnitudes))
+	for at := 0; at < len(magnitudes); at += NestedBlockSize {
+		block := magnitudes[at:min(at+NestedBlockSize, len(magnitudes))]
+		top := float32(0)
+		for _, m := range block {
+			top = max(top, float32(math.Abs(float64(m-t.Offset))))
+		}
+		t.NestedAbsmax = append(t.NestedAbsmax, top)
+		for i, m := range block {
+			x := float32(0)
+			if top > 0 {
+				x = (m - t.Offset) / top
+			}
+			t.Absmax[at+i] = nearest(dynamic[:], x)
+		}
+	}
+	return t, nil
+}
+
+// Dequantise returns the values.
+func (t *Tensor) Dequantise() ([]float32, error) {
+	blocks := (t.Len + BlockSize - 1) / BlockSize
+	if t.Len < 0 || len(t.Packed) != (t.Len+1)/2 || len(t.Absmax) != blocks ||
+		len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize {
+		return nil, fmt.Errorf("quant: %d values with %d packed bytes, %d magnitudes and %d nested ones do not fit",
+			t.Len, len(t.Packed), len(t.Absmax), len(t.NestedAbsmax))
+	}
+	dynamic := Dynamic()
+	out := make([]float32, t.Len)
+	for i := range out {
+		block := i / BlockSize
+		scale := dynamic[t.Absmax[block]]*t.NestedAbsmax[block/NestedBlockSize] + t.Offset
+		index := t.Packed[i/2] >> 4
+		if i%2 == 1 {
+			index = t.Packed[i/2] & 15
+		}
+		out[i] = NF4[index] * scale
+	}
+	return out, nil
+}
+
+// Dynamic is bitsandbytes' signed dynamic 8-bit map (create_dynamic_map with 7 exponent bits): for each decade down from 1, means
+// between evenly spaced boundaries, twice as many each decade up.
+func Dynamic() [256]float32 {
+	var values []float32
+	for i := range 7 {
+		items := 1<<i + 1
+		decade := math.Pow(10, float64(i-6))
+		boundary := func(k int) float64 { return 0.1 + 0.9*float64(k)/float64(items-1) }
+		for k := range items - 1 {
+			mean := float32(boundary(k)+boundary(k+1)) / 2
+			values = append(values, float32(decade*float64(mean)), float32(-decade*float64(mean)))
+		}
+	}
+	values = append(values, 0, 1)
+	slices.Sort(values)
+	return [256]float32(values)
+}
+
+// nearest returns the index of the level closest to x; levels ascend.
+func nearest(levels []float32, x float32) byte {
+	at, found := slices.BinarySearch(levels, x)
+	if found || at == 0 {
+		return byte(at)
+	}
+	if at == len(levels) || x-levels[at-1] <= levels[at]-x {
+		return byte(at - 1)
+	}
+	return byte(at)
+}
