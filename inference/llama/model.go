@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,9 +91,9 @@ func Load(eng *engine.Engine, files fs.FS) (*Model, error) {
 		return nil, err
 	}
 	shape := m.Config.shapes()
-	for name, values := range weights {
+	for _, name := range slices.Sorted(maps.Keys(weights)) { // in one order, so that the same model compiles to the same program
 		m.names = append(m.names, name)
-		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(values, shape[name]...))
+		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(weights[name], shape[name]...))
 	}
 	m.context = min(m.Config.MaxPositions, maxContext)
 	cos, sin := m.Config.Rotary(m.context)

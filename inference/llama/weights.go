@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"llamaxr/inference/quant"
 	"llamaxr/inference/safetensors"
@@ -14,7 +15,9 @@ import (
 // Suffixes under which bitsandbytes stores the parts of an NF4 weight beside it.
 const (
 	absmaxSuffix       = ".absmax"
+	mapSuffix          = ".quant_map"
 	nestedAbsmaxSuffix = ".nested_absmax"
+	nestedMapSuffix    = ".nested_quant_map"
 	stateSuffix        = ".quant_state.bitsandbytes__nf4"
 )
 
@@ -92,12 +95,20 @@ func readTensor(file *safetensors.File, name string, shape []int) ([]float32, er
 	if err != nil {
 		return nil, fmt.Errorf("nested_absmax: %w", err)
 	}
+	nestedMap, err := file.Tensors[name+nestedMapSuffix].Floats()
+	if err != nil || len(nestedMap) != 256 {
+		return nil, fmt.Errorf("nested_quant_map has %d levels, want 256 (%v)", len(nestedMap), err)
+	}
+	if levels, err := file.Tensors[name+mapSuffix].Floats(); err != nil || !slices.Equal(levels, quant.NF4[:]) {
+		return nil, fmt.Errorf("quant_map holds other levels than NF4's (%v)", err)
+	}
 	length := 1
 	for _, d := range shape {
 		length *= d
 	}
 	packedTensor := quant.Tensor{
 		Len: length, Packed: t.Data, Absmax: file.Tensors[name+absmaxSuffix].Data, NestedAbsmax: nested, Offset: float32(q.NestedOffset),
+		NestedMap: [256]float32(nestedMap),
 	}
 	return packedTensor.Dequantise()
 }
@@ -109,7 +120,6 @@ func WriteNF4(c *Config, weights Weights, w io.Writer) error {
 	for _, l := range c.Linears() {
 		packed[l.Name+".weight"] = true
 	}
-	dynamic := quant.Dynamic()
 	for name, shape := range c.shapes() {
 		values := weights[name]
 		if !packed[name] {
@@ -130,8 +140,8 @@ func WriteNF4(c *Config, weights Weights, w io.Writer) error {
 		file.Tensors[name] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(q.Packed), 1}, Data: q.Packed}
 		file.Tensors[name+absmaxSuffix] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(q.Absmax)}, Data: q.Absmax}
 		file.Tensors[name+nestedAbsmaxSuffix] = safetensors.FromFloats(safetensors.F32, []int{len(q.NestedAbsmax)}, q.NestedAbsmax)
-		file.Tensors[name+".quant_map"] = safetensors.FromFloats(safetensors.F32, []int{16}, quant.NF4[:])
-		file.Tensors[name+".nested_quant_map"] = safetensors.FromFloats(safetensors.F32, []int{256}, dynamic[:])
+		file.Tensors[name+mapSuffix] = safetensors.FromFloats(safetensors.F32, []int{16}, quant.NF4[:])
+		file.Tensors[name+nestedMapSuffix] = safetensors.FromFloats(safetensors.F32, []int{256}, q.NestedMap[:])
 		file.Tensors[name+stateSuffix] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(state)}, Data: state}
 	}
 	_, err := file.WriteTo(w)

@@ -27,10 +27,13 @@ type Tensor struct {
 	Len int
 	// Packed holds two indices a byte, the first in the high nibble.
 	Packed []byte
-	// Absmax are the blocks' magnitudes as indices into Dynamic, of (magnitude - Offset) / NestedAbsmax.
+	// Absmax are the blocks' magnitudes as indices into NestedMap, of (magnitude - Offset) / NestedAbsmax.
 	Absmax       []byte
 	NestedAbsmax []float32
 	Offset       float32
+	// NestedMap is Dynamic, or what a file brought: bitsandbytes computes it with vector instructions, so that its last bits are
+	// those of the machine that wrote the file.
+	NestedMap [256]float32
 }
 
 // Quantise packs values; their number must be even.
@@ -38,8 +41,21 @@ func Quantise(values []float32) (*Tensor, error) {
 	if len(values)%2 != 0 {
 		return nil, fmt.Errorf("quant: %d values, an even number is needed", len(values))
 	}
-	t := &Tensor{Len: len(values), Packed: make([]byte, len(values)/2)}
-	var magnitudes []float32
+	t := &Tensor{Len: len(values), NestedMap: Dynamic()}
+	magnitudes := t.pack(values)
+	mean := 0.0
+	for _, m := range magnitudes {
+		mean += float64(m)
+	}
+	t.Offset = float32(mean / float64(max(len(magnitudes), 1)))
+	t.packMagnitudes(magnitudes)
+	return t, nil
+}
+
+// pack fills Packed and returns the blocks' magnitudes. A value is scaled by the magnitude's inverse and goes to the level whose
+// half-way points enclose it, the lower one on a tie: the arithmetic of bitsandbytes, so that its bytes are ours.
+func (t *Tensor) pack(values []float32) (magnitudes []float32) {
+	t.Packed = make([]byte, len(values)/2)
 	for at := 0; at < len(values); at += BlockSize {
 		block := values[at:min(at+BlockSize, len(values))]
 		top := float32(0)
@@ -47,23 +63,23 @@ func Quantise(values []float32) (*Tensor, error) {
 			top = max(top, float32(math.Abs(float64(v))))
 		}
 		magnitudes = append(magnitudes, top)
+		inverse := 1 / max(top, smallest)
 		for i, v := range block {
-			index := byte(7)
-			if top > 0 {
-				index = nearest(NF4[:], v/top)
-			}
+			index := level(max(-1, min(1, v*inverse)))
 			if (at+i)%2 == 0 {
 				index <<= 4
 			}
 			t.Packed[(at+i)/2] |= index
 		}
 	}
-	mean := 0.0
-	for _, m := range magnitudes {
-		mean += float64(m)
-	}
-	t.Offset = float32(mean / float64(max(len(magnitudes), 1)))
-	dynamic := Dynamic()
+	return magnitudes
+}
+
+// smallest magnitude that is divided by, so that a block of zeros packs to the zero level.
+const smallest = 1e-38
+
+// packMagnitudes fills Absmax and NestedAbsmax from magnitudes and Offset.
+func (t *Tensor) packMagnitudes(magnitudes []float32) {
 	t.Absmax = make([]byte, len(magnitudes))
 	for at := 0; at < len(magnitudes); at += NestedBlockSize {
 		block := magnitudes[at:min(at+NestedBlockSize, len(magnitudes))]
@@ -77,10 +93,9 @@ func Quantise(values []float32) (*Tensor, error) {
 			if top > 0 {
 				x = (m - t.Offset) / top
 			}
-			t.Absmax[at+i] = nearest(dynamic[:], x)
+			t.Absmax[at+i] = nearest(t.NestedMap[:], x)
 		}
 	}
-	return t, nil
 }
 
 // Dequantise returns the values.
@@ -91,11 +106,11 @@ func (t *Tensor) Dequantise() ([]float32, error) {
 		return nil, fmt.Errorf("quant: %d values with %d packed bytes, %d magnitudes and %d nested ones do not fit",
 			t.Len, len(t.Packed), len(t.Absmax), len(t.NestedAbsmax))
 	}
-	dynamic := Dynamic()
 	out := make([]float32, t.Len)
 	for i := range out {
 		block := i / BlockSize
-		scale := dynamic[t.Absmax[block]]*t.NestedAbsmax[block/NestedBlockSize] + t.Offset
+		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
+		scale := float32(t.NestedMap[t.Absmax[block]]*t.NestedAbsmax[block/NestedBlockSize]) + t.Offset
 		index := t.Packed[i/2] >> 4
 		if i%2 == 1 {
 			index = t.Packed[i/2] & 15
@@ -103,6 +118,17 @@ func (t *Tensor) Dequantise() ([]float32, error) {
 		out[i] = NF4[index] * scale
 	}
 	return out, nil
+}
+
+// level returns the index of the NF4 level for x in [-1, 1].
+func level(x float32) byte {
+	index := byte(0)
+	for i := range len(NF4) - 1 {
+		if x > (NF4[i]+NF4[i+1])/2 {
+			index = byte(i + 1)
+		}
+	}
+	return index
 }
 
 // Dynamic is bitsandbytes' signed dynamic 8-bit map (create_dynamic_map with 7 exponent bits): for each decade down from 1, means
