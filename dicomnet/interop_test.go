@@ -1,0 +1,298 @@
+package dicomnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/part10"
+	"llamaxr/internal/peertest"
+)
+
+// memory is a session that keeps what it receives.
+type memory struct {
+	mu       *sync.Mutex
+	objects  map[string][]byte
+	released *int
+}
+
+func (m memory) Echo(context.Context) error { return nil }
+
+func (m memory) Store(_ context.Context, req *StoreRequest, data io.Reader) error {
+	all, err := io.ReadAll(data)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[req.SOPInstanceUID] = all
+	return nil
+}
+
+func (m memory) Close(released bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if released {
+		*m.released++
+	}
+}
+
+// start runs a server until the test ends and returns its port and what it stores.
+func start(t testing.TB, change func(*Server)) (string, memory) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := memory{new(sync.Mutex), map[string][]byte{}, new(int)}
+	s := &Server{AETitle: "LLAMAXR", NewSession: func(context.Context, *AssociationInfo) (Session, error) { return m, nil }}
+	if change != nil {
+		change(s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, listener, time.Second) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port, m
+}
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", filepath.Base(name), args, err, out)
+	}
+}
+
+// dataSetOf returns meta information and data set of a file.
+func dataSetOf(t testing.TB, path string) (*part10.Meta, []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := part10.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return meta, data[meta.Length:]
+}
+
+func TestDCMTKSendsToUs(t *testing.T) {
+	storescu, echoscu := peertest.Program(t, "storescu"), peertest.Program(t, "echoscu")
+	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
+	meta, want := dataSetOf(t, file)
+	for _, pdu := range []int{4096, 16384, 131072} {
+		port, got := start(t, func(s *Server) { s.MaxPDULength = uint32(pdu) })
+		run(t, echoscu, "-aec", "LLAMAXR", "127.0.0.1", port)
+		run(t, storescu, "-xi", "--max-pdu", strconv.Itoa(pdu), "-aec", "LLAMAXR", "127.0.0.1", port, file)
+		got.mu.Lock()
+		if len(got.objects) != 1 || len(got.objects[meta.SOPInstanceUID]) == 0 {
+			t.Errorf("PDU %d: %d objects", pdu, len(got.objects))
+		}
+		got.mu.Unlock()
+	}
+	// An encapsulated object comes through byte for byte.
+	file = peertest.SharedData(t, "dicom/radiographs/RG2_JPLY_fixed.dcm")
+	meta, want = dataSetOf(t, file)
+	port, got := start(t, nil)
+	run(t, storescu, "-xx", "-aec", "LLAMAXR", "127.0.0.1", port, file)
+	if len(got.objects[meta.SOPInstanceUID]) < len(want)*9/10 {
+		t.Errorf("%d bytes of %d", len(got.objects[meta.SOPInstanceUID]), len(want))
+	}
+}
+
+func TestPynetdicomSendsToUs(t *testing.T) {
+	python := peertest.Python(t)
+	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
+	meta, want := dataSetOf(t, file)
+	port, got := start(t, nil)
+	run(t, python, "-m", "pynetdicom", "echoscu", "-aec", "LLAMAXR", "127.0.0.1", port)
+	run(t, python, "-m", "pynetdicom", "storescu", "-aec", "LLAMAXR", "127.0.0.1", port, file)
+	if !bytes.Equal(got.objects[meta.SOPInstanceUID], want) {
+		t.Errorf("pynetdicom's object arrives with %d bytes, it has %d", len(got.objects[meta.SOPInstanceUID]), len(want))
+	}
+}
+
+func TestWeSendToPeers(t *testing.T) {
+	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
+	meta, data := dataSetOf(t, file)
+	for name, command := range map[string]func(port, folder string) []string{
+		"storescp": func(port, folder string) []string {
+			return []string{peertest.Program(t, "storescp"), "-aet", "PACS", "-pdu", "4096", "-od", folder, port}
+		},
+		"pynetdicom": func(port, folder string) []string {
+			return []string{peertest.Python(t), "-m", "pynetdicom", "storescp", port, "-aet", "PACS", "-od", folder}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			port, folder := freePort(t), t.TempDir()
+			args := command(port, folder)
+			cmd := exec.Command(args[0], args[1:]...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+			contexts := []ProposedContext{
+				{Verification, []string{ImplicitVRLittleEndian}}, {meta.SOPClassUID, []string{meta.TransferSyntaxUID}},
+			}
+			client := Client{CallingAETitle: "LLAMAXR", CalledAETitle: "PACS"}
+			var a *Association
+			var err error
+			for range 100 {
+				if a, err = client.Dial(t.Context(), "127.0.0.1:"+port, contexts); err == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Echo(t.Context()); err != nil {
+				t.Error(err)
+			}
+			for range 2 {
+				if err := a.Store(t.Context(), StoreRequest{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID}, bytes.NewReader(data)); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := a.Release(); err != nil {
+				t.Error(err)
+			}
+			files, _ := filepath.Glob(folder + "/*")
+			if len(files) != 1 {
+				t.Fatalf("%d files at the peer", len(files))
+			}
+			if _, got := dataSetOf(t, files[0]); !bytes.Equal(got, data) {
+				t.Errorf("peer stored %d bytes, we sent %d", len(got), len(data))
+			}
+		})
+	}
+}
+
+func TestRejections(t *testing.T) {
+	contexts := []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}}
+	for name, test := range map[string]struct {
+		change          func(*Server)
+		calling, called string
+		want            RejectError
+	}{
+		"called AE title":  {nil, "X", "OTHER", rejectCalledAETitle},
+		"calling AE title": {func(s *Server) { s.Callers = []string{"KNOWN"} }, "X", "LLAMAXR", rejectCallingAETitle},
+		"local limit":      {func(s *Server) { s.MaxAssociations = -1 }, "X", "LLAMAXR", rejectLocalLimit},
+	} {
+		port, _ := start(t, test.change)
+		_, err := Client{CallingAETitle: test.calling, CalledAETitle: test.called}.Dial(t.Context(), "127.0.0.1:"+port, contexts)
+		var got *RejectError
+		if !errors.As(err, &got) || *got != test.want {
+			t.Errorf("%s: got %v, want %v", name, err, &test.want)
+		}
+	}
+}
+
+// TestAbortsOnTheWire sends what PS3.8 does not allow and reads the bytes of the answer.
+func TestAbortsOnTheWire(t *testing.T) {
+	abort := func(source, reason byte) []byte { return []byte{7, 0, 0, 0, 0, 4, 0, 0, source, reason} }
+	for name, test := range map[string]struct{ send, want []byte }{
+		"data before an association":    {[]byte{4, 0, 0, 0, 0, 6, 0, 0, 0, 2, 1, 3}, abort(0, 0)},
+		"release before an association": {[]byte{5, 0, 0, 0, 0, 4, 0, 0, 0, 0}, abort(0, 0)},
+		"unknown PDU type":              {[]byte{9, 0, 0, 0, 0, 0}, abort(0, 0)},
+		"a length of 4 GB":              {[]byte{1, 0, 0xff, 0xff, 0xff, 0xff}, abort(0, 0)},
+	} {
+		port, _ := start(t, nil)
+		nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nc.Write(test.send); err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		got, _ := io.ReadAll(nc)
+		nc.Close()
+		if !bytes.Equal(got, test.want) {
+			t.Errorf("%s: answered % x, want % x", name, got, test.want)
+		}
+	}
+}
+
+// TestSilentPeerIsLeft: ARTIM closes a connection on which no association is asked for.
+func TestSilentPeerIsLeft(t *testing.T) {
+	port, _ := start(t, func(s *Server) { s.ARTIM = 100 * time.Millisecond })
+	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after ARTIM: %v, want the connection closed", err)
+	}
+}
+
+// failing is a session that refuses or panics.
+type failing struct{ panics bool }
+
+func (f failing) Echo(context.Context) error { return nil }
+func (f failing) Close(bool)                 {}
+func (f failing) Store(context.Context, *StoreRequest, io.Reader) error {
+	if f.panics {
+		panic("broken")
+	}
+	return &dimse.StatusError{Status: dimse.OutOfResources, Comment: "disk is full"}
+}
+
+func TestStatusReachesTheSender(t *testing.T) {
+	for _, test := range []struct {
+		session failing
+		want    uint16
+	}{{failing{}, dimse.OutOfResources}, {failing{true}, dimse.ProcessingFailure}} {
+		port, _ := start(t, func(s *Server) {
+			s.NewSession = func(context.Context, *AssociationInfo) (Session, error) { return test.session, nil }
+		})
+		const class = "1.2.840.10008.5.1.4.1.1.1"
+		a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}.Dial(t.Context(), "127.0.0.1:"+port,
+			[]ProposedContext{{class, []string{ExplicitVRLittleEndian}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the association goes on after a failure
+			err = a.Store(t.Context(), StoreRequest{SOPClassUID: class, SOPInstanceUID: "1.2.3"}, bytes.NewReader(make([]byte, 300_000)))
+			var status *dimse.StatusError
+			if !errors.As(err, &status) || status.Status != test.want {
+				t.Errorf("got %v, want status %#04x", err, test.want)
+			}
+		}
+		if err := a.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
