@@ -16,7 +16,7 @@ func TrainTokenizer(corpus []string, added []string, merges int) ([]byte, error)
 	}
 	counts := map[string]int{}
 	for _, text := range corpus {
-		for _, piece := range cut(text) {
+		for _, piece := range cut(text, scorePiece) {
 			counts[piece]++
 		}
 	}
@@ -74,10 +74,10 @@ func TrainTokenizer(corpus []string, added []string, merges int) ([]byte, error)
 		})
 	}
 	file.PreTokenizer = map[string]any{"type": "Sequence", "pretokenizers": []any{
-		map[string]any{"type": "Split", "pattern": map[string]string{"Regex": piecePattern}, "behavior": "Isolated", "invert": false},
+		map[string]any{"type": "Split", "pattern": map[string]string{"Regex": scorePattern}, "behavior": "Isolated", "invert": false},
 		map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
 	}}
-	file.Decoder = map[string]any{"type": "ByteLevel"}
+	file.Decoder = map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
 	text, err := json.Marshal(file)
 	if err != nil {
 		return nil, fmt.Errorf("llama: tokenizer.json: %w", err)

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -21,7 +21,10 @@ type Tokenizer struct {
 	ids    map[string]int
 	tokens []string // by id, in the byte alphabet
 	rank   map[[2]string]int
-	added  []string // longest first
+	added  []string     // matched whole before any cutting
+	hidden map[int]bool // special tokens, which decode to nothing
+	piece  func(string) int
+	whole  bool // a piece that is a token is taken whole, whatever the merges say
 	BOS    int
 	EOS    int
 }
@@ -38,23 +41,50 @@ type tokenizerJSON struct {
 	PreTokenizer any          `json:"pre_tokenizer"`
 	Decoder      any          `json:"decoder"`
 	Model        struct {
-		Type   string         `json:"type"`
-		Vocab  map[string]int `json:"vocab"`
-		Merges [][2]string    `json:"merges"`
+		Type         string         `json:"type"`
+		IgnoreMerges bool           `json:"ignore_merges"`
+		Vocab        map[string]int `json:"vocab"`
+		Merges       []mergePair    `json:"merges"`
 	} `json:"model"`
 }
 
-type addedToken struct {
-	ID      int    `json:"id"`
-	Content string `json:"content"`
-	Special bool   `json:"special"`
+// mergePair is written as ["a", "b"], and by tokenizers before 0.20 as "a b".
+type mergePair [2]string
+
+// UnmarshalJSON reads both forms.
+func (m *mergePair) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		var parts []string
+		if err := json.Unmarshal(data, &parts); err != nil || len(parts) != 2 {
+			return fmt.Errorf("merge %s is no pair (%w)", data, err)
+		}
+		*m = mergePair(parts)
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	a, b, ok := strings.Cut(text, " ")
+	if !ok {
+		return fmt.Errorf("merge %q is no pair", text)
+	}
+	*m = mergePair{a, b}
+	return nil
 }
 
-// piecePattern is the Split pattern of our own tokenizer.json: a score keeps its first decimal, digits stand alone, a word or
-// punctuation takes the space before it. cut follows it by hand.
-const piecePattern = ` ?[01]\.[0-9]| ?\p{L}+| ?[^\s\p{L}\p{N}]+|[0-9]|\s+`
+// addedToken has all fields that Hugging Face's reader asks for.
+type addedToken struct {
+	ID         int    `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
 
-// ParseTokenizer reads tokenizer.json. Only byte-level BPE with our own pattern is known here.
+// ParseTokenizer reads tokenizer.json: byte-level BPE with our own pattern or Llama 3's.
 func ParseTokenizer(data []byte) (*Tokenizer, error) {
 	var file tokenizerJSON
 	if err := json.Unmarshal(data, &file); err != nil {
@@ -63,13 +93,22 @@ func ParseTokenizer(data []byte) (*Tokenizer, error) {
 	if file.Model.Type != "BPE" {
 		return nil, fmt.Errorf("llama: tokenizer.json: model type %q, want BPE", file.Model.Type)
 	}
-	if pre, _ := json.Marshal(file.PreTokenizer); !strings.Contains(string(pre), mustJSON(piecePattern)) {
-		return nil, errors.New("llama: tokenizer.json: pre_tokenizer is not the pattern this build knows")
-	}
 	if len(file.Model.Vocab) > maxTokens || len(file.Model.Merges) > maxMerges {
 		return nil, fmt.Errorf("llama: tokenizer.json: %d tokens and %d merges are too many", len(file.Model.Vocab), len(file.Model.Merges))
 	}
-	t := &Tokenizer{ids: map[string]int{}, rank: map[[2]string]int{}}
+	t := &Tokenizer{ids: map[string]int{}, rank: map[[2]string]int{}, hidden: map[int]bool{}, whole: file.Model.IgnoreMerges}
+	pre, err := json.Marshal(file.PreTokenizer)
+	if err != nil {
+		return nil, fmt.Errorf("llama: tokenizer.json: pre_tokenizer: %w", err)
+	}
+	for pattern, piece := range pieceLengths {
+		if strings.Contains(string(pre), mustJSON(pattern)) {
+			t.piece = piece
+		}
+	}
+	if t.piece == nil {
+		return nil, errors.New("llama: tokenizer.json: pre_tokenizer has a pattern that this build does not know")
+	}
 	size := len(file.Model.Vocab) + len(file.AddedTokens)
 	t.tokens = make([]string, size)
 	put := func(token string, id int) error {
@@ -92,8 +131,12 @@ func ParseTokenizer(data []byte) (*Tokenizer, error) {
 			return nil, err
 		}
 		t.added = append(t.added, a.Content)
+		t.hidden[a.ID] = a.Special
 	}
 	for i, m := range file.Model.Merges {
+		if _, ok := t.ids[m[0]+m[1]]; !ok {
+			return nil, fmt.Errorf("llama: tokenizer.json: merge %q gives no token", m)
+		}
 		t.rank[m] = i
 	}
 	for b := range 256 {
@@ -119,7 +162,7 @@ func (t *Tokenizer) Encode(text string) []int {
 	var out []int
 	for text != "" {
 		at, token := t.nextAdded(text)
-		for _, piece := range cut(text[:at]) {
+		for _, piece := range cut(text[:at], t.piece) {
 			out = t.merge(piece, out)
 		}
 		if token != "" {
@@ -142,22 +185,46 @@ func (t *Tokenizer) nextAdded(text string) (at int, token string) {
 }
 
 func (t *Tokenizer) merge(piece string, out []int) []int {
-	parts := make([]string, 0, len(piece))
-	for i := range len(piece) {
-		parts = append(parts, string(byteRune(piece[i])))
+	if t.whole {
+		runes := make([]rune, len(piece))
+		for i := range len(piece) {
+			runes[i] = byteRune(piece[i])
+		}
+		if id, ok := t.ids[string(runes)]; ok {
+			return append(out, id)
+		}
 	}
-	for len(parts) > 1 {
-		best, at := -1, 0
-		for i := range len(parts) - 1 {
-			if r, ok := t.rank[[2]string{parts[i], parts[i+1]}]; ok && (best < 0 || r < best) {
-				best, at = r, i
+	parts := make([]string, len(piece))
+	for i := range len(piece) {
+		parts[i] = string(byteRune(piece[i]))
+	}
+	// ranks[i] is the rank of merging parts i and i+1: kept, so that a long piece costs comparisons and not look-ups.
+	ranks := make([]int, max(len(parts)-1, 0))
+	rankAt := func(i int) {
+		if i >= 0 && i < len(ranks) {
+			ranks[i] = unranked
+			if r, ok := t.rank[[2]string{parts[i], parts[i+1]}]; ok {
+				ranks[i] = r
 			}
 		}
-		if best < 0 {
+	}
+	for i := range ranks {
+		rankAt(i)
+	}
+	for len(parts) > 1 {
+		at := 0
+		for i, r := range ranks {
+			if r < ranks[at] {
+				at = i
+			}
+		}
+		if ranks[at] == unranked {
 			break
 		}
 		parts[at] += parts[at+1]
-		parts = append(parts[:at+1], parts[at+2:]...)
+		parts, ranks = slices.Delete(parts, at+1, at+2), slices.Delete(ranks, at, at+1)
+		rankAt(at - 1)
+		rankAt(at)
 	}
 	for _, p := range parts {
 		out = append(out, t.ids[p])
@@ -165,11 +232,14 @@ func (t *Tokenizer) merge(piece string, out []int) []int {
 	return out
 }
 
+// unranked is above the rank of every merge.
+const unranked = maxMerges
+
 // Decode returns the text of ids; special tokens give nothing.
 func (t *Tokenizer) Decode(ids []int) string {
 	var bytes []byte
 	for _, id := range ids {
-		if id < 0 || id >= len(t.tokens) || id == t.BOS || id == t.EOS {
+		if id < 0 || id >= len(t.tokens) || t.hidden[id] {
 			continue
 		}
 		token := t.tokens[id]
@@ -183,8 +253,11 @@ func (t *Tokenizer) Decode(ids []int) string {
 			}
 		}
 	}
-	return strings.ToValidUTF8(string(bytes), string(utf8.RuneError))
+	return valid(string(bytes))
 }
+
+// valid replaces what is not UTF-8, as Rust's from_utf8_lossy does in Hugging Face's decoder.
+func valid(text string) string { return strings.ToValidUTF8(text, string(utf8.RuneError)) }
 
 func (t *Tokenizer) isAdded(token string) bool {
 	for _, a := range t.added {
@@ -195,76 +268,26 @@ func (t *Tokenizer) isAdded(token string) bool {
 	return false
 }
 
-// cut splits text as piecePattern does: the first alternative that matches at each place.
-func cut(text string) []string {
-	var out []string
-	for text != "" {
-		n := pieceLength(text)
-		out = append(out, text[:n])
-		text = text[n:]
-	}
-	return out
-}
-
-func pieceLength(text string) int {
-	body, space := text, 0
-	if text[0] == ' ' {
-		body, space = text[1:], 1
-	}
-	if len(body) >= 3 && (body[0] == '0' || body[0] == '1') && body[1] == '.' && isDigit(body[2]) {
-		return space + 3
-	}
-	if n := run(body, unicode.IsLetter); n > 0 {
-		return space + n
-	}
-	if n := run(body, func(r rune) bool { return !unicode.IsSpace(r) && !unicode.IsLetter(r) && !unicode.IsNumber(r) }); n > 0 {
-		return space + n
-	}
-	if isDigit(text[0]) {
-		return 1
-	}
-	if n := run(text, unicode.IsSpace); n > 0 {
-		return n
-	}
-	_, n := utf8.DecodeRuneInString(text) // a number that is no ASCII digit stands alone
-	return n
-}
-
-func run(text string, in func(rune) bool) int {
-	for i, r := range text {
-		if !in(r) || r == utf8.RuneError {
-			if r == utf8.RuneError && i == 0 {
-				return 0
-			}
-			return i
+// alphabet is GPT-2's: every byte as a visible character; bytesOf is its inverse.
+var alphabet, bytesOf = func() (runes [256]rune, inverse map[rune]byte) {
+	inverse = map[rune]byte{}
+	hidden := 0
+	for b := range 256 {
+		runes[b] = rune(b)
+		if !(b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae) {
+			runes[b] = rune(256 + hidden)
+			hidden++
 		}
+		inverse[runes[b]] = byte(b)
 	}
-	return len(text)
-}
+	return runes, inverse
+}()
 
-func isDigit(b byte) bool { return b >= '0' && b <= '9' }
-
-// byteRune is GPT-2's alphabet: every byte as a visible character.
-func byteRune(b byte) rune {
-	if b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae {
-		return rune(b)
-	}
-	n := 0
-	for c := range int(b) {
-		if !(c >= '!' && c <= '~' || c >= 0xa1 && c <= 0xac || c >= 0xae) {
-			n++
-		}
-	}
-	return rune(256 + n)
-}
+func byteRune(b byte) rune { return alphabet[b] }
 
 func runeByte(r rune) (byte, bool) {
-	for b := range 256 {
-		if byteRune(byte(b)) == r {
-			return byte(b), true
-		}
-	}
-	return 0, false
+	b, ok := bytesOf[r]
+	return b, ok
 }
 
 func mustJSON(v any) string {
