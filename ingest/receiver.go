@@ -1,0 +1,250 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"llamaxr/ingest/spool"
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// Statuses of C-STORE that a receiver gives (PS3.4, table B.2-1).
+const (
+	StatusProcessingFailure uint16 = 0x0110
+	StatusDuplicate         uint16 = 0x0111
+	StatusOutOfResources    uint16 = 0xA700
+	StatusMismatch          uint16 = 0xA900
+	StatusCannotUnderstand  uint16 = 0xC000
+)
+
+// StatusError is the status that the sender hears, with its comment.
+type StatusError struct {
+	Status  uint16
+	Comment string
+	Err     error // the cause, for the log
+}
+
+// Error implements error.
+func (e *StatusError) Error() string { return fmt.Sprintf("status %#04x: %s", e.Status, e.Comment) }
+
+// Unwrap returns the cause.
+func (e *StatusError) Unwrap() error { return e.Err }
+
+// Incoming describes an object that arrives.
+type Incoming struct {
+	SOPClassUID, SOPInstanceUID, TransferSyntaxUID string
+	Calling                                        string
+	Association                                    uint64
+	// Head is the file's head, written before the data set.
+	Head []byte
+}
+
+// Receiver stores objects.
+type Receiver struct {
+	DB    *queue.DB
+	Spool *spool.Spool
+	// ReadHeader reads a stored file, within bounds.
+	ReadHeader func(path string) (study.Header, error)
+	// AcceptDuplicates answers the same UID with other bytes with success; they are kept aside either way.
+	AcceptDuplicates bool
+	// Complete schedules the study's completion, in the transaction that makes the instance known.
+	Complete func(tx *queue.Tx, s *queue.Study) error
+	Log      *slog.Logger
+}
+
+// Receive streams the data set to disk and makes the object known. When it returns nil the object is durable: file, folder and
+// ledger are synced.
+func (r *Receiver) Receive(in Incoming, data io.Reader) error {
+	w, err := r.Spool.Begin(in.Head)
+	if err != nil {
+		return resources(err)
+	}
+	if _, err := io.Copy(w, data); err != nil {
+		w.Abort()
+		return resources(err)
+	}
+	header, err := r.ReadHeader(w.Path())
+	if err != nil {
+		w.Abort()
+		return &StatusError{StatusCannotUnderstand, clip("data set cannot be read: " + err.Error()), err}
+	}
+	if status := check(in, header); status != nil {
+		w.Abort()
+		return status
+	}
+	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
+	var known *queue.Instance
+	err = r.DB.View(func(tx *queue.Tx) (err error) {
+		known, err = tx.Instance(header.SOPInstanceUID)
+		return err
+	})
+	if err != nil {
+		w.Abort()
+		return internal(err)
+	}
+	if known != nil {
+		return r.again(w, instance, known)
+	}
+	if instance.Path, err = w.Commit(header.SOPInstanceUID + "/" + instance.SHA256); err != nil {
+		return resources(err)
+	}
+	err = r.DB.Update(func(tx *queue.Tx) error { return r.record(tx, instance) })
+	if errors.Is(err, errTaken) { // the same UID came in on two associations at once
+		err = r.DB.View(func(tx *queue.Tx) (err error) {
+			known, err = tx.Instance(header.SOPInstanceUID)
+			return err
+		})
+		if err == nil && known != nil && known.SHA256 == instance.SHA256 {
+			return nil
+		}
+		return r.different(instance, known)
+	}
+	if err != nil {
+		return internal(err)
+	}
+	return nil
+}
+
+var errTaken = errors.New("ingest: the SOP Instance UID is taken")
+
+// record makes the instance part of the ledger and its study.
+func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
+	known, err := tx.Instance(i.Header.SOPInstanceUID)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		return errTaken
+	}
+	now := tx.Now().UTC()
+	i.Received = now
+	s, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now}
+	}
+	if s.State != queue.Receiving {
+		if s.Revision > 0 {
+			s.Note(now, "a late image re-opened the study")
+		}
+		s.State, s.Reason = queue.Receiving, ""
+	}
+	s.Last = now
+	s.Instances = append(s.Instances, i.Header.SOPInstanceUID)
+	s.Note(now, fmt.Sprintf("received %s object %d from %s", modality(i.Header), len(s.Instances), i.Calling))
+	if err := tx.PutInstance(i); err != nil {
+		return err
+	}
+	if err := r.Complete(tx, s); err != nil {
+		return err
+	}
+	return tx.PutStudy(s)
+}
+
+func modality(h study.Header) string {
+	if h.Modality == "" {
+		return "an"
+	}
+	return "a " + h.Modality
+}
+
+// again handles an instance that is known: the same bytes are the same instance, others are kept aside.
+func (r *Receiver) again(w *spool.Writer, instance, known *queue.Instance) error {
+	if known.SHA256 == instance.SHA256 {
+		w.Abort()
+		return nil
+	}
+	path, err := w.CommitAside(instance.Header.SOPInstanceUID + "/" + instance.SHA256)
+	if err != nil {
+		return resources(err)
+	}
+	instance.Path = path
+	return r.different(instance, known)
+}
+
+func (r *Receiver) different(instance, known *queue.Instance) error {
+	err := r.DB.Update(func(tx *queue.Tx) error {
+		instance.Received = tx.Now().UTC()
+		if s, err := tx.Study(known.Header.StudyInstanceUID); err == nil && s != nil {
+			s.Note(tx.Now(), "the same SOP Instance UID came again with other bytes; they are kept aside")
+			if err := tx.PutStudy(s); err != nil {
+				return err
+			}
+		}
+		return tx.SetAside(instance)
+	})
+	if err != nil {
+		return internal(err)
+	}
+	r.Log.Warn("SOP instance sent again with other bytes; kept aside", "sop_instance", instance.Header.SOPInstanceUID,
+		"first", known.SHA256[:12], "now", instance.SHA256[:12])
+	if r.AcceptDuplicates {
+		return nil
+	}
+	return &StatusError{StatusDuplicate, "SOP instance exists with other content; kept aside", nil}
+}
+
+// check holds the data set against the command and its own rules.
+func check(in Incoming, h study.Header) error {
+	switch {
+	case h.SOPClassUID != in.SOPClassUID:
+		return &StatusError{StatusMismatch, "SOP Class UID of data set and command differ", nil}
+	case h.SOPInstanceUID != in.SOPInstanceUID:
+		return &StatusError{StatusMismatch, "SOP Instance UID of data set and command differ", nil}
+	}
+	for _, uid := range []struct{ name, value string }{
+		{"SOP Instance UID", h.SOPInstanceUID}, {"Study Instance UID", h.StudyInstanceUID}, {"Series Instance UID", h.SeriesInstanceUID},
+	} {
+		if uid.value == "" || len(uid.value) > 64 || strings.Trim(uid.value, "0123456789.") != "" {
+			return &StatusError{StatusCannotUnderstand, clip(uid.name + " is missing or not a UID"), nil}
+		}
+	}
+	return nil
+}
+
+func resources(err error) error {
+	if errors.Is(err, spool.ErrNoSpace) {
+		return &StatusError{StatusOutOfResources, clip("out of disk space"), err}
+	}
+	return internal(err)
+}
+
+func internal(err error) error {
+	return &StatusError{StatusProcessingFailure, "internal error", err}
+}
+
+// clip shortens a comment to what Error Comment (LO) holds.
+func clip(text string) string { return text[:min(len(text), 64)] }
+
+// Known returns the paths of all files that the ledger knows, for Spool.Sweep.
+func Known(db *queue.DB) (map[string]bool, error) {
+	known := map[string]bool{}
+	err := db.View(func(tx *queue.Tx) error {
+		aside, err := tx.Aside()
+		if err != nil {
+			return err
+		}
+		for _, i := range aside {
+			known[i.Path] = true
+		}
+		return tx.EachInstance(func(i *queue.Instance) error { known[i.Path] = true; return nil })
+	})
+	return known, err
+}
+
+// Fresh reports whether the study has an instance that its newest revision does not rest on.
+func Fresh(s *queue.Study) bool {
+	for _, uid := range s.Instances {
+		if !slices.Contains(s.Drafted, uid) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,311 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Job is a piece of work for one stage. Its ID says what it is, so that asking twice is asking once.
+type Job struct {
+	ID        string          `json:"id"`
+	Kind      string          `json:"kind"`
+	Study     string          `json:"study"`
+	Payload   json.RawMessage `json:"payload,omitempty"`
+	NotBefore time.Time       `json:"not_before"`
+	Created   time.Time       `json:"created"`
+	Attempts  int             `json:"attempts"`
+	LastError string          `json:"last_error,omitempty"`
+	// Leased is when the present lease runs out; zero when there is none.
+	Leased time.Time `json:"leased"`
+	Lease  uint64    `json:"lease,omitempty"` // number of the present lease
+	Dead   bool      `json:"dead,omitempty"`
+}
+
+// maxPayload bounds a job's payload: what is large lies in a file.
+const maxPayload = 64 << 10
+
+// maxErrorText bounds the reason kept with a job.
+const maxErrorText = 1024
+
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Permanent marks an error that trying again cannot mend: the job becomes a dead letter at once.
+func Permanent(err error) error { return permanentError{err} }
+
+// Enqueue adds a job. A job of that ID that waits, is leased, is dead or was done before is left as it is.
+func (tx *Tx) Enqueue(j Job) error {
+	if j.ID == "" || j.Kind == "" || len(j.Payload) > maxPayload {
+		return fmt.Errorf("queue: job %q of kind %q with a payload of %d bytes", j.ID, j.Kind, len(j.Payload))
+	}
+	if tx.bolt.Bucket(bucketJobs).Get([]byte(j.ID)) != nil || tx.bolt.Bucket(bucketDone).Get([]byte(j.ID)) != nil {
+		return nil
+	}
+	j.Created = tx.Now().UTC()
+	return put(tx, bucketJobs, j.ID, j)
+}
+
+// Postpone moves a waiting job to a later time, or adds it: the quiet time of a study begins anew with every image.
+func (tx *Tx) Postpone(j Job) error {
+	old, err := get[Job](tx, bucketJobs, j.ID)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		j.Created, j.Attempts = old.Created, old.Attempts
+	} else {
+		j.Created = tx.Now().UTC()
+	}
+	return put(tx, bucketJobs, j.ID, j)
+}
+
+// Jobs returns all jobs that are not done, those of a study when uid is not empty.
+func (tx *Tx) Jobs(uid string) (out []*Job, err error) {
+	err = each(tx, bucketJobs, func(_ string, j *Job) error {
+		if uid == "" || j.Study == uid {
+			out = append(out, j)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Resend gives a dead letter another round of attempts.
+func (tx *Tx) Resend(id string) error {
+	j, err := get[Job](tx, bucketJobs, id)
+	if err != nil {
+		return err
+	}
+	if j == nil || !j.Dead {
+		return fmt.Errorf("queue: no dead letter %q", id)
+	}
+	j.Dead, j.Attempts, j.NotBefore = false, 0, time.Time{}
+	return put(tx, bucketJobs, id, j)
+}
+
+func releaseLeases(tx *Tx) error {
+	jobs, err := tx.Jobs("")
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if !j.Leased.IsZero() {
+			j.Leased = time.Time{}
+			if err := put(tx, bucketJobs, j.ID, j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Lease is a job in somebody's hands until it runs out.
+type Lease struct {
+	Job Job
+	db  *DB
+}
+
+// ErrLeaseLost is returned when a lease has run out and the job was given to another.
+var ErrLeaseLost = errors.New("queue: the lease has run out")
+
+// Lease waits for a job of one of the kinds and takes it for ttl.
+func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*Lease, error) {
+	for {
+		db.mu.Lock()
+		wake := db.wake
+		db.mu.Unlock()
+		job, ready, err := db.peek(kinds)
+		if err != nil {
+			return nil, err
+		}
+		if job != "" {
+			lease, err := db.take(job, ttl)
+			if err != nil {
+				return nil, err
+			}
+			if lease != nil {
+				return lease, nil
+			}
+			continue
+		}
+		timer := time.NewTimer(ready)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-db.closing:
+			timer.Stop()
+			return nil, ErrClosed
+		case <-wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// longestWait bounds a sleep for want of a job: commits wake sleepers earlier.
+const longestWait = time.Minute
+
+// peek returns the id of the job that has waited longest among those that are ready, or how long until one may be.
+func (db *DB) peek(kinds []string) (id string, wait time.Duration, err error) {
+	wait = longestWait
+	now := db.opts.Now()
+	var oldest time.Time
+	err = db.View(func(tx *Tx) error {
+		return each(tx, bucketJobs, func(key string, j *Job) error {
+			if j.Dead || !slices.Contains(kinds, j.Kind) {
+				return nil
+			}
+			at := j.NotBefore
+			if j.Leased.After(at) {
+				at = j.Leased
+			}
+			if at.After(now) {
+				wait = min(wait, at.Sub(now))
+				return nil
+			}
+			if id == "" || j.Created.Before(oldest) {
+				id, oldest = key, j.Created
+			}
+			return nil
+		})
+	})
+	return id, wait, err
+}
+
+// take leases the job unless somebody else just did.
+func (db *DB) take(id string, ttl time.Duration) (*Lease, error) {
+	var lease *Lease
+	err := db.Update(func(tx *Tx) error {
+		lease = nil
+		j, err := get[Job](tx, bucketJobs, id)
+		now := tx.Now()
+		if err != nil || j == nil || j.Dead || j.Leased.After(now) || j.NotBefore.After(now) {
+			return err
+		}
+		j.Leased = now.Add(ttl)
+		j.Lease++
+		j.Attempts++
+		lease = &Lease{*j, db}
+		return put(tx, bucketJobs, id, j)
+	})
+	return lease, err
+}
+
+// held returns the job as stored, if the lease still holds it.
+func (l *Lease) held(tx *Tx) (*Job, error) {
+	j, err := get[Job](tx, bucketJobs, l.Job.ID)
+	if err != nil {
+		return nil, err
+	}
+	if j == nil || j.Lease != l.Job.Lease || j.Leased.IsZero() {
+		return nil, ErrLeaseLost
+	}
+	return j, nil
+}
+
+// Done ends the job, with the changes it made to the ledger and the jobs that follow from it, all or nothing.
+func (l *Lease) Done(also func(*Tx) error) error {
+	return l.db.Update(func(tx *Tx) error {
+		if _, err := l.held(tx); err != nil {
+			return err
+		}
+		if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(l.Job.ID)); err != nil {
+			return fmt.Errorf("queue: ending job %s: %w", l.Job.ID, err)
+		}
+		if err := put(tx, bucketDone, l.Job.ID, tx.Now().UTC()); err != nil {
+			return err
+		}
+		if also == nil {
+			return nil
+		}
+		return also(tx)
+	})
+}
+
+// Fail gives the job back: to be tried again after a wait that doubles each time, or, when the error is Permanent or the attempts are
+// used up, as a dead letter. dead is told to also, so that the ledger can say so.
+func (l *Lease) Fail(cause error, also func(tx *Tx, dead bool) error) error {
+	return l.db.Update(func(tx *Tx) error {
+		j, err := l.held(tx)
+		if err != nil {
+			return err
+		}
+		text := cause.Error()
+		j.LastError, j.Leased = text[:min(len(text), maxErrorText)], time.Time{}
+		var permanent permanentError
+		j.Dead = errors.As(cause, &permanent) || j.Attempts >= tx.db.opts.MaxAttempts
+		j.NotBefore = tx.Now().Add(tx.db.retryWait(j.Attempts))
+		if err := put(tx, bucketJobs, j.ID, j); err != nil {
+			return err
+		}
+		if also == nil {
+			return nil
+		}
+		return also(tx, j.Dead)
+	})
+}
+
+// Extend prolongs the lease: long work says that it is alive.
+func (l *Lease) Extend(ttl time.Duration) error {
+	return l.db.Update(func(tx *Tx) error {
+		j, err := l.held(tx)
+		if err != nil {
+			return err
+		}
+		j.Leased = tx.Now().Add(ttl)
+		return put(tx, bucketJobs, j.ID, j)
+	})
+}
+
+// retryWait is FirstRetry doubled with each attempt up to LastRetry, with a quarter of jitter either way.
+func (db *DB) retryWait(attempts int) time.Duration {
+	wait := db.opts.FirstRetry
+	for range attempts - 1 {
+		wait = min(2*wait, db.opts.LastRetry)
+	}
+	return time.Duration(float64(wait) * (0.75 + 0.5*db.opts.Rand()))
+}
+
+// Check holds the state against its invariants; tests call it after every step.
+func (tx *Tx) Check() error {
+	err := tx.EachStudy(func(s *Study) error {
+		for _, uid := range s.Instances {
+			i, err := tx.Instance(uid)
+			if err != nil {
+				return err
+			}
+			if i == nil || i.Header.StudyInstanceUID != s.UID {
+				return fmt.Errorf("queue: study %s lists instance %s, which is missing or elsewhere", s.UID, uid)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = tx.EachInstance(func(i *Instance) error {
+		s, err := tx.Study(i.Header.StudyInstanceUID)
+		if err != nil {
+			return err
+		}
+		if s == nil || !slices.Contains(s.Instances, i.Header.SOPInstanceUID) {
+			return fmt.Errorf("queue: instance %s is in no study", i.Header.SOPInstanceUID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return each(tx, bucketJobs, func(key string, j *Job) error {
+		if j.ID != key || tx.bolt.Bucket(bucketDone).Get([]byte(key)) != nil && j.Kind != "complete" {
+			return fmt.Errorf("queue: job %s is stored as %s or done already", j.ID, key)
+		}
+		return nil
+	})
+}

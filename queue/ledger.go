@@ -1,0 +1,111 @@
+package queue
+
+import (
+	"time"
+
+	"llamaxr/study"
+)
+
+// Study states, in the order in which a study passes them.
+const (
+	Receiving = "receiving" // images are still expected
+	Complete  = "complete"  // a draft of this revision is being made
+	Drafted   = "drafted"   // documents exist and are on their way
+	Delivered = "delivered" // every destination has them
+	Refused   = "refused"   // no draft, with a reason
+	Failed    = "failed"    // a job is a dead letter
+)
+
+// Study is what the ledger knows of one study.
+type Study struct {
+	UID       string    `json:"study_instance_uid"`
+	State     string    `json:"state"`
+	Reason    string    `json:"reason,omitempty"`
+	Revision  int       `json:"revision"` // of the newest draft asked for; 0 before the first
+	First     time.Time `json:"first_received"`
+	Last      time.Time `json:"last_received"`
+	Instances []string  `json:"instances"` // SOP Instance UIDs in the order of arrival
+	// Drafted are the instances that revision Revision is made from.
+	Drafted []string `json:"drafted,omitempty"`
+	// Associations of the last images that are still open, by number; a restart forgets them.
+	Pair       *study.Pair          `json:"pair,omitempty"`
+	Deliveries map[string]*Delivery `json:"deliveries,omitempty"` // by destination
+	Events     []Event              `json:"events"`
+}
+
+// Delivery is the state of the newest revision at one destination.
+type Delivery struct {
+	Revision int       `json:"revision"`
+	Sent     time.Time `json:"sent"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// Event is one line of a study's history.
+type Event struct {
+	Time time.Time `json:"time"`
+	What string    `json:"what"`
+}
+
+// maxEvents bounds a study's history; the oldest but the first go.
+const maxEvents = 200
+
+// Note adds a line to the history.
+func (s *Study) Note(now time.Time, what string) {
+	s.Events = append(s.Events, Event{now.UTC(), what})
+	if len(s.Events) > maxEvents {
+		s.Events = append(s.Events[:1], s.Events[2:]...)
+	}
+}
+
+// Instance is a received object and what was seen in its picture.
+type Instance struct {
+	study.Instance
+	// Examined is what looking at the pixels gave; nil before.
+	Examined *Examination `json:"examined,omitempty"`
+}
+
+// Examination is what one look at an object's pixels gave.
+type Examination struct {
+	// Reason is why there is no picture: no image, an encoding that is not decoded, damaged pixels. Empty when there is one.
+	Reason         string  `json:"reason,omitempty"`
+	LogOddsLateral float64 `json:"log_odds_lateral"`
+	POther         float64 `json:"p_other"`
+	Inverted       bool    `json:"inverted,omitempty"`
+}
+
+// Instance returns the instance, nil when there is none.
+func (tx *Tx) Instance(sopInstanceUID string) (*Instance, error) {
+	return get[Instance](tx, bucketInstances, sopInstanceUID)
+}
+
+// PutInstance stores an instance.
+func (tx *Tx) PutInstance(i *Instance) error {
+	return put(tx, bucketInstances, i.Header.SOPInstanceUID, i)
+}
+
+// EachInstance visits all instances.
+func (tx *Tx) EachInstance(visit func(*Instance) error) error {
+	return each(tx, bucketInstances, func(_ string, i *Instance) error { return visit(i) })
+}
+
+// SetAside stores an instance whose UID is taken by other bytes.
+func (tx *Tx) SetAside(i *Instance) error {
+	return put(tx, bucketAside, i.Header.SOPInstanceUID+"/"+i.SHA256, i)
+}
+
+// Aside returns the instances kept aside.
+func (tx *Tx) Aside() (out []*Instance, err error) {
+	err = each(tx, bucketAside, func(_ string, i *Instance) error { out = append(out, i); return nil })
+	return out, err
+}
+
+// Study returns the study, nil when there is none.
+func (tx *Tx) Study(uid string) (*Study, error) { return get[Study](tx, bucketStudies, uid) }
+
+// PutStudy stores a study.
+func (tx *Tx) PutStudy(s *Study) error { return put(tx, bucketStudies, s.UID, s) }
+
+// EachStudy visits all studies.
+func (tx *Tx) EachStudy(visit func(*Study) error) error {
+	return each(tx, bucketStudies, func(_ string, s *Study) error { return visit(s) })
+}
