@@ -13,6 +13,7 @@ import (
 
 	"llamaxr/inference/engine"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -51,8 +52,8 @@ type Model struct {
 	rank    int
 	alpha   int
 	context int
-	cos     *tensors.Tensor
-	sin     *tensors.Tensor
+	cos     []float32 // of all positions
+	sin     []float32
 	eng     *engine.Engine
 }
 
@@ -96,9 +97,7 @@ func Load(eng *engine.Engine, files fs.FS) (*Model, error) {
 		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(weights[name], shape[name]...))
 	}
 	m.context = min(m.Config.MaxPositions, maxContext)
-	cos, sin := m.Config.Rotary(m.context)
-	m.cos = tensors.FromFlatDataAndDimensions(cos, m.context, m.Config.HeadDim)
-	m.sin = tensors.FromFlatDataAndDimensions(sin, m.context, m.Config.HeadDim)
+	m.cos, m.sin = m.Config.Rotary(m.context)
 	return m, m.compile()
 }
 
@@ -158,12 +157,13 @@ func (m *Model) compile() error {
 	return nil
 }
 
-// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos, sin, K and V caches
-// of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the most likely next token, the caches.
+// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos and sin of the
+// positions [T, HeadDim], K and V caches of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the most likely next
+// token, its logits, the caches.
 func (m *Model) graph(in []*Node) []*Node {
 	c := m.Config
 	tokens, position, last := in[0], in[1], in[2]
-	cosTable, sinTable := in[3], in[4]
+	cos, sin := in[3], in[4]
 	caches := in[5 : 5+2*c.Layers]
 	weights := in[5+2*c.Layers : 5+2*c.Layers+len(m.names)]
 	adapter := in[5+2*c.Layers+len(m.names):]
@@ -173,15 +173,13 @@ func (m *Model) graph(in []*Node) []*Node {
 	for i, name := range m.names {
 		byName[name] = weights[i]
 	}
-	zero := ScalarZero(g, dtypes.Int32)
 	updated := make([]*Node, 2*c.Layers)
 	network := Network{
 		Config: c,
 		Weight: func(name string) *Node { return byName[name] },
 		Cache: func(layer int, k, v *Node) (*Node, *Node) {
-			start := []*Node{zero, position, zero, zero}
-			updated[2*layer] = DynamicUpdateSlice(caches[2*layer], k, start)
-			updated[2*layer+1] = DynamicUpdateSlice(caches[2*layer+1], v, start)
+			updated[2*layer] = m.place(caches[2*layer], k, position)
+			updated[2*layer+1] = m.place(caches[2*layer+1], v, position)
 			return updated[2*layer], updated[2*layer+1]
 		},
 	}
@@ -196,15 +194,29 @@ func (m *Model) graph(in []*Node) []*Node {
 			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, adapter[i]), adapter[i+1]), scale)
 		}
 	}
-	cos := DynamicSlice(cosTable, []*Node{position, zero}, []int{t, c.HeadDim})
-	sin := DynamicSlice(sinTable, []*Node{position, zero}, []int{t, c.HeadDim})
 	row := Add(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 0), BroadcastToDims(position, t, m.context))
 	allowed := LessOrEqual(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 1), row)
 	x := Gather(byName[EmbeddingName], InsertAxes(tokens, -1))
 	x = network.Forward(x, cos, sin, allowed)
-	x = DynamicSlice(x, []*Node{zero, last, zero}, []int{1, 1, c.HiddenSize})
+	x = Gather(Reshape(x, t, c.HiddenSize), Reshape(last, 1, 1))
 	logits := Reshape(network.Logits(x), c.VocabSize)
 	return append([]*Node{ArgMax(logits, 0, dtypes.Int32), logits}, updated...)
+}
+
+// place puts new rows [1, T, KVHeads, HeadDim] into a cache from position on: in place where the engine can, else (GoMLX's pure-Go
+// backend) by choosing for every row of the cache between itself and a new one.
+func (m *Model) place(cache, rows, position *Node) *Node {
+	g := cache.Graph()
+	if m.eng.Backend.Capabilities().Operations[compute.OpTypeDynamicUpdateSlice] {
+		zero := ScalarZero(g, dtypes.Int32)
+		return DynamicUpdateSlice(cache, rows, []*Node{zero, position, zero, zero})
+	}
+	d := rows.Shape().Dimensions
+	source := Sub(Iota(g, shapes.Make(dtypes.Int32, m.context, 1), 0), BroadcastToDims(position, m.context, 1))
+	isNew := And(GreaterOrEqual(source, ZerosLike(source)), LessThan(source, ConstAs(source, int32(d[1]))))
+	source = MinScalar(MaxScalar(source, 0), float64(d[1]-1))
+	spread := Reshape(Gather(Reshape(rows, d[1], d[2], d[3]), source), 1, m.context, d[2], d[3])
+	return Where(BroadcastToShape(Reshape(isNew, 1, m.context, 1, 1), cache.Shape()), spread, cache)
 }
 
 // Result is a generated text and what it cost.
@@ -267,9 +279,7 @@ func (m *Model) emptyCaches() []*tensors.Tensor {
 }
 
 func (m *Model) pass(tokens []int32, position, last int, caches []*tensors.Tensor) (int, []*tensors.Tensor, error) {
-	args := []any{
-		tensors.FromFlatDataAndDimensions(tokens, 1, len(tokens)), int32(position), int32(last), m.cos, m.sin,
-	}
+	args := m.arguments(tokens, position, last)
 	for _, cache := range caches {
 		donated, err := DonateTensorBuffer(cache, m.eng.Backend, 0)
 		if err != nil {
@@ -286,6 +296,16 @@ func (m *Model) pass(tokens []int32, position, last int, caches []*tensors.Tenso
 	return int(next), out[2:], nil
 }
 
+// arguments are the inputs of a pass before its caches.
+func (m *Model) arguments(tokens []int32, position, last int) []any {
+	t, d := len(tokens), m.Config.HeadDim
+	return []any{
+		tensors.FromFlatDataAndDimensions(tokens, 1, t), int32(position), int32(last),
+		tensors.FromFlatDataAndDimensions(m.cos[position*d:(position+t)*d], t, d),
+		tensors.FromFlatDataAndDimensions(m.sin[position*d:(position+t)*d], t, d),
+	}
+}
+
 // Logits returns the scores over the vocabulary after the given tokens, for tests against reference programs.
 func (m *Model) Logits(ids []int) ([]float32, error) {
 	m.mu.Lock()
@@ -294,7 +314,7 @@ func (m *Model) Logits(ids []int) ([]float32, error) {
 	for i, id := range ids {
 		tokens[i] = int32(id)
 	}
-	args := []any{tensors.FromFlatDataAndDimensions(tokens, 1, len(tokens)), int32(0), int32(len(ids) - 1), m.cos, m.sin}
+	args := m.arguments(tokens, 0, len(ids)-1)
 	for _, cache := range m.emptyCaches() {
 		args = append(args, cache)
 	}

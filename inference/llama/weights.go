@@ -3,6 +3,7 @@ package llama
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -165,6 +166,14 @@ type adapterConfig struct {
 	TargetModules []string `json:"target_modules"`
 	Bias          string   `json:"bias"`
 	InferenceMode bool     `json:"inference_mode"`
+
+	// What would change the arithmetic and is not done here: an adapter that sets any of these is refused.
+	UseDora       bool           `json:"use_dora,omitempty"`
+	UseRSLora     bool           `json:"use_rslora,omitempty"`
+	FanInFanOut   bool           `json:"fan_in_fan_out,omitempty"`
+	RankPattern   map[string]int `json:"rank_pattern,omitempty"`
+	AlphaPattern  map[string]any `json:"alpha_pattern,omitempty"`
+	ModulesToSave []string       `json:"modules_to_save,omitempty"`
 }
 
 const (
@@ -180,6 +189,10 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 	}
 	if cfg.PeftType != "LORA" || cfg.Rank < 1 || cfg.Rank > maxRank {
 		return nil, fmt.Errorf("llama: adapter_config.json: peft_type %q with r %d, want LORA with r 1 to %d", cfg.PeftType, cfg.Rank, maxRank)
+	}
+	if cfg.UseDora || cfg.UseRSLora || cfg.FanInFanOut || len(cfg.RankPattern)+len(cfg.AlphaPattern)+len(cfg.ModulesToSave) > 0 ||
+		cfg.Bias != "" && cfg.Bias != "none" {
+		return nil, errors.New("llama: adapter_config.json: only plain LoRA is done here: no DoRA, rsLoRA, patterns, biases or saved modules")
 	}
 	file, err := safetensors.Parse(data)
 	if err != nil {
