@@ -1,4 +1,4 @@
-package dicomfile
+package dicomscan
 
 import (
 	"encoding/binary"
@@ -50,7 +50,7 @@ type FormatError struct {
 
 // Error implements error.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("dicomfile: at byte %d, element %s: %s", e.Offset, e.Tag, e.What)
+	return fmt.Sprintf("dicomscan: at byte %d, element %s: %s", e.Offset, e.Tag, e.What)
 }
 
 type scanner struct {
@@ -91,7 +91,7 @@ func (s *scanner) header(at, end int64) (header, error) {
 		return header{}, s.fail(at, 0, "%d bytes left, an element header needs 8", end-at)
 	}
 	if _, err := s.r.ReadAt(b[:8], at); err != nil {
-		return header{}, fmt.Errorf("dicomfile: reading at byte %d: %w", at, err)
+		return header{}, fmt.Errorf("dicomscan: reading at byte %d: %w", at, err)
 	}
 	h := header{tag: Tag(uint32(s.order.Uint16(b[:]))<<16 | uint32(s.order.Uint16(b[2:])))}
 	if uint32(h.tag)>>16 == 0xFFFE || !s.explicit {
@@ -105,7 +105,7 @@ func (s *scanner) header(at, end int64) (header, error) {
 			return header{}, s.fail(at, h.tag, "%d bytes left, a long element header needs 12", end-at)
 		}
 		if _, err := s.r.ReadAt(b[8:], at+8); err != nil {
-			return header{}, fmt.Errorf("dicomfile: reading at byte %d: %w", at, err)
+			return header{}, fmt.Errorf("dicomscan: reading at byte %d: %w", at, err)
 		}
 		h.length, h.value = s.order.Uint32(b[8:]), at+12
 	case "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US":
@@ -248,7 +248,7 @@ func (s *scanner) value(e *Element) ([]byte, error) {
 	}
 	b := make([]byte, e.Length)
 	if _, err := s.r.ReadAt(b, e.Offset); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("dicomfile: reading %s: %w", e.Tag, err)
+		return nil, fmt.Errorf("dicomscan: reading %s: %w", e.Tag, err)
 	}
 	return b, nil
 }

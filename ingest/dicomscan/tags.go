@@ -1,4 +1,4 @@
-package dicomfile
+package dicomscan
 
 // Tags of the image pixel module and of grey levels.
 const (

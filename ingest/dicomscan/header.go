@@ -1,4 +1,4 @@
-package dicomfile
+package dicomscan
 
 import (
 	"strings"

@@ -1,4 +1,4 @@
-package dicomfile
+package dicomscan
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ const (
 )
 
 // ErrNotDICOM is returned for a file that is no DICOM file at all.
-var ErrNotDICOM = errors.New("dicomfile: not a DICOM file")
+var ErrNotDICOM = errors.New("dicomscan: not a DICOM file")
 
 // File is an open DICOM file.
 type File struct {
@@ -47,12 +47,12 @@ type File struct {
 func Open(path string) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("dicomfile: %w", err)
+		return nil, fmt.Errorf("dicomscan: %w", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("dicomfile: %w", err)
+		return nil, fmt.Errorf("dicomscan: %w", err)
 	}
 	f, err := New(file, info.Size())
 	if err != nil {
@@ -177,10 +177,10 @@ func inflate(r io.ReaderAt, at, size int64) (io.ReaderAt, int64, error) {
 	in := flate.NewReader(io.NewSectionReader(r, at, size-at))
 	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil && !(errors.Is(err, io.ErrUnexpectedEOF) && len(data) > 0) {
-		return nil, 0, fmt.Errorf("dicomfile: deflated data set: %w", err)
+		return nil, 0, fmt.Errorf("dicomscan: deflated data set: %w", err)
 	}
 	if int64(len(data)) > limit {
-		return nil, 0, fmt.Errorf("dicomfile: deflated data set of %d bytes grows beyond %d", size-at, limit)
+		return nil, 0, fmt.Errorf("dicomscan: deflated data set of %d bytes grows beyond %d", size-at, limit)
 	}
 	return bytes.NewReader(data), int64(len(data)), nil
 }

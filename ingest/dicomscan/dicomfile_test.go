@@ -1,4 +1,4 @@
-package dicomfile
+package dicomscan
 
 import (
 	"bytes"
@@ -64,7 +64,7 @@ func TestBrokenFilesAreSurvived(t *testing.T) {
 		if took := time.Since(started); took > 2*time.Second {
 			t.Errorf("%s took %s", filepath.Base(path), took)
 		}
-		if err != nil && !strings.HasPrefix(err.Error(), "dicomfile: ") {
+		if err != nil && !strings.HasPrefix(err.Error(), "dicomscan: ") {
 			t.Errorf("%s: error does not say whose it is: %v", filepath.Base(path), err)
 		}
 	}
