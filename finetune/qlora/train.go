@@ -31,12 +31,14 @@ type Options struct {
 	// Base are the weights to start from. They train, unless Rank is above zero: then they stay and an adapter trains.
 	Base        llama.Weights
 	Rank, Alpha int
-	Steps       int
-	PeakRate    float64
-	Decay       float64 // AdamW's weight decay of matrices
-	Seed        uint64
-	Next        func(step int) Batch
-	Progress    func(step int, loss float64)
+	// Adapter is one to go on from, of the same rank and alpha; nil starts a new one that at first changes nothing.
+	Adapter  *llama.Adapter
+	Steps    int
+	PeakRate float64
+	Decay    float64 // AdamW's weight decay of matrices
+	Seed     uint64
+	Next     func(step int) Batch
+	Progress func(step int, loss float64)
 }
 
 const (
@@ -72,15 +74,20 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 		}
 	}
 	if opts.Rank > 0 {
-		rng := rand.New(rand.NewPCG(opts.Seed, 5))
+		start := opts.Adapter
+		if start == nil {
+			start = newAdapter(c, opts)
+		} else if start.Rank != opts.Rank || start.Alpha != opts.Alpha {
+			return nil, fmt.Errorf("qlora: the adapter to go on from has rank %d and alpha %d, not %d and %d",
+				start.Rank, start.Alpha, opts.Rank, opts.Alpha)
+		}
 		for _, l := range c.Linears() {
-			a := make([]float32, opts.Rank*l.In)
-			bound := 1 / math.Sqrt(float64(l.In)) // PEFT's kaiming_uniform with a = sqrt(5)
-			for i := range a {
-				a[i] = float32((2*rng.Float64() - 1) * bound)
+			a, b := start.A[l.Name], start.B[l.Name]
+			if len(a) != opts.Rank*l.In || len(b) != opts.Rank*l.Out {
+				return nil, fmt.Errorf("qlora: the adapter to go on from does not fit layer %s", l.Name)
 			}
 			trained = append(trained, slot{l.Name + ".A", []int{opts.Rank, l.In}}, slot{l.Name + ".B", []int{l.Out, opts.Rank}})
-			values = append(values, a, make([]float32, l.Out*opts.Rank))
+			values = append(values, a, b)
 		}
 	}
 	tensorsOf := func(slots []slot, values [][]float32) []*tensors.Tensor {
@@ -142,6 +149,21 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 		}
 	}
 	return collect(opts, trained, params), nil
+}
+
+// newAdapter is PEFT's: A from kaiming_uniform with a = sqrt(5), B zero.
+func newAdapter(c *llama.Config, opts Options) *llama.Adapter {
+	rng := rand.New(rand.NewPCG(opts.Seed, 5))
+	adapter := &llama.Adapter{Rank: opts.Rank, Alpha: opts.Alpha, A: map[string][]float32{}, B: map[string][]float32{}}
+	for _, l := range c.Linears() {
+		a := make([]float32, opts.Rank*l.In)
+		bound := 1 / math.Sqrt(float64(l.In))
+		for i := range a {
+			a[i] = float32((2*rng.Float64() - 1) * bound)
+		}
+		adapter.A[l.Name], adapter.B[l.Name] = a, make([]float32, l.Out*opts.Rank)
+	}
+	return adapter
 }
 
 func collect(opts Options, trained []slot, params []*tensors.Tensor) *Result {

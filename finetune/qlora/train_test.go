@@ -1,0 +1,158 @@
+package qlora
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"llamaxr/inference/engine"
+	"llamaxr/inference/llama"
+)
+
+// tiny is the model of oracles/llama.py, which the oracle of this package trains.
+const tiny = "../../inference/llama/testdata/tiny"
+
+func file(t *testing.T, path ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func adapterOf(t *testing.T, c *llama.Config, path ...string) *llama.Adapter {
+	t.Helper()
+	adapter, err := llama.ReadAdapter(c, file(t, tiny, "adapter", "adapter_config.json"), file(t, path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adapter
+}
+
+// TestStepsAreThoseOfPEFT: from the same adapter, the same batches give the losses and the adapter that torch and PEFT give
+// (oracles/qlora.py): forward, gradient, its clipping, AdamW, decay and the rate's schedule.
+func TestStepsAreThoseOfPEFT(t *testing.T) {
+	var want struct {
+		Steps, Size, Length int
+		Peak, Decay         float64
+		Losses              []float64
+		Batches             []struct {
+			Tokens  []int32
+			Weights []float32
+		}
+	}
+	if err := json.Unmarshal(file(t, "testdata", "steps.json"), &want); err != nil {
+		t.Fatal(err)
+	}
+	config, err := llama.ParseConfig(file(t, tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := llama.ReadWeights(config, file(t, tiny, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := adapterOf(t, config, tiny, "adapter", "adapter_model.safetensors")
+	end := adapterOf(t, config, "testdata", "adapter.safetensors")
+	for _, name := range []string{engine.Go, engine.XLACPU} {
+		t.Run(name, func(t *testing.T) {
+			eng, err := engine.Open(name)
+			if err != nil {
+				t.Skip(err)
+			}
+			result, err := Train(context.Background(), eng, Options{
+				Config: config, Base: base, Rank: start.Rank, Alpha: start.Alpha, Adapter: start, Steps: want.Steps, PeakRate: want.Peak,
+				Decay: want.Decay,
+				Next: func(step int) Batch {
+					b := want.Batches[step]
+					return Batch{Size: want.Size, Length: want.Length, Tokens: b.Tokens, Weights: b.Weights}
+				},
+				Progress: func(step int, loss float64) {
+					if math.Abs(loss-want.Losses[step]) > 1e-3 {
+						t.Errorf("step %d: loss %.6f, want %.6f", step, loss, want.Losses[step])
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range config.Linears() {
+				for part, pair := range map[string][3][]float32{
+					"A": {result.Adapter.A[l.Name], end.A[l.Name], start.A[l.Name]}, "B": {result.Adapter.B[l.Name], end.B[l.Name], start.B[l.Name]},
+				} {
+					if off, moved := distance(pair[0], pair[1]), distance(pair[2], pair[1]); off > 0.02*moved {
+						t.Errorf("%s %s: %.2g from PEFT's, which moved %.2g", l.Name, part, off, moved)
+					}
+				}
+			}
+		})
+	}
+}
+
+// distance is the root of the summed squares of differences.
+func distance(a, b []float32) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += float64(a[i]-b[i]) * float64(a[i]-b[i])
+	}
+	return math.Sqrt(sum)
+}
+
+// TestFullTrainingLearnsAndRepeats: every parameter trains, the loss of a fixed batch falls, and a second run gives the same bytes.
+func TestFullTrainingLearnsAndRepeats(t *testing.T) {
+	config := &llama.Config{
+		HiddenSize: 16, IntermediateSize: 24, Layers: 1, Heads: 2, KVHeads: 1, HeadDim: 8, VocabSize: 24, MaxPositions: 16, NormEpsilon: 1e-5,
+		RopeTheta: 100, TieWordEmbeddings: true,
+	}
+	eng, err := engine.Open(engine.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := Batch{Size: 1, Length: 6, Tokens: []int32{1, 5, 9, 2, 7, 3, 11}, Weights: []float32{0, 0, 1, 1, 1, 1}}
+	train := func() (llama.Weights, []float64) {
+		var losses []float64
+		result, err := Train(context.Background(), eng, Options{
+			Config: config, Base: RandomWeights(config, 3), Steps: 40, PeakRate: 1e-2, Decay: 0.01, Seed: 3,
+			Next: func(int) Batch { return batch }, Progress: func(_ int, loss float64) { losses = append(losses, loss) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Weights, losses
+	}
+	start := RandomWeights(config, 3)
+	first, losses := train()
+	second, _ := train()
+	if losses[39] > losses[0]/4 {
+		t.Errorf("loss %.3f after %.3f", losses[39], losses[0])
+	}
+	for _, p := range Parameters(config) {
+		if slices.Equal(first[p.name], start[p.name]) {
+			t.Errorf("%s did not train", p.name)
+		}
+		if !slices.Equal(first[p.name], second[p.name]) {
+			t.Errorf("%s is another in the second run", p.name)
+		}
+	}
+}
+
+func TestForeignAdaptersAreRefused(t *testing.T) {
+	config, err := llama.ParseConfig(file(t, tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := adapterOf(t, config, tiny, "adapter", "adapter_model.safetensors")
+	_, err = Train(context.Background(), eng, Options{Config: config, Base: RandomWeights(config, 1), Rank: 8, Alpha: 8, Adapter: start, Steps: 1})
+	if err == nil {
+		t.Error("an adapter of rank 4 goes on as rank 8")
+	}
+}
