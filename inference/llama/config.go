@@ -35,8 +35,9 @@ type RopeScaling struct {
 
 // Limits of a config that is believed, well above Llama 3.1 405B.
 const (
-	maxHidden = 1 << 16
-	maxLayers = 1 << 9
+	maxHidden    = 1 << 16
+	maxLayers    = 1 << 9
+	maxPositions = 1 << 20
 )
 
 // ParseConfig reads config.json and checks that its numbers fit one another.
@@ -67,8 +68,15 @@ func ParseConfig(data []byte) (*Config, error) {
 		return nil, fmt.Errorf("llama: config.json: %d heads do not share %d key-value heads evenly", c.Heads, c.KVHeads)
 	case c.HeadDim < 2 || c.HeadDim%2 != 0 || c.HeadDim > maxHidden:
 		return nil, fmt.Errorf("llama: config.json: head_dim is %d, want an even number", c.HeadDim)
+	case c.MaxPositions < 1 || c.MaxPositions > maxPositions:
+		return nil, fmt.Errorf("llama: config.json: max_position_embeddings is %d, outside 1 to %d", c.MaxPositions, maxPositions)
+	case !(c.RopeTheta > 0) || !(c.NormEpsilon >= 0):
+		return nil, fmt.Errorf("llama: config.json: rope_theta is %g and rms_norm_eps %g", c.RopeTheta, c.NormEpsilon)
 	case c.RopeScaling != nil && c.RopeScaling.Type != "llama3":
 		return nil, fmt.Errorf("llama: config.json: rope_type %q is not known", c.RopeScaling.Type)
+	case c.RopeScaling != nil && (!(c.RopeScaling.Factor > 0) || !(c.RopeScaling.LowFreqFactor > 0) ||
+		!(c.RopeScaling.HighFreqFactor > c.RopeScaling.LowFreqFactor) || c.RopeScaling.Original < 1):
+		return nil, fmt.Errorf("llama: config.json: rope_scaling %+v makes no sense", *c.RopeScaling)
 	}
 	return c, nil
 }
