@@ -1,0 +1,186 @@
+package pixel
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"llamaxr/ingest/dicomfile"
+)
+
+// Frame is the first frame of an object as stored: no look-up table, rescale or inversion applied.
+type Frame struct {
+	Rows, Columns, Samples             int
+	BitsAllocated, BitsStored, HighBit int
+	Signed                             bool
+	// Photometric is the Photometric Interpretation of Data, which for YBR_FULL_422 is YBR_FULL: chroma is doubled.
+	Photometric string
+	// Planar is the Planar Configuration as sent; Data is always interleaved (0).
+	Planar int
+	// Data holds rows x columns x samples values, little endian, of BytesPerSample bytes: what numpy has in C order.
+	Data []byte
+}
+
+// BytesPerSample is 1, 2 or 4; single bits become bytes of 0 and 1.
+func (f *Frame) BytesPerSample() int { return max(1, f.BitsAllocated/8) }
+
+// DType is the numpy type of the raw values, for example uint16.
+func (f *Frame) DType() string {
+	name := map[int]string{1: "int8", 2: "int16", 4: "int32"}[f.BytesPerSample()]
+	if !f.Signed || f.BitsAllocated == 1 {
+		name = "u" + name
+	}
+	return name
+}
+
+// word returns value number i as it lies in Data.
+func (f *Frame) word(i int) uint32 {
+	switch f.BytesPerSample() {
+	case 1:
+		return uint32(f.Data[i])
+	case 2:
+		return uint32(binary.LittleEndian.Uint16(f.Data[2*i:]))
+	}
+	return binary.LittleEndian.Uint32(f.Data[4*i:])
+}
+
+// stored takes the pixel's value out of its cell: the bits up to High Bit, with sign (PS3.5 8.1.1). Other bits may hold
+// overlays in old objects.
+func (f *Frame) stored(word uint32) int64 {
+	value := word >> (f.HighBit + 1 - f.BitsStored)
+	if f.BitsStored < 32 {
+		value &= 1<<f.BitsStored - 1
+	}
+	if f.Signed && value>>(f.BitsStored-1) == 1 {
+		return int64(value) - 1<<f.BitsStored
+	}
+	return int64(value)
+}
+
+// Decode returns the first frame of an object.
+func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
+	fr, err := describe(f)
+	if err != nil {
+		return nil, err
+	}
+	p, _ := f.PixelData()
+	syntax := f.Header.TransferSyntaxUID
+	switch syntax {
+	case dicomfile.ImplicitVRLittleEndian, dicomfile.ExplicitVRLittleEndian, dicomfile.ExplicitVRBigEndian, dicomfile.DeflatedExplicitVRLittleEndian:
+		if p.Encapsulated {
+			return nil, fail(ErrMalformed, "%s with encapsulated pixel data", SyntaxName(syntax))
+		}
+		return fr, fr.native(f, p)
+	}
+	decode := map[string]func(context.Context, []byte) error{
+		"1.2.840.10008.1.2.5":    fr.rle,
+		"1.2.840.10008.1.2.4.50": fr.jpeg,
+		"1.2.840.10008.1.2.4.51": fr.jpeg,
+		"1.2.840.10008.1.2.4.57": fr.jpegLossless,
+		"1.2.840.10008.1.2.4.70": fr.jpegLossless,
+	}[syntax]
+	if decode == nil {
+		return nil, fail(ErrUnsupported, "%s (%s)", SyntaxName(syntax), syntax)
+	}
+	if !p.Encapsulated {
+		return nil, fail(ErrMalformed, "%s with native pixel data", SyntaxName(syntax))
+	}
+	if fr.BitsAllocated == 1 {
+		return nil, fail(ErrUnsupported, "single bits in %s", SyntaxName(syntax))
+	}
+	codestream, err := gather(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := decode(ctx, codestream); err != nil {
+		return nil, err
+	}
+	return fr, nil
+}
+
+// describe reads the Image Pixel module (PS3.3 C.7.6.3) and checks that it can be true.
+func describe(f *dicomfile.File) (*Frame, error) {
+	p, ok := f.PixelData()
+	if !ok {
+		return nil, fail(ErrNoPixels, "SOP class %s", f.Header.SOPClassUID)
+	}
+	if p.Tag != tag.PixelData {
+		return nil, fail(ErrUnsupported, "floating point pixel data")
+	}
+	h := f.Header
+	fr := &Frame{
+		Rows: h.Rows, Columns: h.Columns, Samples: max(1, h.SamplesPerPixel),
+		BitsAllocated: h.BitsAllocated, BitsStored: h.BitsStored, Photometric: h.PhotometricInterpretation,
+	}
+	for _, attribute := range []struct {
+		tag  tag.Tag
+		into *int
+		none int
+	}{{tag.HighBit, &fr.HighBit, -1}, {tag.PlanarConfiguration, &fr.Planar, 0}} {
+		values, err := f.Ints(attribute.tag)
+		if err != nil {
+			return nil, err
+		}
+		*attribute.into = attribute.none
+		if len(values) > 0 {
+			*attribute.into = values[0]
+		}
+	}
+	representation, err := f.Ints(tag.PixelRepresentation)
+	if err != nil {
+		return nil, err
+	}
+	fr.Signed = len(representation) > 0 && representation[0] == 1
+	if fr.BitsStored == 0 {
+		fr.BitsStored = fr.BitsAllocated
+	}
+	if fr.HighBit < fr.BitsStored-1 || fr.HighBit >= fr.BitsAllocated {
+		fr.HighBit = fr.BitsStored - 1 // absent or impossible; every other value is retired
+	}
+	switch {
+	case fr.Rows < 1 || fr.Columns < 1 || fr.Rows > MaxSide || fr.Columns > MaxSide:
+		return nil, fail(ErrLimit, "%d rows, %d columns", fr.Rows, fr.Columns)
+	case fr.Samples != 1 && fr.Samples != 3:
+		return nil, fail(ErrUnsupported, "%d samples per pixel", fr.Samples)
+	case fr.BitsAllocated != 1 && fr.BitsAllocated != 8 && fr.BitsAllocated != 16 && fr.BitsAllocated != 32:
+		return nil, fail(ErrUnsupported, "%d bits allocated", fr.BitsAllocated)
+	case fr.BitsStored < 1 || fr.BitsStored > fr.BitsAllocated:
+		return nil, fail(ErrMalformed, "%d bits stored in %d allocated", fr.BitsStored, fr.BitsAllocated)
+	case fr.Samples == 3 && fr.BitsAllocated == 1:
+		return nil, fail(ErrUnsupported, "colour of single bits")
+	}
+	frames := int64(max(1, h.NumberOfFrames))
+	if size := int64(fr.size()); size > MaxBytes || size*frames > MaxBytes {
+		return nil, fail(ErrLimit, "%d rows, %d columns, %d samples of %d bytes, %d frames: more than %d MiB", fr.Rows, fr.Columns, fr.Samples, fr.BytesPerSample(), frames, MaxBytes>>20)
+	}
+	return fr, nil
+}
+
+func (f *Frame) values() int { return f.Rows * f.Columns * f.Samples }
+func (f *Frame) size() int   { return f.values() * f.BytesPerSample() }
+
+// gather joins the fragments of the first frame.
+func gather(f *dicomfile.File) ([]byte, error) {
+	fragments := f.FirstFrame(f.Header.NumberOfFrames)
+	var total int64
+	for _, fragment := range fragments {
+		total += fragment.Length
+	}
+	if total == 0 {
+		return nil, fail(ErrNoPixels, "no fragment holds a byte")
+	}
+	if total > MaxCompressed {
+		return nil, fail(ErrLimit, "%d compressed bytes for one frame", total)
+	}
+	codestream := make([]byte, 0, total)
+	for _, fragment := range fragments {
+		start := len(codestream)
+		codestream = codestream[:start+int(fragment.Length)]
+		if _, err := io.ReadFull(f.Section(fragment.Offset, fragment.Length), codestream[start:]); err != nil {
+			return nil, fail(ErrTruncated, "fragment at offset %d: %v", fragment.Offset, err)
+		}
+	}
+	return codestream, nil
+}

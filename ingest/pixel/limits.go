@@ -1,0 +1,13 @@
+package pixel
+
+// Limits of one image.
+const (
+	// MaxBytes bounds rows x columns x samples x bytes of a frame: four times the largest detector in use at 16 bits.
+	MaxBytes = 256 << 20
+	// MaxSide bounds rows and columns; the attributes hold no more (US).
+	MaxSide = 65535
+	// MaxCompressed bounds the compressed bytes of a frame: more would be an expansion.
+	MaxCompressed = 256 << 20
+	// maxSegments bounds the marker segments before a JPEG scan, which cost little but must come to an end.
+	maxSegments = 1000
+)
