@@ -1,0 +1,6 @@
+// Package sr writes a draft as DICOM structured reports: the narrative as Basic Text SR (PS3.16, TID 2000), the scores and regions as
+// Comprehensive 3D SR (TID 1500, with TID 4019 for the algorithm), both PRELIMINARY and UNVERIFIED (PS3.3, section C.17.2), so that a
+// draft can never prevail over a physician's report.
+//
+// UIDs are derived from study, revision, models and kind of object: the same draft gives the same objects, byte for byte.
+package sr

@@ -1,0 +1,212 @@
+package sr
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"image"
+	"io"
+	"math/big"
+	"strings"
+	"time"
+
+	"llamaxr/internal/dicomwrite"
+	"llamaxr/study"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+)
+
+// SOP classes of what is written.
+const (
+	BasicTextSR       = "1.2.840.10008.5.1.4.1.1.88.11"
+	Comprehensive3DSR = "1.2.840.10008.5.1.4.1.1.88.34"
+	SecondaryCapture  = "1.2.840.10008.5.1.4.1.1.7"
+)
+
+// Device is who writes: this appliance.
+type Device struct {
+	Manufacturer, Model, SerialNumber, SoftwareVersion, UID, StationName string
+	ImplementationClassUID, ImplementationVersion                        string
+}
+
+// Predecessor is the document that a revision replaces.
+type Predecessor struct {
+	SOPClassUID, SOPInstanceUID, SeriesInstanceUID string
+}
+
+// Input is what a document is made from. Time is that of the draft, never the clock's: the same input gives the same bytes.
+type Input struct {
+	Draft            study.Draft
+	Maps             []study.HeatMap
+	Frontal, Lateral *study.Header // nil when there is none
+	Time             time.Time
+	Device           Device
+	Predecessor      *Predecessor // of the same kind of document, on revisions after the first
+}
+
+// Document is a finished object.
+type Document struct {
+	SOPClassUID, SOPInstanceUID, SeriesInstanceUID string
+	set                                            *dicomwrite.Set
+	device                                         Device
+}
+
+// WriteTo writes the object as a DICOM file.
+func (d *Document) WriteTo(w io.Writer) (int64, error) {
+	var buf bytes.Buffer
+	if err := d.set.Write(&buf, d.device.ImplementationClassUID, d.device.ImplementationVersion); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(buf.Bytes())
+	return int64(n), err
+}
+
+// DeriveUID makes a UID from parts: 2.25 and the first 128 bits of their digest as a decimal (PS3.5, section B.2).
+func DeriveUID(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return "2.25." + new(big.Int).SetBytes(sum[:16]).String()
+}
+
+// Of returns the header of a view, nil when there is none.
+func (in Input) Of(view study.Projection) *study.Header {
+	switch view {
+	case study.Frontal:
+		return in.Frontal
+	case study.Lateral:
+		return in.Lateral
+	}
+	return nil
+}
+
+// Images returns the headers of the views that there are, frontal first.
+func (in Input) Images() []*study.Header {
+	var out []*study.Header
+	for _, h := range []*study.Header{in.Frontal, in.Lateral} {
+		if h != nil {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// source is the image whose patient and study modules are copied.
+func (in Input) source() *study.Header { return in.Images()[0] }
+
+// Begin starts an object of this study: patient, study, series and equipment modules, SOP common.
+func Begin(in Input, sopClass, kind, modality, description string, seriesNumber int) (*Document, error) {
+	if len(in.Images()) == 0 {
+		return nil, fmt.Errorf("sr: a document needs an image")
+	}
+	parts := []string{in.Draft.StudyInstanceUID, fmt.Sprint(in.Draft.Revision)}
+	for _, m := range in.Draft.Models {
+		parts = append(parts, m.Digest)
+	}
+	for _, h := range in.Images() {
+		parts = append(parts, h.SOPInstanceUID)
+	}
+	d := &Document{
+		SOPClassUID: sopClass, device: in.Device,
+		SOPInstanceUID:    DeriveUID(append(parts, kind, "instance")...),
+		SeriesInstanceUID: DeriveUID(in.Draft.StudyInstanceUID, in.Device.UID, kind, "series"),
+		set:               dicomwrite.New(),
+	}
+	h := in.source()
+	date, clock := in.Time.Format("20060102"), in.Time.Format("150405")
+	d.set.
+		Text(tag.SpecificCharacterSet, "ISO_IR 192").
+		Text(tag.InstanceCreationDate, date).Text(tag.InstanceCreationTime, clock).
+		Text(tag.SOPClassUID, sopClass).Text(tag.SOPInstanceUID, d.SOPInstanceUID).
+		Required(tag.StudyDate, h.StudyDate).Required(tag.StudyTime, h.StudyTime).
+		Text(tag.ContentDate, date).Text(tag.ContentTime, clock).
+		Required(tag.AccessionNumber, clip(h.AccessionNumber, 16)).
+		Text(tag.Modality, modality).
+		Text(tag.Manufacturer, clip(in.Device.Manufacturer, 64)).
+		Required(tag.ReferringPhysicianName, h.ReferringPhysicianName).
+		Optional(tag.StationName, clip(in.Device.StationName, 16)).
+		Optional(tag.StudyDescription, clip(h.StudyDescription, 64)).
+		Text(tag.SeriesDescription, description).
+		Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
+		Required(tag.PatientName, h.PatientName).Required(tag.PatientID, clip(h.PatientID, 64)).
+		Optional(tag.IssuerOfPatientID, clip(h.IssuerOfPatientID, 64)).
+		Required(tag.PatientBirthDate, h.PatientBirthDate).Required(tag.PatientSex, h.PatientSex).
+		Optional(tag.PatientAge, h.PatientAge).
+		Text(tag.DeviceSerialNumber, clip(in.Device.SerialNumber, 64)).
+		Text(tag.SoftwareVersions, softwareVersions(in)...).
+		Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Text(tag.SeriesInstanceUID, d.SeriesInstanceUID).
+		Required(tag.StudyID, clip(h.StudyID, 16)).
+		Text(tag.SeriesNumber, fmt.Sprint(seriesNumber)).Text(tag.InstanceNumber, fmt.Sprint(in.Draft.Revision))
+	return d, nil
+}
+
+// softwareVersions names the program and every model with the head of its digest.
+func softwareVersions(in Input) []string {
+	out := []string{clip("llamaxr "+in.Device.SoftwareVersion, 64)}
+	for _, m := range in.Draft.Models {
+		out = append(out, clip(fmt.Sprintf("%s %s %s %.12s", m.Role, m.Name, m.Version, m.Digest), 64))
+	}
+	return out
+}
+
+// Capture makes a Secondary Capture image from an RGB picture.
+func Capture(in Input, kind, description string, seriesNumber int, picture *image.RGBA) (*Document, error) {
+	d, err := Begin(in, SecondaryCapture, kind, "OT", description, seriesNumber)
+	if err != nil {
+		return nil, err
+	}
+	size := picture.Bounds().Size()
+	pixels := make([]byte, 0, 3*size.X*size.Y)
+	for y := range size.Y {
+		row := picture.Pix[y*picture.Stride:]
+		for x := range size.X {
+			pixels = append(pixels, row[4*x], row[4*x+1], row[4*x+2])
+		}
+	}
+	d.set.
+		Text(tag.ImageType, "DERIVED", "SECONDARY").Text(tag.ConversionType, "WSD").
+		Text(tag.BurnedInAnnotation, "YES").Text(tag.PatientOrientation).Text(tag.Laterality).
+		Text(tag.ImageComments, plain(notice(in.Draft))).
+		Text(tag.DerivationDescription, plain(fmt.Sprintf("AI draft picture from %d radiographs", len(in.Images())))).
+		Ints(tag.SamplesPerPixel, 3).Text(tag.PhotometricInterpretation, "RGB").Ints(tag.PlanarConfiguration, 0).
+		Ints(tag.Rows, size.Y).Ints(tag.Columns, size.X).
+		Ints(tag.BitsAllocated, 8).Ints(tag.BitsStored, 8).Ints(tag.HighBit, 7).Ints(tag.PixelRepresentation, 0).
+		Pixels(pixels)
+	var sources []*dicomwrite.Set
+	for _, h := range in.Images() {
+		sources = append(sources, dicomwrite.New().
+			Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID))
+	}
+	d.set.Items(tag.SourceImageSequence, sources...)
+	return d, nil
+}
+
+func notice(d study.Draft) string {
+	if d.Starter() {
+		return study.DraftWarning + ". " + study.StarterWarning + "."
+	}
+	return study.DraftWarning + "."
+}
+
+// plain makes text fit for an SR: of control characters only CR and LF may stay, and a backslash would split the value.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t', r == '\f', r == '\v':
+			return ' '
+		case r == '\\':
+			return '/'
+		case r < ' ' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if text = strings.TrimSpace(text); text == "" {
+		return "-"
+	}
+	return clip(text, maxTextItem)
+}
+
+// clip cuts a value to n characters.
+func clip(text string, n int) string {
+	runes := []rune(text)
+	return strings.TrimSpace(string(runes[:min(len(runes), n)]))
+}

@@ -1,0 +1,176 @@
+package sr
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"llamaxr/internal/peertest"
+	"llamaxr/study"
+)
+
+func header(uid string) *study.Header {
+	return &study.Header{
+		SOPClassUID: "1.2.840.10008.5.1.4.1.1.1.1", SOPInstanceUID: uid, StudyInstanceUID: "1.2.3", SeriesInstanceUID: "1.2.3." + uid,
+		Modality: "DX", PatientName: "Doe^Jane", PatientID: "P1", PatientBirthDate: "19700101", PatientSex: "F", StudyDate: "20260102",
+		StudyTime: "101500", AccessionNumber: "A1", StudyID: "S1", ReferringPhysicianName: "Ref^Er", Rows: 1000, Columns: 1000,
+	}
+}
+
+func input() Input {
+	frontal, lateral := &study.Scores{study.Effusion: 0.91, study.Nodule: 0.2}, &study.Scores{study.Effusion: 0.55}
+	region := &study.Region{Left: 100, Top: 600, Right: 400, Bottom: 900}
+	evidence := []study.Evidence{{Finding: study.Effusion, Polarity: study.Present, View: study.Frontal, Score: 0.91, Region: region}}
+	return Input{
+		Draft: study.Draft{
+			StudyInstanceUID: "1.2.3", Revision: 1, Scores: study.PairScores{Frontal: frontal, Lateral: lateral},
+			Sentences: []study.Sentence{
+				{Section: study.SectionFindings, Text: "There is a pleural effusion.", Evidence: evidence, Verdict: study.VerdictKept},
+				{Section: study.SectionFindings, Text: "No nodule.", Verdict: study.VerdictKept},
+				{Section: study.SectionFindings, Text: "Unchanged.", Verdict: study.VerdictRemoved},
+				{Section: study.SectionImpression, Text: "Pleural effusion.", Evidence: evidence, Verdict: study.VerdictKept},
+			},
+			Models: []study.ModelCard{{Role: "classifier", Name: "densenet", Version: "1", Digest: strings.Repeat("ab", 32), Starter: true}},
+		},
+		Maps:    []study.HeatMap{{View: study.Frontal, Finding: study.Effusion, Region: region}},
+		Frontal: header("1.2.3.4"), Lateral: header("1.2.3.5"),
+		Time: time.Date(2026, 1, 2, 10, 20, 0, 0, time.UTC),
+		Device: Device{
+			Manufacturer: "llamaxr", Model: "llamaxr", SerialNumber: "1", SoftwareVersion: "0.1", UID: "2.25.1", StationName: "EDGE",
+			ImplementationClassUID: "2.25.2", ImplementationVersion: "LLAMAXR_0.1",
+		},
+	}
+}
+
+// variants are drafts as sites meet them.
+func variants() map[string]Input {
+	out := map[string]Input{"both views": input()}
+	frontalOnly := input()
+	frontalOnly.Lateral, frontalOnly.Draft.Scores.Lateral, frontalOnly.Draft.Partial = nil, nil, "lateral not received"
+	out["frontal only"] = frontalOnly
+	revision := input()
+	revision.Draft.Revision = 2
+	revision.Predecessor = &Predecessor{BasicTextSR, "2.25.77", "2.25.78"}
+	out["revision"] = revision
+	bare := input()
+	bare.Frontal.AccessionNumber, bare.Frontal.PatientName, bare.Frontal.StudyID, bare.Frontal.ReferringPhysicianName = "", "", "", ""
+	bare.Frontal.PatientBirthDate, bare.Frontal.PatientSex, bare.Frontal.StudyTime = "", "", ""
+	out["empty header"] = bare
+	foreign := input()
+	foreign.Frontal.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+	foreign.Draft.Sentences[0].Text = "Odd \x07 \t characters \\ and ünïcode."
+	foreign.Frontal.Requests = []study.Request{{AccessionNumber: "A1", PlacerOrderNumber: strings.Repeat("9", 80), ProcedureCodes: []study.Code{{Value: "C", Scheme: "L", Meaning: "Chest"}}}}
+	foreign.Frontal.ProcedureCodes = []study.Code{{Value: "XC2", Scheme: "L", Meaning: "Chest two views"}}
+	out["foreign text"] = foreign
+	return out
+}
+
+func write(t testing.TB, d *Document, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := d.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "document.dcm")
+	if err := os.WriteFile(path, buf.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestDocumentsAreClean: dciodvfy finds no error in any object of any variant.
+func TestDocumentsAreClean(t *testing.T) {
+	dciodvfy := peertest.Program(t, "dciodvfy")
+	for name, in := range variants() {
+		picture := image.NewRGBA(image.Rect(0, 0, 31, 17))
+		for kind, makeDocument := range map[string]func() (*Document, error){
+			"narrative": func() (*Document, error) { return Narrative(in) },
+			"scores":    func() (*Document, error) { return ScoresReport(in) },
+			"capture":   func() (*Document, error) { return Capture(in, "heat map", "AI heat map", HeatMapSeries, picture) },
+		} {
+			d, err := makeDocument()
+			path := write(t, d, err)
+			out, _ := exec.Command(dciodvfy, path).CombinedOutput()
+			for line := range strings.Lines(string(out)) {
+				if strings.HasPrefix(line, "Error") {
+					t.Errorf("%s, %s: %s", name, kind, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+}
+
+// TestReadersReadThem: DCMTK's dsrdump, and highdicom with the values that were put in.
+func TestReadersReadThem(t *testing.T) {
+	dsrdump, python := peertest.Program(t, "dsrdump"), peertest.Python(t)
+	narrative, err := Narrative(input())
+	path := write(t, narrative, err)
+	out, err := exec.Command(dsrdump, "+Pl", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("dsrdump: %v\n%s", err, out)
+	}
+	for _, want := range []string{"Doe^Jane", study.DraftWarning, study.StarterWarning, "There is a pleural effusion.", "INFERRED FROM", "Preliminary"} {
+		if !strings.Contains(string(out), want) && !strings.Contains(strings.ToLower(string(out)), strings.ToLower(want)) {
+			t.Errorf("dsrdump shows no %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(string(out), "Unchanged.") {
+		t.Error("a removed sentence is in the report")
+	}
+	scores, err := ScoresReport(input())
+	out, err = exec.Command(python, "testdata/read_scores.py", write(t, scores, err)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("highdicom: %v\n%s", err, out)
+	}
+	want := fmt.Sprint("groups 36 planar 2\nEffusion, frontal view 0.91 [[100.0, 600.0], [400.0, 600.0], [400.0, 900.0], [100.0, 900.0], [100.0, 600.0]]\n")
+	want = strings.Replace(want, "planar 2", "planar 1", 1)
+	if string(out) != want {
+		t.Errorf("highdicom reads\n%swant\n%s", out, want)
+	}
+}
+
+// TestSameDraftSameBytes: a repeat after a crash makes the same objects; another revision makes others.
+func TestSameDraftSameBytes(t *testing.T) {
+	encode := func(in Input) []byte {
+		d, err := Narrative(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		if _, err := d.WriteTo(&buf); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	if !bytes.Equal(encode(input()), encode(input())) {
+		t.Error("the same draft gives other bytes")
+	}
+	next := input()
+	next.Draft.Revision = 2
+	first, _ := Narrative(input())
+	second, _ := Narrative(next)
+	if first.SOPInstanceUID == second.SOPInstanceUID || first.SeriesInstanceUID != second.SeriesInstanceUID {
+		t.Error("a revision is another instance of the same series")
+	}
+}
+
+func FuzzNarrative(f *testing.F) {
+	f.Add("There is a mass.", "Doe^Jane", "A1")
+	f.Add("\x00\\\t\xff", "^^^^", "\\")
+	f.Fuzz(func(t *testing.T, text, name, accession string) {
+		in := input()
+		in.Draft.Sentences[0].Text, in.Frontal.PatientName, in.Frontal.AccessionNumber = text, name, accession
+		if d, err := Narrative(in); err == nil {
+			_, _ = d.WriteTo(&bytes.Buffer{})
+		}
+	})
+}
