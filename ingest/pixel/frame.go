@@ -46,17 +46,36 @@ func (f *Frame) word(i int) uint32 {
 	return binary.LittleEndian.Uint32(f.Data[4*i:])
 }
 
-// stored takes the pixel's value out of its cell: the bits up to High Bit, with sign (PS3.5 8.1.1). Other bits may hold
-// overlays in old objects.
+// stored reads a cell as the value it holds.
 func (f *Frame) stored(word uint32) int64 {
-	value := word >> (f.HighBit + 1 - f.BitsStored)
-	if f.BitsStored < 32 {
-		value &= 1<<f.BitsStored - 1
+	switch {
+	case !f.Signed || f.BitsAllocated == 1:
+		return int64(word)
+	case f.BytesPerSample() == 1:
+		return int64(int8(word))
+	case f.BytesPerSample() == 2:
+		return int64(int16(word))
 	}
-	if f.Signed && value>>(f.BitsStored-1) == 1 {
-		return int64(value) - 1<<f.BitsStored
+	return int64(int32(word))
+}
+
+// clearUnused overwrites the bits above Bits Stored, with the sign or with zeros: they say nothing (PS3.5 8.1.1) and hold
+// overlays in old objects. Values are taken to lie in the low bits, as every current object must have it and whatever High
+// Bit says: wrong High Bits are met more often than values stored high, which the standard retired. So does pydicom.
+func (f *Frame) clearUnused() {
+	if f.BitsStored >= f.BitsAllocated {
+		return
 	}
-	return int64(value)
+	width, shift := f.BytesPerSample(), 32-f.BitsStored
+	for i := range f.values() {
+		word := f.word(i) << shift >> shift
+		if f.Signed {
+			word = uint32(int32(f.word(i)) << shift >> shift)
+		}
+		for k := range width {
+			f.Data[i*width+k] = byte(word >> (8 * k))
+		}
+	}
 }
 
 // Decode returns the first frame of an object.
@@ -72,7 +91,11 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 		if p.Encapsulated {
 			return nil, fail(ErrMalformed, "%s with encapsulated pixel data", SyntaxName(syntax))
 		}
-		return fr, fr.native(f, p)
+		if err := fr.native(f, p); err != nil {
+			return nil, err
+		}
+		fr.clearUnused()
+		return fr, nil
 	}
 	decode := map[string]func(context.Context, []byte) error{
 		"1.2.840.10008.1.2.5":    fr.rle,
@@ -97,6 +120,7 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 	if err := decode(ctx, codestream); err != nil {
 		return nil, err
 	}
+	fr.clearUnused()
 	return fr, nil
 }
 
