@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	model := flag.String("model", "all", "densenet, llama, manifest or all")
+	model := flag.String("model", "all", "viewnet, densenet, llama, manifest or all")
 	out := flag.String("out", "inference/models/starter", "folder that receives the models")
 	want := flag.String("engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
 	flag.Parse()
@@ -31,6 +31,14 @@ func run(ctx context.Context, model, out, want string) error {
 		return err
 	}
 	fmt.Printf("engine %s: %s\n", eng.Name, eng.Why)
+	if model == "viewnet" || model == "all" {
+		if err := starter.TrainViewNet(starter.ViewNetFile, os.Stdout); err != nil {
+			return err
+		}
+		if model == "viewnet" {
+			return nil
+		}
+	}
 	if model == "densenet" || model == "all" {
 		if err := starter.TrainDenseNet(ctx, eng, starter.DefaultDenseNet(out, os.Stdout)); err != nil {
 			return err
