@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +36,10 @@ func manifest(t testing.TB) []map[string]string {
 	}
 	return rows
 }
+
+// twelveBits are JPEG extended files whose SHA-256 comes from one decoder alone, pylibjpeg: it rounds some 2 % of the values
+// to the other side than DCMTK and we do.
+var twelveBits = map[string]bool{"radiographs/RG2_JPLY_fixed.dcm": true, "transfer_syntaxes/JPGExtended.dcm": true}
 
 // Every file of a supported encoding decodes to the raw values that pydicom's decoders agree on; every other one says that
 // it is unsupported; broken ones do neither harm nor hang.
@@ -72,6 +75,10 @@ func TestManifest(t *testing.T) {
 		default:
 			sum := sha256.Sum256(frame.Data)
 			if got := hex.EncodeToString(sum[:]); got != row["pixel_sha256"] {
+				if twelveBits[row["file"]] {
+					t.Logf("%s: held to DCMTK by TestJPEGAgainstDCMTK", row["file"])
+					continue
+				}
 				if broken {
 					t.Logf("%s: other values than pydicom", row["file"])
 					continue
@@ -79,11 +86,18 @@ func TestManifest(t *testing.T) {
 				t.Errorf("%s (%s, %s): %s, want %s", row["file"], row["transfer_syntax_uid"], frame.DType(), got[:8], row["pixel_sha256"][:8])
 				continue
 			}
-			if want := strings.NewReplacer(">i", "int", ">u", "uint", "2", "16", "4", "32").Replace(row["pixel_dtype"]); strings.HasPrefix(row["pixel_dtype"], ">") && want != frame.DType() || !strings.HasPrefix(row["pixel_dtype"], ">") && row["pixel_dtype"] != frame.DType() {
-				t.Errorf("%s: %s, pydicom has %s", row["file"], frame.DType(), row["pixel_dtype"])
+			want := row["pixel_dtype"]
+			if bigEndian := map[string]string{">i2": "int16", ">u2": "uint16", ">u4": "uint32"}[want]; bigEndian != "" {
+				want = bigEndian
+			}
+			if frame.DType() != want {
+				t.Errorf("%s: %s, pydicom has %s", row["file"], frame.DType(), want)
 			}
 			equal++
 		}
 	}
 	t.Logf("%d equal to their SHA-256, %d decoded without an agreed value, %d unsupported, %d refused", equal, unknown, unsupported, refused)
+	if equal < 101 {
+		t.Errorf("only %d files equal to their SHA-256", equal)
+	}
 }

@@ -6,9 +6,10 @@
 //	view := pixel.Normalise(img)            // 224 x 224 in [-1024, 1024] and the way back to the full image
 //
 // Decoded are native little and big endian pixel data of 1, 8, 16 and 32 bits (PS3.5 section 8), deflated data sets, RLE
-// (PS3.5 annex G), JPEG lossless process 14 with any predictor (ITU-T T.81 annex H) and 8-bit JPEG baseline and extended
-// (T.81 annexes F and G, by image/jpeg). Everything else is refused with an error that wraps ErrUnsupported and names the
-// transfer syntax.
+// (PS3.5 annex G), JPEG lossless process 14 with any predictor (ITU-T T.81 annex H), and JPEG baseline and extended of 8 and
+// 12 bits (T.81 annex F). Everything else is refused with an error that wraps ErrUnsupported and names the transfer syntax.
+// image/jpeg is not used: its inverse DCT differs from the one of libjpeg, to which other readers of DICOM compare, and it
+// knows 8 bits only.
 //
 // Grey levels follow the pipeline of PS3.4 N.2: Modality LUT or rescale (PS3.3 C.11.1), VOI LUT or window (C.11.2), then
 // MONOCHROME1 or Presentation LUT Shape INVERSE turns the picture over (C.11.6). The steps taken are kept as text.

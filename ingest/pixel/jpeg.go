@@ -1,11 +1,8 @@
 package pixel
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"image"
-	"image/jpeg"
 )
 
 // JPEG markers (ITU-T T.81 table B.1).
@@ -13,6 +10,7 @@ const (
 	markerSOF0  = 0xC0 // baseline DCT
 	markerSOF1  = 0xC1 // extended sequential DCT
 	markerSOF3  = 0xC3 // lossless
+	markerDQT   = 0xDB
 	markerDHT   = 0xC4
 	markerSOI   = 0xD8
 	markerEOI   = 0xD9
@@ -63,7 +61,7 @@ type frameHeader struct {
 }
 
 type frameComponent struct {
-	id, horizontal, vertical byte
+	id, horizontal, vertical, quantity byte
 }
 
 func parseFrameHeader(s segment) (frameHeader, error) {
@@ -73,7 +71,7 @@ func parseFrameHeader(s segment) (frameHeader, error) {
 	}
 	h := frameHeader{marker: s.marker, precision: int(b[0]), rows: int(binary.BigEndian.Uint16(b[1:])), columns: int(binary.BigEndian.Uint16(b[3:])), adobe: -1}
 	for c := b[6 : 6+3*int(b[5])]; len(c) > 0; c = c[3:] {
-		h.components = append(h.components, frameComponent{id: c[0], horizontal: c[1] >> 4, vertical: c[1] & 15})
+		h.components = append(h.components, frameComponent{id: c[0], horizontal: c[1] >> 4, vertical: c[1] & 15, quantity: c[2]})
 	}
 	return h, nil
 }
@@ -118,8 +116,8 @@ func (f *Frame) agree(h frameHeader) error {
 	return nil
 }
 
-// jpeg decodes JPEG baseline and extended with 8 bits by image/jpeg. The samples are the codestream's components: no colour
-// transformation is undone.
+// jpeg decodes JPEG baseline (8 bits) and extended (8 and 12 bits). The samples are the codestream's components: no colour
+// transformation is undone, and Photometric says what they are.
 func (f *Frame) jpeg(ctx context.Context, b []byte) error {
 	h, err := probe(b)
 	if err != nil {
@@ -128,68 +126,51 @@ func (f *Frame) jpeg(ctx context.Context, b []byte) error {
 	if h.marker != markerSOF0 && h.marker != markerSOF1 {
 		return fail(ErrUnsupported, "JPEG process FF%02X", h.marker)
 	}
-	if h.precision != 8 {
-		return fail(ErrUnsupported, "JPEG extended with %d bits", h.precision)
+	if h.precision != 8 && h.precision != 12 {
+		return fail(ErrMalformed, "JPEG of %d bits", h.precision)
 	}
 	if err := f.agree(h); err != nil {
 		return err
 	}
-	// A block of 8 x 8 takes two bits at least: its DC code and an end of block.
-	if blocks := ((f.Rows + 7) / 8) * ((f.Columns + 7) / 8); len(b)*4 < blocks {
-		return fail(ErrTruncated, "%d bytes of JPEG cannot hold %d x %d", len(b), f.Rows, f.Columns)
-	}
-	if err := ctx.Err(); err != nil {
+	d, err := newDCTDecoder(h)
+	if err != nil {
 		return err
 	}
-	decoded, err := jpeg.Decode(bytes.NewReader(b))
-	if err != nil {
-		return fail(ErrMalformed, "JPEG: %v", err)
+	// A block of 8 x 8 takes two bits at least: its DC code and an end of block.
+	if len(b)*4 < d.blocks() {
+		return fail(ErrTruncated, "%d bytes of JPEG cannot hold %d x %d", len(b), f.Rows, f.Columns)
 	}
-	if decoded.Bounds() != image.Rect(0, 0, f.Columns, f.Rows) {
-		return fail(ErrMalformed, "JPEG of %v in an object of %d x %d", decoded.Bounds(), f.Rows, f.Columns)
+	if err := d.decode(ctx, b); err != nil {
+		return err
 	}
-	eight := make([]byte, 0, f.values())
-	switch m := decoded.(type) {
-	case *image.Gray:
-		for y := range f.Rows {
-			eight = append(eight, m.Pix[y*m.Stride:][:f.Columns]...)
-		}
-	case *image.YCbCr:
+	f.Data = make([]byte, f.size())
+	width := f.BytesPerSample()
+	for s := range f.Samples {
 		for y := range f.Rows {
 			for x := range f.Columns {
-				c := m.COffset(x, y)
-				eight = append(eight, m.Y[m.YOffset(x, y)], m.Cb[c], m.Cr[c])
+				v := d.at(s, x, y)
+				at := ((y*f.Columns+x)*f.Samples + s) * width
+				f.Data[at] = byte(v)
+				if width > 1 {
+					f.Data[at+1] = byte(v >> 8)
+				}
 			}
 		}
-		if f.Photometric == "YBR_FULL_422" || (f.Photometric == "RGB" && h.adobe == 1) {
-			f.Photometric = "YBR_FULL"
-		}
-	case *image.RGBA:
-		for y := range f.Rows {
-			for x := range f.Columns {
-				eight = append(eight, m.Pix[y*m.Stride+4*x:][:3]...)
-			}
-		}
-		f.Photometric = "RGB"
-	default:
-		return fail(ErrUnsupported, "JPEG decoded as %T", decoded)
 	}
-	if len(eight) != f.values() {
-		return fail(ErrMalformed, "JPEG of %d values where %d are due", len(eight), f.values())
-	}
-	f.widen(eight)
+	f.colourOf(h)
 	return nil
 }
 
-// widen stores bytes in cells of BytesPerSample.
-func (f *Frame) widen(eight []byte) {
-	width := f.BytesPerSample()
-	if width == 1 {
-		f.Data = eight
+// colourOf settles what the components of a JPEG are: its own marks go before the data set, as with pydicom.
+func (f *Frame) colourOf(h frameHeader) {
+	if f.Samples != 3 {
 		return
 	}
-	f.Data = make([]byte, f.size())
-	for i, v := range eight {
-		f.Data[i*width] = v
+	ids := string([]byte{h.components[0].id, h.components[1].id, h.components[2].id})
+	switch {
+	case h.adobe == 0, ids == "RGB", ids == "rgb":
+		f.Photometric = "RGB"
+	case h.adobe == 1, f.Photometric == "YBR_FULL_422":
+		f.Photometric = "YBR_FULL"
 	}
 }
