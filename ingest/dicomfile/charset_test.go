@@ -61,7 +61,7 @@ for terms, text in cases:
 		}
 	}
 	t.Logf("%d texts", len(lines))
-	if len(lines) < 19 {
+	if len(lines) < 17 {
 		t.Errorf("only %d texts compared", len(lines))
 	}
 }
