@@ -3,6 +3,8 @@ package pixel
 import (
 	"bytes"
 	"context"
+	"image"
+	"image/jpeg"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -100,6 +102,37 @@ func FuzzJPEGLossless(f *testing.F) {
 			t.Fatalf("%d bytes, want %d", len(fr.Data), fr.size())
 		}
 	})
+}
+
+func FuzzJPEG(f *testing.F) {
+	for _, picture := range []image.Image{image.NewGray(image.Rect(0, 0, 20, 17)), image.NewRGBA(image.Rect(0, 0, 33, 9))} {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, picture, nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := probe(b)
+		if err != nil || h.rows*h.columns > 1<<16 || h.rows*h.columns == 0 {
+			return
+		}
+		fr := &Frame{Rows: h.rows, Columns: h.columns, Samples: len(h.components), BitsAllocated: 16, BitsStored: 16}
+		if fr.Samples != 1 && fr.Samples != 3 {
+			return
+		}
+		if err := fr.jpeg(context.Background(), b); err == nil && len(fr.Data) != fr.size() {
+			t.Fatalf("%d bytes, want %d", len(fr.Data), fr.size())
+		}
+	})
+}
+
+// BenchmarkInput is the way from the file to the classifier's input for a radiograph of 3.8 million pixels in JPEG lossless.
+func BenchmarkInput(b *testing.B) {
+	path := peertest.SharedData(b, "dicom/radiographs/RG2_JPLL.dcm")
+	for b.Loop() {
+		Normalise(openGray(b, path))
+	}
 }
 
 // A broken file costs memory in proportion to what it holds, not to what it declares.

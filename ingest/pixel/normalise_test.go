@@ -274,9 +274,9 @@ func TestRender(t *testing.T) {
 			img.Pixels[i] = 1
 		}
 	}
-	m := Render(img, 60)
-	if m.Bounds() != image.Rect(0, 0, 60, 20) {
-		t.Fatal(m.Bounds())
+	m, factor := Render(img, 60)
+	if m.Bounds() != image.Rect(0, 0, 60, 20) || factor != 5 {
+		t.Fatal(m.Bounds(), factor)
 	}
 	for y := range 20 {
 		for x := range 60 {
@@ -285,7 +285,7 @@ func TestRender(t *testing.T) {
 			}
 		}
 	}
-	if m := Render(img, 0); m.Bounds().Dx() != 300 {
+	if m, factor := Render(img, 0); m.Bounds().Dx() != 300 || factor != 1 {
 		t.Error("a maxSide of 0 must keep the size")
 	}
 }

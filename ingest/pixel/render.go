@@ -6,8 +6,8 @@ import (
 )
 
 // Render draws an image in 8 bits, made smaller so that neither side passes maxSide; each pixel is the mean of the area it
-// covers. A maxSide of 0 keeps the size.
-func Render(img *Image, maxSide int) *image.Gray {
+// covers. A maxSide of 0 keeps the size. The factor is how many pixels of the image one drawn pixel spans.
+func Render(img *Image, maxSide int) (drawn *image.Gray, factor float64) {
 	scale := 1.0
 	if longest := max(img.Columns, img.Rows); maxSide > 0 && longest > maxSide {
 		scale = float64(longest) / float64(maxSide)
@@ -32,5 +32,5 @@ func Render(img *Image, maxSide int) *image.Gray {
 			out.Pix[v*out.Stride+u] = uint8(math.Round(255 * sums[u] / float64(counts[u])))
 		}
 	}
-	return out
+	return out, scale
 }
