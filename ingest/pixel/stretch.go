@@ -38,7 +38,7 @@ type bin struct {
 }
 
 // histogram counts the valid pixels by modality value, in rising order. Of frames of 32 bits, whose values are too many to
-// count, it takes every so manieth pixel.
+// count, it takes an even sample.
 func histogram(fr *Frame, modality func(int64) float64, padded func(int64) bool) ([]bin, int) {
 	const enough = 1 << 20
 	n, stride := fr.Rows*fr.Columns, 1
