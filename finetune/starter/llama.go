@@ -27,6 +27,7 @@ type LlamaOptions struct {
 	BaseSteps, AdapterSteps int
 	Batch, Length           int
 	BaseRate, AdapterRate   float64
+	GroundingCases          int // measured when done, before any guard
 	Out                     string
 	Log                     io.Writer
 }
@@ -34,7 +35,7 @@ type LlamaOptions struct {
 // DefaultLlama is what `make starter` runs.
 func DefaultLlama(out string, log io.Writer) LlamaOptions {
 	return LlamaOptions{
-		Seed: 1, BaseSteps: 1100, AdapterSteps: 250, Batch: 12, Length: 288, BaseRate: 1.5e-3, AdapterRate: 2e-3, Out: out, Log: log,
+		Seed: 1, BaseSteps: 1100, AdapterSteps: 250, Batch: 12, Length: 288, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 100, Out: out, Log: log,
 	}
 }
 
@@ -140,7 +141,7 @@ func TrainLlama(ctx context.Context, eng *engine.Engine, opts LlamaOptions) erro
 	if err := model.SetAdapter(os.DirFS(folder)); err != nil {
 		return err
 	}
-	if record.Grounding, err = MeasureGrounding(ctx, model, prompt.Grounded, 100, heldOutFirst); err != nil {
+	if record.Grounding, err = MeasureGrounding(ctx, model, prompt.Grounded, opts.GroundingCases, heldOutFirst); err != nil {
 		return err
 	}
 	fmt.Fprintf(opts.Log, "grounding: %s\n", record.Grounding)

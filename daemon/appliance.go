@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"llamaxr/daemon/config"
+	"llamaxr/dicomnet"
+	"llamaxr/inference"
+	"llamaxr/inference/engine"
+	"llamaxr/ingest"
+	"llamaxr/ingest/dicomscan"
+	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/ingest/spool"
+	"llamaxr/queue"
+	"llamaxr/reporting/sr"
+	"llamaxr/study"
+)
+
+// drain is how long a shutdown waits for associations that are open; systemd's TimeoutStopSec is longer.
+const drain = 20 * time.Second
+
+// databaseFile is the state's bbolt file.
+const databaseFile = "llamaxr.db"
+
+// Appliance is the running service.
+type Appliance struct {
+	cfg    config.Config
+	log    *slog.Logger
+	db     *queue.DB
+	spool  *spool.Spool
+	views  *viewnet.Net
+	reader *inference.Reader
+	drafts drafts
+	device sr.Device
+
+	receiver *ingest.Receiver
+	server   *dicomnet.Server
+	listener net.Listener
+	health   *health
+
+	mu   sync.Mutex
+	open map[uint64]map[string]bool // studies of each open association
+}
+
+// Open prepares everything and listens; Run serves. version is the program's.
+func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	for _, dir := range []string{cfg.State, filepath.Join(cfg.State, "drafts")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("daemon: state folder: %w", err)
+		}
+	}
+	a := &Appliance{
+		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version), open: map[uint64]map[string]bool{},
+	}
+	var err error
+	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
+		return nil, err
+	}
+	if err := a.prepare(); err != nil {
+		a.db.Close()
+		return nil, err
+	}
+	log.Info("ready", "listen", a.listener.Addr().String(), "ae_title", cfg.AETitle, "state", cfg.State, "destinations", len(cfg.Destinations),
+		"took", time.Since(started).Round(time.Millisecond).String())
+	return a, nil
+}
+
+func (a *Appliance) prepare() error {
+	var err error
+	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
+		return err
+	}
+	known, err := ingest.Known(a.db)
+	if err != nil {
+		return err
+	}
+	if removed, err := a.spool.Sweep(known); err != nil {
+		return err
+	} else if removed > 0 {
+		a.log.Warn("removed objects that were never acknowledged", "count", removed)
+	}
+	if a.views, err = viewnet.Shipped(); err != nil {
+		return err
+	}
+	eng, err := engine.Open(a.cfg.Engine)
+	if err != nil {
+		return err
+	}
+	a.log.Info("engine", "name", eng.Name, "why", eng.Why)
+	if a.reader, err = inference.OpenStarter(eng); err != nil {
+		return err
+	}
+	for _, c := range a.reader.Cards {
+		a.log.Info("model", "role", c.Role, "name", c.Name, "version", c.Version, "sha256", c.Digest[:16])
+		if c.Starter {
+			a.log.Warn(study.StarterWarning, "model", c.Name)
+		}
+	}
+	a.receiver = &ingest.Receiver{
+		DB: a.db, Spool: a.spool, ReadHeader: dicomscan.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
+		Complete: a.scheduleCompletion, Log: a.log,
+	}
+	a.server = &dicomnet.Server{
+		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Callers: a.cfg.Callers, MaxAssociations: a.cfg.Limits.Associations,
+		MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime, NewSession: a.newSession, Log: a.log,
+	}
+	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+		return fmt.Errorf("daemon: listening: %w", err)
+	}
+	if a.health, err = listenHealth(a.cfg.HTTP, a); err != nil {
+		a.listener.Close()
+		return err
+	}
+	return nil
+}
+
+// Address is where studies are taken.
+func (a *Appliance) Address() string { return a.listener.Addr().String() }
+
+// Run serves until ctx is cancelled, then drains: open associations end, jobs under way finish or are left for the next start.
+func (a *Appliance) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	a.startWorkers(work, &wg)
+	wg.Go(func() { a.health.serve(a.log) })
+	wg.Go(func() { a.serveAnswers(work, a.log) })
+	err := a.server.Serve(ctx, a.listener, drain)
+	a.log.Info("draining")
+	stopWork()
+	a.health.close()
+	wg.Wait()
+	if closed := a.db.Close(); err == nil {
+		err = closed
+	}
+	a.log.Info("stopped")
+	return err
+}
+
+func device(version string) sr.Device {
+	host, _ := os.Hostname()
+	host = host[:min(len(host), 16)]
+	return sr.Device{
+		Manufacturer: "llamaxr", Model: "llamaxr appliance", SerialNumber: host, SoftwareVersion: version,
+		UID: sr.DeriveUID("device", host), StationName: host,
+		ImplementationClassUID: dicomnet.ImplementationClassUID, ImplementationVersion: dicomnet.ImplementationVersionName,
+	}
+}
+
+// isShutdown reports whether an error only says that we are stopping.
+func isShutdown(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, queue.ErrClosed)
+}

@@ -1,0 +1,173 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"llamaxr/inference"
+	"llamaxr/ingest/dicomscan"
+	"llamaxr/ingest/grey"
+	"llamaxr/ingest/pairing"
+	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/queue"
+	"llamaxr/reporting/guard"
+	"llamaxr/reporting/picture"
+	"llamaxr/study"
+)
+
+// Seen is what looking at one object gave.
+type Seen struct {
+	Header study.Header
+	Image  *grey.Image // nil when there is none
+	Reason string      // why there is none
+	LogOdds,
+	POther float64
+}
+
+// Examine opens an object and lets the view classifier look at it.
+func Examine(views *viewnet.Net, path string) *Seen {
+	seen := &Seen{}
+	file, err := dicomscan.Open(path)
+	if err != nil {
+		seen.Reason = err.Error()
+		return seen
+	}
+	defer file.Close()
+	seen.Header = file.Header
+	frame, err := grey.Decode(file)
+	if err == nil {
+		seen.Image, err = grey.Levels(file, frame)
+	}
+	if err != nil {
+		seen.Reason = err.Error()
+		if errors.Is(err, grey.ErrNoImage) {
+			seen.Reason = "the object holds no image"
+		}
+		return seen
+	}
+	seen.LogOdds, seen.POther = views.Classify(grey.Normalise(seen.Image).Pixels)
+	return seen
+}
+
+// Examination is what the ledger keeps of it.
+func (s *Seen) Examination() *queue.Examination {
+	e := &queue.Examination{Reason: s.Reason, LogOddsLateral: s.LogOdds, POther: s.POther}
+	e.Inverted = s.Image != nil && s.Image.LooksInverted()
+	return e
+}
+
+// Candidate is what pairing takes of it.
+func (s *Seen) Candidate() pairing.Candidate {
+	c := pairing.Candidate{Header: s.Header, NoImage: s.Reason}
+	if s.Image != nil {
+		c.Picture = &pairing.Picture{LogOddsLateral: s.LogOdds, POther: s.POther, Inverted: s.Image.LooksInverted()}
+	}
+	return c
+}
+
+// MakeDraft reads the chosen images, scores them, writes the text and guards it. A path may be empty: that view was not acquired.
+func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, frontal, lateral string) (*DraftRecord, error) {
+	record := &DraftRecord{Views: map[study.Projection]study.Geometry{}, Took: map[string]time.Duration{}, Made: time.Now().UTC().Truncate(time.Second)}
+	started := time.Now()
+	views := map[study.Projection]*study.Normalised{}
+	for view, path := range map[study.Projection]string{study.Frontal: frontal, study.Lateral: lateral} {
+		if path == "" {
+			continue
+		}
+		header, normalised, err := load(path)
+		if err != nil {
+			return nil, queue.Permanent(err)
+		}
+		views[view], record.Views[view] = normalised, normalised.Geometry
+		if view == study.Frontal {
+			record.Frontal = header
+		} else {
+			record.Lateral = header
+		}
+	}
+	record.Took["pixels"] = time.Since(started)
+	started = time.Now()
+	scores, maps, err := reader.Score(ctx, views[study.Frontal], views[study.Lateral])
+	if err != nil {
+		return nil, err
+	}
+	record.Took["scores"] = time.Since(started)
+	draft, err := WriteDraft(ctx, reader, scores, maps)
+	if err != nil {
+		return nil, err
+	}
+	record.Took["text"] = time.Since(started) - record.Took["scores"]
+	draft.Pair = pair
+	switch {
+	case lateral == "":
+		draft.Partial = "lateral not received"
+	case frontal == "":
+		draft.Partial = "frontal not received"
+	}
+	record.Draft, record.Maps = *draft, maps
+	return record, nil
+}
+
+// WriteDraft writes and guards the text for given scores.
+func WriteDraft(ctx context.Context, reader *inference.Reader, scores study.PairScores, maps []study.HeatMap) (*study.Draft, error) {
+	written, err := reader.Write(ctx, scores)
+	if err != nil {
+		return nil, err
+	}
+	return &study.Draft{
+		Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
+		Sentences: guard.Check(written.Text, scores, maps), Models: reader.Cards, Engine: reader.Engine,
+	}, nil
+}
+
+func load(path string) (*study.Header, *study.Normalised, error) {
+	file, err := dicomscan.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	img, err := levels(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	normalised := grey.Normalise(img)
+	return &file.Header, &normalised, nil
+}
+
+func levels(file *dicomscan.File) (*grey.Image, error) {
+	frame, err := grey.Decode(file)
+	if err != nil {
+		return nil, err
+	}
+	return grey.Levels(file, frame)
+}
+
+// renderedSide is the longer side of a view in a picture.
+const renderedSide = 1024
+
+// pictures renders the chosen views of a draft.
+func pictures(record *DraftRecord, path func(string) string) ([]picture.View, error) {
+	var out []picture.View
+	for _, v := range []struct {
+		kind study.Projection
+		path string
+	}{{study.Frontal, record.FrontalPath}, {study.Lateral, record.LateralPath}} {
+		if v.path == "" {
+			continue
+		}
+		file, err := dicomscan.Open(path(v.path))
+		if err != nil {
+			return nil, err
+		}
+		img, err := levels(file)
+		file.Close()
+		if err != nil {
+			return nil, fmt.Errorf("daemon: picture of the %s view: %w", v.kind, err)
+		}
+		rendered, factor := grey.Render(img, renderedSide)
+		out = append(out, picture.View{Projection: v.kind, Image: rendered, Factor: factor, Geometry: record.Views[v.kind]})
+	}
+	return out, nil
+}

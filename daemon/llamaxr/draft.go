@@ -1,0 +1,248 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/config"
+	"llamaxr/inference"
+	"llamaxr/inference/engine"
+	"llamaxr/ingest/dicomscan"
+	"llamaxr/ingest/grey"
+	"llamaxr/ingest/pairing"
+	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/study"
+
+	"github.com/spf13/cobra"
+)
+
+// maxScores bounds the scores read from a file or standard input.
+const maxScores = 1 << 20
+
+func openReader(want string) (*inference.Reader, error) {
+	eng, err := engine.Open(want)
+	if err != nil {
+		return nil, err
+	}
+	return inference.OpenStarter(eng)
+}
+
+func newInspect() *cobra.Command {
+	var asJSON bool
+	var pixels, want string
+	cmd := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Say what the appliance makes of one object",
+		Args:  exactly(1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if pixels != "" {
+				return writePixels(args[0], pixels)
+			}
+			return inspect(cmd, args[0], want, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().StringVar(&pixels, "pixels", "", "write the first frame's raw values to this file, little endian")
+	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
+	return cmd
+}
+
+// inspection is what `llamaxr inspect` says.
+type inspection struct {
+	SOPClassUID    string        `json:"sop_class_uid"`
+	TransferSyntax string        `json:"transfer_syntax_uid"`
+	Usable         bool          `json:"usable"`
+	Reason         string        `json:"reason,omitempty"`
+	View           study.Choice  `json:"view"`
+	GreyLevels     []string      `json:"grey_levels,omitempty"`
+	Inverted       bool          `json:"looks_inverted,omitempty"`
+	Scores         *study.Scores `json:"scores,omitempty"`
+	Warning        string        `json:"warning,omitempty"`
+}
+
+func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
+	views, err := viewnet.Shipped()
+	if err != nil {
+		return err
+	}
+	seen := daemon.Examine(views, path)
+	if seen.Header.SOPClassUID == "" {
+		return errors.New(seen.Reason)
+	}
+	pair := pairing.Decide([]pairing.Candidate{seen.Candidate()}, pairing.Config{MinimumAge: config.Default().MinimumAge})
+	result := inspection{SOPClassUID: seen.Header.SOPClassUID, TransferSyntax: seen.Header.TransferSyntaxUID, Reason: pair.Refusal, View: pair.Choices[0]}
+	result.Usable = pair.Refusal == ""
+	if seen.Image != nil {
+		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Image.LooksInverted()
+	}
+	if result.Usable {
+		reader, err := openReader(want)
+		if err != nil {
+			return err
+		}
+		normalised := grey.Normalise(seen.Image)
+		scores, _, err := reader.Score(cmd.Context(), &normalised, nil)
+		if err != nil {
+			return err
+		}
+		result.Scores, result.Warning = scores.Frontal, study.StarterWarning
+	}
+	out := cmd.OutOrStdout()
+	if asJSON {
+		return json.NewEncoder(out).Encode(result)
+	}
+	fmt.Fprintf(out, "SOP Class        %s\nTransfer Syntax  %s\n", result.SOPClassUID, result.TransferSyntax)
+	if result.Usable {
+		fmt.Fprintf(out, "Usable           yes, as %s view\n", result.View.Projection)
+	} else {
+		fmt.Fprintf(out, "Usable           no: %s\n", result.Reason)
+	}
+	for _, why := range result.View.Why {
+		fmt.Fprintf(out, "  %s\n", why)
+	}
+	for _, step := range result.GreyLevels {
+		fmt.Fprintf(out, "Grey levels      %s\n", step)
+	}
+	if result.Scores != nil {
+		fmt.Fprintln(out, study.StarterWarning)
+		for _, f := range study.Findings() {
+			fmt.Fprintf(out, "  %-27s %.3f\n", f, result.Scores[f])
+		}
+	}
+	return nil
+}
+
+// writePixels writes the first frame's stored values in their own width, little endian.
+func writePixels(path, to string) error {
+	file, err := dicomscan.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	frame, err := grey.Decode(file)
+	if err != nil {
+		return err
+	}
+	var raw []byte
+	for _, v := range frame.Values {
+		switch frame.BitsAllocated {
+		case 8:
+			raw = append(raw, byte(v))
+		case 16:
+			raw = binary.LittleEndian.AppendUint16(raw, uint16(v))
+		default:
+			raw = binary.LittleEndian.AppendUint32(raw, uint32(v))
+		}
+	}
+	return os.WriteFile(to, raw, 0o600)
+}
+
+func newDraft() *cobra.Command {
+	var asJSON bool
+	var scoresFile, want string
+	var paths []string
+	cmd := &cobra.Command{
+		Use:   "draft --study PATH... | --scores FILE|-",
+		Short: "Draft a report without the network, from images or from scores",
+		Args:  func(_ *cobra.Command, args []string) error { return nil },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(paths) > 0 {
+				paths = append(paths, args...)
+			}
+			if (len(paths) > 0) == (scoresFile != "") {
+				return usageError{errors.New("llamaxr draft takes either --study or --scores")}
+			}
+			draft, err := draftOf(cmd, paths, scoresFile, want)
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				printDraft(cmd.OutOrStdout(), *draft)
+				return nil
+			}
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
+				Text string `json:"text"`
+				*study.Draft
+			}{"FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression), draft})
+		},
+	}
+	cmd.Flags().StringArrayVar(&paths, "study", nil, "files or folders of one study")
+	cmd.Flags().StringVar(&scoresFile, "scores", "", `file with {"frontal": {...}, "lateral": {...} or null}; - is standard input`)
+	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func draftOf(cmd *cobra.Command, paths []string, scoresFile, want string) (*study.Draft, error) {
+	if scoresFile != "" {
+		scores, err := readScores(cmd, scoresFile)
+		if err != nil {
+			return nil, err
+		}
+		reader, err := openReader(want)
+		if err != nil {
+			return nil, err
+		}
+		return daemon.WriteDraft(cmd.Context(), reader, *scores, nil)
+	}
+	files, err := walk(paths)
+	if err != nil {
+		return nil, err
+	}
+	views, err := viewnet.Shipped()
+	if err != nil {
+		return nil, err
+	}
+	var candidates []pairing.Candidate
+	byUID := map[string]string{}
+	for _, path := range files {
+		seen := daemon.Examine(views, path)
+		if seen.Header.SOPInstanceUID == "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", path, seen.Reason)
+			continue
+		}
+		candidates, byUID[seen.Header.SOPInstanceUID] = append(candidates, seen.Candidate()), path
+	}
+	pair := pairing.Decide(candidates, pairing.Config{MinimumAge: config.Default().MinimumAge})
+	if pair.Refusal != "" {
+		return nil, fmt.Errorf("no draft: %s", pair.Refusal)
+	}
+	reader, err := openReader(want)
+	if err != nil {
+		return nil, err
+	}
+	record, err := daemon.MakeDraft(cmd.Context(), reader, pair, byUID[pair.Frontal], byUID[pair.Lateral])
+	if err != nil {
+		return nil, err
+	}
+	return &record.Draft, nil
+}
+
+func readScores(cmd *cobra.Command, name string) (*study.PairScores, error) {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxScores))
+	if err != nil {
+		return nil, fmt.Errorf("scores: %w", err)
+	}
+	scores := new(study.PairScores)
+	if err := json.Unmarshal(data, scores); err != nil {
+		return nil, fmt.Errorf("scores: %w", err)
+	}
+	if scores.Frontal == nil && scores.Lateral == nil {
+		return nil, errors.New("scores: neither a frontal nor a lateral view is given")
+	}
+	return scores, nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/config"
+	"llamaxr/dicomnet"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// callingAETitle is ours as a tool.
+const callingAETitle = "LLAMAXR"
+
+func newEcho() *cobra.Command {
+	return &cobra.Command{
+		Use:   "echo AET@HOST:PORT",
+		Short: "Ask a peer whether it is there (C-ECHO)",
+		Args:  exactly(1, "one AET@HOST:PORT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to, err := config.ParseDestination(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			started := time.Now()
+			client := dicomnet.Client{CallingAETitle: callingAETitle, CalledAETitle: to.AETitle}
+			association, err := client.Dial(cmd.Context(), to.Address, []dicomnet.ProposedContext{
+				{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
+			})
+			if err != nil {
+				return err
+			}
+			if err := association.Echo(cmd.Context()); err != nil {
+				return err
+			}
+			if err := association.Release(); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s answers (%s)\n", to, time.Since(started).Round(time.Millisecond))
+			return nil
+		},
+	}
+}
+
+// perAssociation is how many objects go over one association: a long send loses little when a peer breaks off.
+const perAssociation = 200
+
+func newSend() *cobra.Command {
+	var to, calling string
+	cmd := &cobra.Command{
+		Use:   "send PATH... --to AET@HOST:PORT",
+		Short: "Send files or folders to a peer (C-STORE)",
+		Args:  atLeastOne("files or folders"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			peer, err := config.ParseDestination(to)
+			if err != nil {
+				return usageError{err}
+			}
+			paths, err := walk(args)
+			if err != nil {
+				return err
+			}
+			bar := newBar(cmd, len(paths), "sending")
+			sent, failed := 0, 0
+			var failures []error
+			for len(paths) > 0 {
+				group := paths[:min(len(paths), perAssociation)]
+				paths = paths[len(group):]
+				done := 0
+				err := daemon.Send(cmd.Context(), calling, peer.AETitle, peer.Address, group, func(path string, err error) {
+					done++
+					if err == nil {
+						sent++
+					} else {
+						failed++
+						fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, err)
+					}
+					_ = bar.Add(1)
+				})
+				if err != nil && done < len(group) {
+					return fmt.Errorf("%d sent, %d failed, %d not tried: %w", sent, failed, len(group)-done+len(paths), err)
+				}
+				if err != nil {
+					failures = append(failures, err)
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d sent, %d failed\n", sent, failed)
+			if len(failures) > 0 {
+				return fmt.Errorf("%d of %d objects were not stored", failed, sent+failed)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "AET@HOST:PORT of the peer")
+	cmd.Flags().StringVar(&calling, "calling", callingAETitle, "our AE title")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+// walk lists the files at and below the given paths.
+func walk(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		err := filepath.WalkDir(arg, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if entry.Type().IsRegular() {
+				out = append(out, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no files there")
+	}
+	return out, nil
+}
+
+// newBar shows progress on a terminal and nothing elsewhere.
+func newBar(cmd *cobra.Command, total int, what string) *progressbar.ProgressBar {
+	return progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(cmd.ErrOrStderr()), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))),
+	)
+}

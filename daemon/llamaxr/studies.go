@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"llamaxr/daemon"
+	"llamaxr/study"
+
+	"github.com/spf13/cobra"
+)
+
+func newStudies() *cobra.Command {
+	var state string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "studies --state DIR",
+		Short: "List the studies and where each stands",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			studies, err := daemon.Studies(state)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(out).Encode(studies)
+			}
+			table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+			fmt.Fprintln(table, "STUDY\tSTATE\tREVISION\tOBJECTS\tLAST RECEIVED\tREASON")
+			for _, s := range studies {
+				fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", s.UID, s.State, s.Revision, len(s.Instances), s.Last.Format("2006-01-02 15:04:05"), s.Reason)
+			}
+			return table.Flush()
+		},
+	}
+	stateFlags(cmd, &state, &asJSON)
+	return cmd
+}
+
+func newShow() *cobra.Command {
+	var state string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show UID --state DIR",
+		Short: "Say where a study stands and why: images, view, scores, text, deliveries",
+		Args:  exactly(1, "one Study Instance UID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, err := daemon.StudyOf(state, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+			}
+			printStudy(cmd.OutOrStdout(), report)
+			return nil
+		},
+	}
+	stateFlags(cmd, &state, &asJSON)
+	return cmd
+}
+
+func stateFlags(cmd *cobra.Command, state *string, asJSON *bool) {
+	cmd.Flags().StringVar(state, "state", "", "state folder of the appliance")
+	cmd.Flags().BoolVar(asJSON, "json", false, "print one JSON document")
+	_ = cmd.MarkFlagRequired("state")
+}
+
+func printStudy(out io.Writer, r *daemon.StudyReport) {
+	fmt.Fprintf(out, "Study %s: %s, revision %d\n", r.UID, r.State, r.Revision)
+	if r.Reason != "" {
+		fmt.Fprintf(out, "Reason: %s\n", r.Reason)
+	}
+	if r.Pair != nil {
+		fmt.Fprintln(out, "\nImages:")
+		printPair(out, *r.Pair)
+	}
+	if r.Draft != nil {
+		fmt.Fprintln(out)
+		printDraft(out, r.Draft.Draft)
+	}
+	fmt.Fprintln(out, "\nDeliveries:")
+	for to, d := range r.Deliveries {
+		switch {
+		case !d.Sent.IsZero():
+			fmt.Fprintf(out, "  %s: revision %d at %s\n", to, d.Revision, d.Sent.Format("2006-01-02 15:04:05"))
+		default:
+			fmt.Fprintf(out, "  %s: waiting %s\n", to, d.Error)
+		}
+	}
+	fmt.Fprintln(out, "\nHistory:")
+	for _, e := range r.Events {
+		fmt.Fprintf(out, "  %s  %s\n", e.Time.Format("15:04:05.000"), e.What)
+	}
+}
+
+func printPair(out io.Writer, pair study.Pair) {
+	for _, c := range pair.Choices {
+		fmt.Fprintf(out, "  %s: %s\n", c.SOPInstanceUID, c.Projection)
+		for _, why := range c.Why {
+			fmt.Fprintf(out, "    %s\n", why)
+		}
+	}
+}
+
+func printDraft(out io.Writer, d study.Draft) {
+	if d.Starter() {
+		fmt.Fprintln(out, study.StarterWarning)
+	}
+	fmt.Fprintln(out, study.DraftWarning)
+	for _, section := range []study.Section{study.SectionFindings, study.SectionImpression} {
+		fmt.Fprintf(out, "%s:\n", strings.ToUpper(string(section)))
+		for _, s := range d.Sentences {
+			if s.Section != section {
+				continue
+			}
+			mark := ""
+			if s.Verdict != study.VerdictKept {
+				mark = fmt.Sprintf("   [%s: %s]", s.Verdict, s.Reason)
+			}
+			fmt.Fprintf(out, "  %s%s\n", s.Text, mark)
+		}
+	}
+	fmt.Fprintln(out, "SCORES (frontal, lateral):")
+	for _, f := range study.Findings() {
+		fmt.Fprintf(out, "  %-27s %s %s\n", f, score(d.Scores.Frontal, f), score(d.Scores.Lateral, f))
+	}
+}
+
+func score(s *study.Scores, f study.Finding) string {
+	if s == nil {
+		return " n/a"
+	}
+	return fmt.Sprintf("%.2f", s[f])
+}

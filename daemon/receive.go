@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/part10"
+	"llamaxr/ingest"
+	"llamaxr/queue"
+)
+
+// session is one association that sends to us.
+type session struct {
+	a    *Appliance
+	info *dicomnet.AssociationInfo
+	// studies that this association brought something of.
+	studies map[string]bool
+}
+
+func (a *Appliance) newSession(_ context.Context, info *dicomnet.AssociationInfo) (dicomnet.Session, error) {
+	return &session{a, info, map[string]bool{}}, nil
+}
+
+// Echo implements dicomnet.Session.
+func (s *session) Echo(context.Context) error { return nil }
+
+// Store implements dicomnet.Session: the one place where a receiver's status becomes a DIMSE status.
+func (s *session) Store(_ context.Context, req *dicomnet.StoreRequest, data io.Reader) error {
+	head := part10.Encode(part10.Meta{
+		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID,
+		SourceAETitle: s.info.CallingAETitle,
+	}, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
+	header, err := s.a.receiver.Receive(ingest.Incoming{
+		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID,
+		Calling: s.info.CallingAETitle, Association: s.info.ID, Head: head,
+	}, data)
+	if header.StudyInstanceUID != "" {
+		s.studies[header.StudyInstanceUID] = true
+	}
+	var status *ingest.StatusError
+	if errors.As(err, &status) {
+		s.a.log.Warn("object refused", "calling", s.info.CallingAETitle, "status", status.Status, "comment", status.Comment, "error", status.Err)
+		return &dimse.StatusError{Status: status.Status, Comment: status.Comment}
+	}
+	return err
+}
+
+// Close implements dicomnet.Session: the studies may be complete now.
+func (s *session) Close(released bool) {
+	if !released {
+		return
+	}
+	for uid := range s.studies {
+		err := s.a.db.Update(func(tx *queue.Tx) error {
+			st, err := tx.Study(uid)
+			if err != nil || st == nil || st.State != queue.Receiving {
+				return err
+			}
+			return tx.Postpone(completionJob(uid, tx.Now(), true))
+		})
+		if err != nil && !isShutdown(err) {
+			s.a.log.Error("scheduling a study's completion", "error", err)
+		}
+	}
+}
+
+// Kinds of jobs: the stages of a study's way.
+const (
+	kindExamine  = "examine"  // one instance: look at its pixels
+	kindComplete = "complete" // a study: is it whole?
+	kindDraft    = "draft"    // a revision: pair, score, write, guard
+	kindReport   = "report"   // a revision: make the documents
+	kindDeliver  = "deliver"  // a revision to one destination
+)
+
+type completion struct {
+	Released bool `json:"released"` // the association that brought the last image was released
+}
+
+func completionJob(uid string, at time.Time, released bool) queue.Job {
+	payload, _ := json.Marshal(completion{released}) // a struct of a bool encodes
+	return queue.Job{ID: kindComplete + "/" + uid, Kind: kindComplete, Study: uid, NotBefore: at, Payload: payload}
+}
+
+// scheduleCompletion begins the quiet time anew and has the new instance looked at; it runs in the transaction that makes the
+// instance known.
+func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study) error {
+	last := s.Instances[len(s.Instances)-1]
+	if err := tx.Enqueue(queue.Job{ID: kindExamine + "/" + last, Kind: kindExamine, Study: s.UID, Payload: mustJSON(last)}); err != nil {
+		return err
+	}
+	return tx.Postpone(completionJob(s.UID, tx.Now().Add(a.cfg.QuietTime), false))
+}
+
+func mustJSON(v any) json.RawMessage {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	return text
+}

@@ -1,0 +1,459 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+
+	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/part10"
+	"llamaxr/ingest/pairing"
+	"llamaxr/queue"
+	"llamaxr/reporting/picture"
+	"llamaxr/reporting/sr"
+	"llamaxr/study"
+)
+
+// examine looks at one object's pixels: what the picture says of its view.
+func (a *Appliance) examine(lease *queue.Lease) error {
+	var uid string
+	if err := json.Unmarshal(lease.Job.Payload, &uid); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: examination: %w", err))
+	}
+	var instance *queue.Instance
+	err := a.db.View(func(tx *queue.Tx) (err error) {
+		instance, err = tx.Instance(uid)
+		return err
+	})
+	if err != nil || instance == nil {
+		return fmt.Errorf("daemon: instance %s: %w", uid, err)
+	}
+	seen := Examine(a.views, a.spool.Path(instance.Path))
+	return lease.Done(func(tx *queue.Tx) error {
+		instance, err := tx.Instance(uid)
+		if err != nil || instance == nil {
+			return err
+		}
+		instance.Examined = seen.Examination()
+		return tx.PutInstance(instance)
+	})
+}
+
+// pairOf pairs a study as it stands; looked is false while an instance was not examined yet.
+func (a *Appliance) pairOf(uid string) (looked bool, pair study.Pair, err error) {
+	var candidates []pairing.Candidate
+	looked = true
+	err = a.db.View(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		for _, sop := range s.Instances {
+			i, err := tx.Instance(sop)
+			if err != nil {
+				return err
+			}
+			if i.Examined == nil {
+				looked = false
+			}
+			candidates = append(candidates, candidateOf(i))
+		}
+		return nil
+	})
+	if err != nil {
+		return false, pair, err
+	}
+	return looked, pairing.Decide(candidates, pairing.Config{MinimumAge: a.cfg.MinimumAge}), nil
+}
+
+func candidateOf(i *queue.Instance) pairing.Candidate {
+	c := pairing.Candidate{Header: i.Header, Received: i.Received}
+	if e := i.Examined; e != nil {
+		if e.Reason != "" {
+			c.NoImage = e.Reason
+		} else {
+			c.Picture = &pairing.Picture{LogOddsLateral: e.LogOddsLateral, POther: e.POther, Inverted: e.Inverted}
+		}
+	}
+	return c
+}
+
+// errNotExamined makes a draft wait for the pixels to be looked at.
+var errNotExamined = errors.New("daemon: an object of the study was not looked at yet")
+
+// draft pairs, scores, writes and guards one revision.
+func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
+	uid := lease.Job.Study
+	var revision int
+	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: draft: %w", err))
+	}
+	looked, pair, err := a.pairOf(uid)
+	if err != nil {
+		return err
+	}
+	if !looked {
+		return errNotExamined
+	}
+	if pair.Refusal != "" {
+		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
+		return lease.Done(func(tx *queue.Tx) error {
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair = &pair })
+		})
+	}
+	frontal, lateral, err := a.instances(pair)
+	if err != nil {
+		return err
+	}
+	path := func(i *queue.Instance) string {
+		if i == nil {
+			return ""
+		}
+		return a.spool.Path(i.Path)
+	}
+	record, err := MakeDraft(ctx, a.reader, pair, path(frontal), path(lateral))
+	if err != nil {
+		return err
+	}
+	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
+	for _, v := range []struct {
+		i    *queue.Instance
+		into *string
+	}{{frontal, &record.FrontalPath}, {lateral, &record.LateralPath}} {
+		if v.i != nil {
+			*v.into = v.i.Path
+		}
+	}
+	if err := a.drafts.save(record); err != nil {
+		return err
+	}
+	return lease.Done(func(tx *queue.Tx) error {
+		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
+			s.Pair = &pair
+			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
+		})
+		if err != nil {
+			return err
+		}
+		id := fmt.Sprintf("%s/%s/%d", kindReport, uid, revision)
+		return tx.Enqueue(queue.Job{ID: id, Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
+	})
+}
+
+// setState changes a study unless it has moved on to another revision.
+func (a *Appliance) setState(tx *queue.Tx, uid string, revision int, state, reason string, change func(*queue.Study)) error {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return err
+	}
+	if change != nil {
+		change(s)
+	}
+	if s.Revision == revision && s.State != queue.Receiving {
+		s.State, s.Reason = state, reason
+		if state == queue.Refused {
+			s.Note(tx.Now(), "no draft: "+reason)
+		}
+	}
+	return tx.PutStudy(s)
+}
+
+func (a *Appliance) instances(pair study.Pair) (frontal, lateral *queue.Instance, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		if pair.Frontal != "" {
+			if frontal, err = tx.Instance(pair.Frontal); err != nil {
+				return err
+			}
+		}
+		if pair.Lateral != "" {
+			lateral, err = tx.Instance(pair.Lateral)
+		}
+		return err
+	})
+	return frontal, lateral, err
+}
+
+// Kinds of documents, which are also their files' names.
+const (
+	narrativeDocument = "narrative"
+	scoresDocument    = "scores"
+	heatMapDocument   = "heatmap"
+	chartDocument     = "chart"
+)
+
+// report makes the documents of a revision and asks for their delivery.
+func (a *Appliance) report(lease *queue.Lease) error {
+	uid := lease.Job.Study
+	var revision int
+	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: report: %w", err))
+	}
+	record, err := a.drafts.load(uid, revision)
+	if err != nil {
+		return err
+	}
+	var previous *DraftRecord
+	if revision > 1 {
+		if previous, err = a.drafts.load(uid, revision-1); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	documents, files, err := Documents(record, previous, a.device, a.spool.Path)
+	if err != nil {
+		return err
+	}
+	record.Documents = nil
+	for i, d := range documents {
+		kind := documentKinds[i]
+		var buf bytes.Buffer
+		if _, err := d.WriteTo(&buf); err != nil {
+			return err
+		}
+		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
+			return err
+		}
+		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
+	}
+	for name, data := range files {
+		if err := a.drafts.write(uid, revision, name, data); err != nil {
+			return err
+		}
+	}
+	if err := a.drafts.save(record); err != nil {
+		return err
+	}
+	return lease.Done(func(tx *queue.Tx) error {
+		state := queue.Drafted
+		if len(a.cfg.Destinations) == 0 {
+			state = queue.Delivered
+		}
+		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
+			for _, d := range a.cfg.Destinations {
+				if s.Deliveries == nil {
+					s.Deliveries = map[string]*queue.Delivery{}
+				}
+				if s.Deliveries[d.String()] == nil {
+					s.Deliveries[d.String()] = &queue.Delivery{}
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+		for _, d := range a.cfg.Destinations {
+			id := fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, d)
+			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument}
+
+// Documents makes the four documents of a draft, in the order of documentKinds, and its pictures as PNG. path leads to the images.
+func Documents(record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
+	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
+	replaced := func(kind string) *sr.Predecessor {
+		if previous == nil {
+			return nil
+		}
+		for _, d := range previous.Documents {
+			if d.Kind == kind {
+				return &sr.Predecessor{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID}
+			}
+		}
+		return nil
+	}
+	in.Predecessor = replaced(narrativeDocument)
+	narrative, err := sr.Narrative(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Predecessor = replaced(scoresDocument)
+	scores, err := sr.ScoresReport(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Predecessor = nil
+	views, err := pictures(record, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
+	if err != nil {
+		return nil, nil, err
+	}
+	chart, err := picture.Chart(record.Draft)
+	if err != nil {
+		return nil, nil, err
+	}
+	heatDocument, err := sr.Capture(in, heatMapDocument, "AI heat map - unverified", sr.HeatMapSeries, heat)
+	if err != nil {
+		return nil, nil, err
+	}
+	chartDoc, err := sr.Capture(in, chartDocument, "AI probability chart - unverified", sr.ChartSeries, chart)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := map[string][]byte{}
+	for name, img := range map[string]image.Image{"heatmap.png": heat, "chart.png": chart} {
+		var buf bytes.Buffer
+		if err := png.Encode(&buf, img); err != nil {
+			return nil, nil, fmt.Errorf("daemon: %s: %w", name, err)
+		}
+		files[name] = buf.Bytes()
+	}
+	for _, v := range views {
+		var buf bytes.Buffer
+		if err := png.Encode(&buf, v.Image); err != nil {
+			return nil, nil, fmt.Errorf("daemon: picture of a view: %w", err)
+		}
+		files[v.Projection.String()+".png"] = buf.Bytes()
+	}
+	return []*sr.Document{narrative, scores, heatDocument, chartDoc}, files, nil
+}
+
+// delivery is the payload of a delivery job.
+type delivery struct {
+	Revision    int    `json:"revision"`
+	Destination string `json:"destination"`
+}
+
+// deliver sends the documents of a revision to one destination, all on one association. What the destination has already is sent
+// again after a failure: the UIDs are the same, so it is one object there.
+func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
+	var d delivery
+	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: delivery: %w", err))
+	}
+	to, ok := a.destination(d.Destination)
+	if !ok {
+		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	}
+	uid := lease.Job.Study
+	record, err := a.drafts.load(uid, d.Revision)
+	if err != nil {
+		return err
+	}
+	folder := a.drafts.folder(uid, d.Revision)
+	var paths []string
+	for _, doc := range record.Documents {
+		paths = append(paths, filepath.Join(folder, doc.File))
+	}
+	if err := Send(ctx, a.cfg.AETitle, to.AETitle, to.Address, paths, nil); err != nil {
+		var rejected *dicomnet.RejectError
+		if errors.As(err, &rejected) && rejected.Permanent() {
+			return queue.Permanent(err)
+		}
+		return err
+	}
+	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		if s.Deliveries == nil {
+			s.Deliveries = map[string]*queue.Delivery{}
+		}
+		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
+		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
+		all := s.Revision == d.Revision && s.State == queue.Drafted
+		for _, other := range a.cfg.Destinations {
+			if got := s.Deliveries[other.String()]; got == nil || got.Revision < d.Revision {
+				all = false
+			}
+		}
+		if all {
+			s.State = queue.Delivered
+		}
+		return tx.PutStudy(s)
+	})
+}
+
+// Send stores files at a peer on one association. progress, when not nil, is told each file. A warning status counts as stored.
+func Send(ctx context.Context, calling, called, address string, paths []string, progress func(path string, err error)) error {
+	type object struct {
+		path string
+		meta *part10.Meta
+	}
+	var objects []object
+	seen := map[dicomnet.StoreRequest]bool{}
+	var contexts []dicomnet.ProposedContext
+	var failures []error
+	report := func(path string, err error) {
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", filepath.Base(path), err))
+		}
+		if progress != nil {
+			progress(path, err)
+		}
+	}
+	for _, path := range paths {
+		meta, err := readMeta(path)
+		if err != nil {
+			report(path, err)
+			continue
+		}
+		key := dicomnet.StoreRequest{SOPClassUID: meta.SOPClassUID, TransferSyntaxUID: meta.TransferSyntaxUID}
+		if !seen[key] {
+			seen[key] = true
+			contexts = append(contexts, dicomnet.ProposedContext{AbstractSyntax: meta.SOPClassUID, TransferSyntaxes: []string{meta.TransferSyntaxUID}})
+		}
+		objects = append(objects, object{path, meta})
+	}
+	if len(objects) == 0 {
+		return errors.Join(failures...)
+	}
+	association, err := dicomnet.Client{CallingAETitle: calling, CalledAETitle: called}.Dial(ctx, address, contexts)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		err := sendOne(ctx, association, o.path, o.meta)
+		var status *dimse.StatusError
+		if errors.As(err, &status) && status.Warning() {
+			err = nil
+		}
+		report(o.path, err)
+		if err != nil && status == nil && !errors.Is(err, dicomnet.ErrNotAccepted) {
+			return errors.Join(failures...) // the association is gone
+		}
+	}
+	if err := association.Release(); err != nil && len(failures) == 0 {
+		return err
+	}
+	return errors.Join(failures...)
+}
+
+func readMeta(path string) (*part10.Meta, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return part10.Decode(file)
+}
+
+func sendOne(ctx context.Context, association *dicomnet.Association, path string, meta *part10.Meta) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Seek(meta.Length, 0); err != nil {
+		return err
+	}
+	return association.Store(ctx, dicomnet.StoreRequest{
+		SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID,
+	}, file)
+}
