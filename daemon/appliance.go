@@ -16,7 +16,7 @@ import (
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/ingest"
-	"llamaxr/ingest/dicomscan"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -109,7 +109,7 @@ func (a *Appliance) prepare() error {
 		}
 	}
 	a.receiver = &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: dicomscan.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
+		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
 		Complete: a.scheduleCompletion, Log: a.log,
 	}
 	a.server = &dicomnet.Server{

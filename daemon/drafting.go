@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"llamaxr/inference"
-	"llamaxr/ingest/dicomscan"
-	"llamaxr/ingest/grey"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/ingest/pixel"
 	"llamaxr/queue"
 	"llamaxr/reporting/guard"
 	"llamaxr/reporting/picture"
@@ -20,49 +20,58 @@ import (
 // Seen is what looking at one object gave.
 type Seen struct {
 	Header study.Header
-	Image  *grey.Image // nil when there is none
-	Reason string      // why there is none
+	Image  *pixel.Image // nil when there is none
+	Reason string       // why there is none
 	LogOdds,
 	POther float64
 }
 
 // Examine opens an object and lets the view classifier look at it.
-func Examine(views *viewnet.Net, path string) *Seen {
+func Examine(ctx context.Context, views *viewnet.Net, path string) *Seen {
 	seen := &Seen{}
-	file, err := dicomscan.Open(path)
+	file, err := dicomfile.Open(path)
 	if err != nil {
 		seen.Reason = err.Error()
 		return seen
 	}
 	defer file.Close()
 	seen.Header = file.Header
-	frame, err := grey.Decode(file)
+	frame, err := pixel.Decode(ctx, file)
 	if err == nil {
-		seen.Image, err = grey.Levels(file, frame)
+		seen.Image, err = pixel.Gray(file, frame)
 	}
 	if err != nil {
 		seen.Reason = err.Error()
-		if errors.Is(err, grey.ErrNoImage) {
+		if errors.Is(err, pixel.ErrNoPixels) {
 			seen.Reason = "the object holds no image"
 		}
 		return seen
 	}
-	seen.LogOdds, seen.POther = views.Classify(grey.Normalise(seen.Image).Pixels)
+	seen.LogOdds, seen.POther = views.Classify(pixel.Normalise(seen.Image).Pixels)
 	return seen
 }
 
 // Examination is what the ledger keeps of it.
 func (s *Seen) Examination() *queue.Examination {
 	e := &queue.Examination{Reason: s.Reason, LogOddsLateral: s.LogOdds, POther: s.POther}
-	e.Inverted = s.Image != nil && s.Image.LooksInverted()
+	e.Inverted = s.Inverted()
 	return e
+}
+
+// Inverted reports whether the grey levels look turned round: a doubt for people, never a correction.
+func (s *Seen) Inverted() bool {
+	if s.Image == nil {
+		return false
+	}
+	inverted, _ := pixel.LooksInverted(s.Image)
+	return inverted
 }
 
 // Candidate is what pairing takes of it.
 func (s *Seen) Candidate() pairing.Candidate {
 	c := pairing.Candidate{Header: s.Header, NoImage: s.Reason}
 	if s.Image != nil {
-		c.Picture = &pairing.Picture{LogOddsLateral: s.LogOdds, POther: s.POther, Inverted: s.Image.LooksInverted()}
+		c.Picture = &pairing.Picture{LogOddsLateral: s.LogOdds, POther: s.POther, Inverted: s.Inverted()}
 	}
 	return c
 }
@@ -76,7 +85,7 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 		if path == "" {
 			continue
 		}
-		header, normalised, err := load(path)
+		header, normalised, err := load(ctx, path)
 		if err != nil {
 			return nil, queue.Permanent(err)
 		}
@@ -122,33 +131,33 @@ func WriteDraft(ctx context.Context, reader *inference.Reader, scores study.Pair
 	}, nil
 }
 
-func load(path string) (*study.Header, *study.Normalised, error) {
-	file, err := dicomscan.Open(path)
+func load(ctx context.Context, path string) (*study.Header, *study.Normalised, error) {
+	file, err := dicomfile.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer file.Close()
-	img, err := levels(file)
+	img, err := levels(ctx, file)
 	if err != nil {
 		return nil, nil, err
 	}
-	normalised := grey.Normalise(img)
+	normalised := pixel.Normalise(img)
 	return &file.Header, &normalised, nil
 }
 
-func levels(file *dicomscan.File) (*grey.Image, error) {
-	frame, err := grey.Decode(file)
+func levels(ctx context.Context, file *dicomfile.File) (*pixel.Image, error) {
+	frame, err := pixel.Decode(ctx, file)
 	if err != nil {
 		return nil, err
 	}
-	return grey.Levels(file, frame)
+	return pixel.Gray(file, frame)
 }
 
 // renderedSide is the longer side of a view in a picture.
 const renderedSide = 1024
 
 // pictures renders the chosen views of a draft.
-func pictures(record *DraftRecord, path func(string) string) ([]picture.View, error) {
+func pictures(ctx context.Context, record *DraftRecord, path func(string) string) ([]picture.View, error) {
 	var out []picture.View
 	for _, v := range []struct {
 		kind study.Projection
@@ -157,16 +166,16 @@ func pictures(record *DraftRecord, path func(string) string) ([]picture.View, er
 		if v.path == "" {
 			continue
 		}
-		file, err := dicomscan.Open(path(v.path))
+		file, err := dicomfile.Open(path(v.path))
 		if err != nil {
 			return nil, err
 		}
-		img, err := levels(file)
+		img, err := levels(ctx, file)
 		file.Close()
 		if err != nil {
 			return nil, fmt.Errorf("daemon: picture of the %s view: %w", v.kind, err)
 		}
-		rendered, factor := grey.Render(img, renderedSide)
+		rendered, factor := pixel.Render(img, renderedSide)
 		out = append(out, picture.View{Projection: v.kind, Image: rendered, Factor: factor, Geometry: record.Views[v.kind]})
 	}
 	return out, nil

@@ -22,7 +22,7 @@ import (
 )
 
 // examine looks at one object's pixels: what the picture says of its view.
-func (a *Appliance) examine(lease *queue.Lease) error {
+func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	var uid string
 	if err := json.Unmarshal(lease.Job.Payload, &uid); err != nil {
 		return queue.Permanent(fmt.Errorf("daemon: examination: %w", err))
@@ -35,7 +35,7 @@ func (a *Appliance) examine(lease *queue.Lease) error {
 	if err != nil || instance == nil {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}
-	seen := Examine(a.views, a.spool.Path(instance.Path))
+	seen := Examine(ctx, a.views, a.spool.Path(instance.Path))
 	return lease.Done(func(tx *queue.Tx) error {
 		instance, err := tx.Instance(uid)
 		if err != nil || instance == nil {
@@ -189,7 +189,7 @@ const (
 )
 
 // report makes the documents of a revision and asks for their delivery.
-func (a *Appliance) report(lease *queue.Lease) error {
+func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
 	var revision int
 	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
@@ -205,7 +205,7 @@ func (a *Appliance) report(lease *queue.Lease) error {
 			return err
 		}
 	}
-	documents, files, err := Documents(record, previous, a.device, a.spool.Path)
+	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (a *Appliance) report(lease *queue.Lease) error {
 var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument}
 
 // Documents makes the four documents of a draft, in the order of documentKinds, and its pictures as PNG. path leads to the images.
-func Documents(record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
+func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
 	replaced := func(kind string) *sr.Predecessor {
 		if previous == nil {
@@ -284,7 +284,7 @@ func Documents(record, previous *DraftRecord, device sr.Device, path func(string
 		return nil, nil, err
 	}
 	in.Predecessor = nil
-	views, err := pictures(record, path)
+	views, err := pictures(ctx, record, path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -67,13 +67,13 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 	}()
 	switch lease.Job.Kind {
 	case kindExamine:
-		return a.examine(lease)
+		return a.examine(ctx, lease)
 	case kindComplete:
 		return a.complete(lease)
 	case kindDraft:
 		return a.draft(ctx, lease)
 	case kindReport:
-		return a.report(lease)
+		return a.report(ctx, lease)
 	case kindDeliver:
 		return a.deliver(ctx, lease)
 	}

@@ -57,25 +57,25 @@ type Receiver struct {
 	Log      *slog.Logger
 }
 
-// Receive streams the data set to disk and makes the object known. When it returns nil the object is durable: file, folder and
+// Receive streams the data set to disk, makes the object known and returns its header. When the error is nil the object is durable: file, folder and
 // ledger are synced.
-func (r *Receiver) Receive(in Incoming, data io.Reader) error {
+func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 	w, err := r.Spool.Begin(in.Head)
 	if err != nil {
-		return resources(err)
+		return study.Header{}, resources(err)
 	}
 	if _, err := io.Copy(w, data); err != nil {
 		w.Abort()
-		return resources(err)
+		return study.Header{}, resources(err)
 	}
 	header, err := r.ReadHeader(w.Path())
 	if err != nil {
 		w.Abort()
-		return &StatusError{StatusCannotUnderstand, clip("data set cannot be read: " + err.Error()), err}
+		return header, &StatusError{StatusCannotUnderstand, clip("data set cannot be read: " + err.Error()), err}
 	}
 	if status := check(in, header); status != nil {
 		w.Abort()
-		return status
+		return header, status
 	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
 	var known *queue.Instance
@@ -85,13 +85,13 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) error {
 	})
 	if err != nil {
 		w.Abort()
-		return internal(err)
+		return header, internal(err)
 	}
 	if known != nil {
-		return r.again(w, instance, known)
+		return header, r.again(w, instance, known)
 	}
 	if instance.Path, err = w.Commit(header.SOPInstanceUID + "/" + instance.SHA256); err != nil {
-		return resources(err)
+		return header, resources(err)
 	}
 	err = r.DB.Update(func(tx *queue.Tx) error { return r.record(tx, instance) })
 	if errors.Is(err, errTaken) { // the same UID came in on two associations at once
@@ -100,14 +100,14 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) error {
 			return err
 		})
 		if err == nil && known != nil && known.SHA256 == instance.SHA256 {
-			return nil
+			return header, nil
 		}
-		return r.different(instance, known)
+		return header, r.different(instance, known)
 	}
 	if err != nil {
-		return internal(err)
+		return header, internal(err)
 	}
-	return nil
+	return header, nil
 }
 
 var errTaken = errors.New("ingest: the SOP Instance UID is taken")

@@ -20,7 +20,7 @@ import (
 	"llamaxr/daemon"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/part10"
-	"llamaxr/ingest/dicomscan"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/phantom"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
@@ -326,7 +326,7 @@ func (r *receiver) wait(ctx context.Context, uid string, progress io.Writer) (ma
 
 // studyOf reads the Study Instance UID of a file held in memory.
 func studyOf(file []byte) (string, error) {
-	f, err := dicomscan.New(bytes.NewReader(file), int64(len(file)))
+	f, err := dicomfile.Read(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return "", err
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/binary"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +12,10 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
-	"llamaxr/ingest/dicomscan"
-	"llamaxr/ingest/grey"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/ingest/pixel"
 	"llamaxr/study"
 
 	"github.com/spf13/cobra"
@@ -41,7 +41,7 @@ func newInspect() *cobra.Command {
 		Args:  exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if pixels != "" {
-				return writePixels(args[0], pixels)
+				return writePixels(cmd.Context(), args[0], pixels)
 			}
 			return inspect(cmd, args[0], want, asJSON)
 		},
@@ -70,7 +70,7 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	seen := daemon.Examine(views, path)
+	seen := daemon.Examine(cmd.Context(), views, path)
 	if seen.Header.SOPClassUID == "" {
 		return errors.New(seen.Reason)
 	}
@@ -78,14 +78,14 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 	result := inspection{SOPClassUID: seen.Header.SOPClassUID, TransferSyntax: seen.Header.TransferSyntaxUID, Reason: pair.Refusal, View: pair.Choices[0]}
 	result.Usable = pair.Refusal == ""
 	if seen.Image != nil {
-		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Image.LooksInverted()
+		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Inverted()
 	}
 	if result.Usable {
 		reader, err := openReader(want)
 		if err != nil {
 			return err
 		}
-		normalised := grey.Normalise(seen.Image)
+		normalised := pixel.Normalise(seen.Image)
 		scores, _, err := reader.Score(cmd.Context(), &normalised, nil)
 		if err != nil {
 			return err
@@ -118,28 +118,17 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 }
 
 // writePixels writes the first frame's stored values in their own width, little endian.
-func writePixels(path, to string) error {
-	file, err := dicomscan.Open(path)
+func writePixels(ctx context.Context, path, to string) error {
+	file, err := dicomfile.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	frame, err := grey.Decode(file)
+	frame, err := pixel.Decode(ctx, file)
 	if err != nil {
 		return err
 	}
-	var raw []byte
-	for _, v := range frame.Values {
-		switch frame.BitsAllocated {
-		case 8:
-			raw = append(raw, byte(v))
-		case 16:
-			raw = binary.LittleEndian.AppendUint16(raw, uint16(v))
-		default:
-			raw = binary.LittleEndian.AppendUint32(raw, uint32(v))
-		}
-	}
-	return os.WriteFile(to, raw, 0o600)
+	return os.WriteFile(to, frame.Data, 0o600)
 }
 
 func newDraft() *cobra.Command {
@@ -201,7 +190,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want string) (*stud
 	var candidates []pairing.Candidate
 	byUID := map[string]string{}
 	for _, path := range files {
-		seen := daemon.Examine(views, path)
+		seen := daemon.Examine(cmd.Context(), views, path)
 		if seen.Header.SOPInstanceUID == "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", path, seen.Reason)
 			continue

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"llamaxr/ingest/grey"
+	"llamaxr/ingest/pixel"
 	"llamaxr/internal/peertest"
 )
 
@@ -31,7 +31,7 @@ func TestRealRadiographs(t *testing.T) {
 	}
 	right, other := 0, 0
 	for _, row := range rows[1:] {
-		logOdds, pOther := net.Classify(grey.Normalise(load(t, filepath.Join(root, row[0]))).Pixels)
+		logOdds, pOther := net.Classify(pixel.Normalise(load(t, filepath.Join(root, row[0]))).Pixels)
 		if (logOdds > 0) == (row[4] == "lateral") {
 			right++
 		} else {
@@ -49,7 +49,7 @@ func TestRealRadiographs(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, path string) *grey.Image {
+func load(t *testing.T, path string) *pixel.Image {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
@@ -61,11 +61,11 @@ func load(t *testing.T, path string) *grey.Image {
 		t.Fatal(err)
 	}
 	size := picture.Bounds().Size()
-	out := &grey.Image{Rows: size.Y, Columns: size.X, Levels: make([]float32, size.X*size.Y)}
+	out := &pixel.Image{Rows: size.Y, Columns: size.X, Pixels: make([]float32, size.X*size.Y)}
 	for y := range size.Y {
 		for x := range size.X {
 			r, _, _, _ := picture.At(x, y).RGBA()
-			out.Levels[y*size.X+x] = float32(r) / 65535
+			out.Pixels[y*size.X+x] = float32(r) / 65535
 		}
 	}
 	return out
