@@ -45,9 +45,6 @@ type Appliance struct {
 	server   *dicomnet.Server
 	listener net.Listener
 	health   *health
-
-	mu   sync.Mutex
-	open map[uint64]map[string]bool // studies of each open association
 }
 
 // Open prepares everything and listens; Run serves. version is the program's.
@@ -62,7 +59,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		}
 	}
 	a := &Appliance{
-		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version), open: map[uint64]map[string]bool{},
+		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
 	}
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {

@@ -99,7 +99,7 @@ func dataSetOf(t testing.TB, path string) (*part10.Meta, []byte) {
 func TestDCMTKSendsToUs(t *testing.T) {
 	storescu, echoscu := peertest.Program(t, "storescu"), peertest.Program(t, "echoscu")
 	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
-	meta, want := dataSetOf(t, file)
+	meta, _ := dataSetOf(t, file)
 	for _, pdu := range []int{4096, 16384, 131072} {
 		port, got := start(t, func(s *Server) { s.MaxPDULength = uint32(pdu) })
 		run(t, echoscu, "-aec", "LLAMAXR", "127.0.0.1", port)
@@ -112,7 +112,7 @@ func TestDCMTKSendsToUs(t *testing.T) {
 	}
 	// An encapsulated object comes through byte for byte.
 	file = peertest.SharedData(t, "dicom/radiographs/RG2_JPLY_fixed.dcm")
-	meta, want = dataSetOf(t, file)
+	meta, want := dataSetOf(t, file)
 	port, got := start(t, nil)
 	run(t, storescu, "-xx", "-aec", "LLAMAXR", "127.0.0.1", port, file)
 	if len(got.objects[meta.SOPInstanceUID]) < len(want)*9/10 {

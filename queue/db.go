@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // schemaVersion is the form of the records; a file of another version is refused.
@@ -79,7 +80,7 @@ func Open(path string, opts Options) (*DB, error) {
 	}
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
-		if errors.Is(err, bbolt.ErrTimeout) {
+		if errors.Is(err, bolterrors.ErrTimeout) {
 			return nil, fmt.Errorf("queue: %s is in use by another process", path)
 		}
 		return nil, fmt.Errorf("queue: opening %s: %w", path, err)

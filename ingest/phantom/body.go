@@ -54,7 +54,6 @@ type frame struct {
 	halfWidth, halfDepth float64 // of the lungs' outer border
 	apex, base           float64 // z of the lungs' top and of the costophrenic angle
 	dome                 [2]float64
-	midlineY             float64
 }
 
 func (f frame) side(right bool) float64 {
@@ -212,14 +211,12 @@ func (c *Case) bones(f frame, rng *rand.Rand) {
 		blade := ball(vec{x * (f.halfWidth * 0.98), f.halfDepth * 0.72, f.apex + height*0.3}, 30, 5, 62).tilted(2, x*0.5)
 		b.add(boneExtra*0.35, blade)
 		b.add(boneExtra*0.5, ball(vec{x * (f.halfWidth + 34), 2, f.apex + 10}, 25, 25, 25)) // humeral head
-		for _, e := range []extra{
-			{ellipsoid: rod(vec{x * (f.halfWidth + 40), 2, f.apex + 20}, vec{x * (f.halfWidth + 68), 5, f.apex + 260}, 34), weight: 0.8, view: study.Frontal},
-			{ellipsoid: rod(vec{x * (f.halfWidth + 38), 2, f.apex + 10}, vec{x * (f.halfWidth + 62), 5, f.apex + 240}, 11), weight: boneExtra * 0.6, view: study.Frontal},
+		b.extras = append(b.extras,
+			extra{ellipsoid: rod(vec{x * (f.halfWidth + 40), 2, f.apex + 20}, vec{x * (f.halfWidth + 68), 5, f.apex + 260}, 34), weight: 0.8, view: study.Frontal},
+			extra{ellipsoid: rod(vec{x * (f.halfWidth + 38), 2, f.apex + 10}, vec{x * (f.halfWidth + 62), 5, f.apex + 240}, 11), weight: boneExtra * 0.6, view: study.Frontal},
 			// Arms raised in the lateral view.
-			{ellipsoid: rod(vec{x * 60, -20, f.apex + 10}, vec{x * 60, -80, f.apex - 170}, 38), weight: 0.6, view: study.Lateral},
-		} {
-			b.extras = append(b.extras, e)
-		}
+			extra{ellipsoid: rod(vec{x * 60, -20, f.apex + 10}, vec{x * 60, -80, f.apex - 170}, 38), weight: 0.6, view: study.Lateral},
+		)
 	}
 	b.add(boneExtra*0.5, ball(vec{0, -f.halfDepth - 3, f.apex + height*0.42}, 17, 5, height*0.32).tilted(0, -0.12))
 }

@@ -37,12 +37,15 @@ type item struct {
 func dcm(value, meaning string) study.Code {
 	return study.Code{Value: value, Scheme: "DCM", Meaning: meaning}
 }
+
 func sct(value, meaning string) study.Code {
 	return study.Code{Value: value, Scheme: "SCT", Meaning: meaning}
 }
+
 func ln(value, meaning string) study.Code {
 	return study.Code{Value: value, Scheme: "LN", Meaning: meaning}
 }
+
 func local(value, meaning string) study.Code {
 	return study.Code{Value: value, Scheme: localScheme, Meaning: meaning}
 }

@@ -1,0 +1,444 @@
+// Package e2e drives the built program as a site would: real senders, real receivers, real radiographs.
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"llamaxr/internal/peertest"
+)
+
+// Limits of the tests' patience.
+const (
+	startTime = 60 * time.Second
+	draftTime = 90 * time.Second
+)
+
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "llamaxr-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	program = filepath.Join(dir, "llamaxr")
+	build := exec.Command("go", "build", "-o", program, "llamaxr/daemon/llamaxr")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building the program:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+}
+
+// node is a running appliance.
+type node struct {
+	t          testing.TB
+	state      string
+	port, http string
+	log        *bytes.Buffer
+	args       []string
+	cmd        *exec.Cmd
+}
+
+func startNode(t testing.TB, args ...string) *node {
+	t.Helper()
+	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(bytes.Buffer), args: args}
+	n.start()
+	t.Cleanup(func() {
+		n.stop(os.Interrupt)
+		if t.Failed() {
+			t.Logf("the appliance's log ends:\n%s", tail(n.log.String(), 60))
+		}
+	})
+	return n
+}
+
+func (n *node) start() {
+	n.t.Helper()
+	args := append([]string{
+		"run", "--state", n.state, "--listen", "127.0.0.1:" + n.port, "--ae-title", "LLAMAXR", "--quiet-time", "1s",
+		"--http", "127.0.0.1:" + n.http,
+	}, n.args...)
+	n.cmd = exec.Command(program, args...)
+	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	deadline := time.Now().Add(startTime)
+	for {
+		response, err := http.Get("http://127.0.0.1:" + n.http + "/healthz")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("the appliance does not start:\n%s", n.log)
+		}
+		time.Sleep(30 * time.Millisecond)
+	}
+}
+
+func (n *node) stop(signal os.Signal) {
+	if n.cmd == nil {
+		return
+	}
+	_ = n.cmd.Process.Signal(signal)
+	_ = n.cmd.Wait()
+	n.cmd = nil
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(len(all)-lines, 0):], "\n")
+}
+
+// studyState is what the tests read of `llamaxr studies --json`.
+type studyState struct {
+	UID      string `json:"study_instance_uid"`
+	State    string `json:"state"`
+	Reason   string `json:"reason"`
+	Revision int    `json:"revision"`
+}
+
+func (n *node) studies() map[string]studyState {
+	n.t.Helper()
+	out, err := exec.Command(program, "studies", "--state", n.state, "--json").Output()
+	if err != nil {
+		n.t.Fatalf("llamaxr studies: %v", err)
+	}
+	var list []studyState
+	if err := json.Unmarshal(out, &list); err != nil {
+		n.t.Fatal(err)
+	}
+	found := map[string]studyState{}
+	for _, s := range list {
+		found[s.UID] = s
+	}
+	return found
+}
+
+// settle waits until no study is on its way and returns them.
+func (n *node) settle(want int) map[string]studyState {
+	n.t.Helper()
+	deadline := time.Now().Add(draftTime)
+	for {
+		studies := n.studies()
+		settled := len(studies) >= want
+		for _, s := range studies {
+			if s.State != "delivered" && s.State != "refused" && s.State != "failed" {
+				settled = false
+			}
+		}
+		if settled {
+			return studies
+		}
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%d studies, still on their way: %+v", len(studies), studies)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// startStorescp runs DCMTK's receiver and returns its port and folder.
+func startStorescp(t testing.TB) (port, folder string) {
+	t.Helper()
+	port, folder = freePort(t), t.TempDir()
+	cmd := exec.Command(peertest.Program(t, "storescp"), "-aet", "PACS", "-od", folder, port)
+	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return port, folder
+}
+
+func storescu(t testing.TB, port string, files ...string) {
+	t.Helper()
+	cmd := exec.Command(peertest.Program(t, "storescu"), append([]string{"-xf", "/etc/dcmtk/storescu.cfg", "Default", "-aec", "LLAMAXR", "127.0.0.1", port}, files...)...)
+	if _, err := os.Stat("/etc/dcmtk/storescu.cfg"); err != nil {
+		cmd.Args = append([]string{cmd.Args[0]}, cmd.Args[4:]...)
+	}
+	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("storescu: %v\n%s", err, out)
+	}
+}
+
+// wrapped are the shared radiographs as DX objects: study UID to files.
+func wrapped(t testing.TB, studies ...string) map[string][]string {
+	t.Helper()
+	args := append([]string{"testdata/wrap.py", filepath.Join(peertest.SharedData(t, "chest"), "manifest.csv"), t.TempDir()}, studies...)
+	out, err := exec.Command(peertest.Python(t), args...).Output()
+	if err != nil {
+		t.Fatalf("wrapping: %v", err)
+	}
+	files := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSpace(line), "\t")
+		files[part[3]] = append(files[part[3]], part[2])
+	}
+	return files
+}
+
+// received sorts a receiver's files by study and SOP class.
+func received(t testing.TB, folder string) map[string]map[string][]string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(folder, "*"))
+	out, err := exec.Command(peertest.Python(t), append([]string{"testdata/classes.py"}, files...)...).Output()
+	if err != nil {
+		t.Fatalf("reading what was received: %v", err)
+	}
+	found := map[string]map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		part := strings.Split(strings.TrimSpace(line), "\t")
+		if found[part[0]] == nil {
+			found[part[0]] = map[string][]string{}
+		}
+		found[part[0]][part[1]] = append(found[part[0]][part[1]], part[2])
+	}
+	return found
+}
+
+const (
+	basicTextSR       = "1.2.840.10008.5.1.4.1.1.88.11"
+	comprehensive3DSR = "1.2.840.10008.5.1.4.1.1.88.34"
+	secondaryCapture  = "1.2.840.10008.5.1.4.1.1.7"
+)
+
+// TestRealRadiographs: every real study goes in by storescu and comes out at a storescp as one valid pair of SRs and two pictures.
+func TestRealRadiographs(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	studies := wrapped(t)
+	drafted := 0
+	for _, files := range studies {
+		storescu(t, n.port, files...)
+	}
+	states := n.settle(len(studies))
+	got := received(t, folder)
+	dciodvfy := peertest.Program(t, "dciodvfy")
+	for uid := range studies {
+		switch states[uid].State {
+		case "delivered":
+			drafted++
+			for class, want := range map[string]int{basicTextSR: 1, comprehensive3DSR: 1, secondaryCapture: 2} {
+				if len(got[uid][class]) != want {
+					t.Errorf("study %s: %d objects of class %s, want %d", uid, len(got[uid][class]), class, want)
+				}
+				for _, file := range got[uid][class] {
+					out, _ := exec.Command(dciodvfy, file).CombinedOutput()
+					if bytes.Contains(out, []byte("\nError")) || bytes.HasPrefix(out, []byte("Error")) {
+						t.Errorf("%s:\n%s", filepath.Base(file), out)
+					}
+				}
+			}
+		case "refused":
+			t.Logf("study %s: %s", uid, states[uid].Reason)
+		default:
+			t.Errorf("study %s is %s: %s", uid, states[uid].State, states[uid].Reason)
+		}
+	}
+	t.Logf("%d of %d real studies drafted", drafted, len(studies))
+	if drafted < len(studies)*9/10 {
+		t.Errorf("only %d of %d real studies were drafted", drafted, len(studies))
+	}
+	if strings.Contains(n.log.String(), "Wrapped^") {
+		t.Error("a patient's name is in the log")
+	}
+}
+
+// TestWhatIsNoChestIsKeptAndSaid: other objects are stored, get no draft, and the reason can be asked for.
+func TestWhatIsNoChestIsKeptAndSaid(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	root := peertest.SharedData(t, "dicom")
+	files := []string{
+		filepath.Join(root, "transfer_syntaxes", "ct_image.dcm"), filepath.Join(root, "sr", "test-SR.dcm"), filepath.Join(root, "odd", "waveform_ecg.dcm"),
+	}
+	for _, file := range files {
+		out, err := exec.Command(program, "send", file, "--to", "LLAMAXR@127.0.0.1:"+n.port).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s is not taken: %v\n%s", filepath.Base(file), err, out)
+		}
+	}
+	for uid, s := range n.settle(len(files)) {
+		if s.State != "refused" || s.Reason == "" {
+			t.Errorf("study %s is %s with reason %q", uid, s.State, s.Reason)
+		}
+	}
+	if left, _ := filepath.Glob(folder + "/*"); len(left) > 0 {
+		t.Errorf("drafts went out for what is no chest: %v", left)
+	}
+}
+
+// TestBrokenFilesDoNotStopIt sends every malformed and odd file that has a head; the appliance answers, lives and drafts a good study
+// afterwards.
+func TestBrokenFilesDoNotStopIt(t *testing.T) {
+	port, _ := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	for _, name := range []string{"dicom/malformed", "dicom/odd"} {
+		files, _ := filepath.Glob(filepath.Join(peertest.SharedData(t, name), "*"))
+		for _, file := range files {
+			out, err := exec.Command(program, "send", file, "--to", "LLAMAXR@127.0.0.1:"+n.port).CombinedOutput()
+			if err != nil && len(out) == 0 {
+				t.Errorf("%s: failed without a word", filepath.Base(file))
+			}
+		}
+	}
+	for uid, files := range wrapped(t, "cov089_d0") {
+		storescu(t, n.port, files...)
+		deadline := time.Now().Add(draftTime)
+		for n.studies()[uid].State != "delivered" {
+			if time.Now().After(deadline) {
+				t.Fatalf("after the broken files a good study is %+v", n.studies()[uid])
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	if strings.Contains(n.log.String(), "panic") {
+		t.Error("something panicked")
+	}
+	if left, _ := filepath.Glob(filepath.Join(n.state, "incoming", "*")); len(left) > 0 {
+		t.Errorf("half-written objects are left: %v", left)
+	}
+}
+
+// TestOneViewAndALateLateral: a frontal view alone is drafted as partial; its lateral, when it comes, makes a second revision that
+// replaces the first.
+func TestOneViewAndALateLateral(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	dir := t.TempDir()
+	if out, err := exec.Command(program, "phantom", "--out", dir, "--seed", "77", "--finding", "Cardiomegaly").CombinedOutput(); err != nil {
+		t.Fatalf("phantom: %v\n%s", err, out)
+	}
+	uid := ""
+	for i, name := range []string{"frontal", "lateral"} {
+		files, _ := filepath.Glob(filepath.Join(dir, "*"+name+".dcm"))
+		storescu(t, n.port, files...)
+		deadline := time.Now().Add(draftTime)
+		for {
+			studies := n.studies()
+			for known := range studies {
+				uid = known
+			}
+			if s := studies[uid]; s.State == "delivered" && s.Revision == i+1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after the %s view: %+v", name, studies)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	narratives := received(t, folder)[uid][basicTextSR]
+	if len(narratives) != 2 {
+		t.Fatalf("%d narratives, want one a revision", len(narratives))
+	}
+	out, err := exec.Command(peertest.Python(t), append([]string{"testdata/revisions.py"}, narratives...)...).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "1 PARTIAL lateral not received -> 2 COMPLETE replaces 1" {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+// TestKilledAtRandom kills the appliance under load; every acknowledged image is kept and every study ends as exactly one narrative.
+func TestKilledAtRandom(t *testing.T) {
+	kills := 4
+	if os.Getenv("LLAMAXR_TORTURE") != "" {
+		kills = 200
+	}
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	dir := t.TempDir()
+	want := map[string]bool{}
+	for k := range kills {
+		out, err := exec.Command(program, "phantom", "--out", filepath.Join(dir, fmt.Sprint(k)), "--seed", fmt.Sprint(100+k)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("phantom: %v\n%s", err, out)
+		}
+		// The kill comes while the objects go in, while they are read, or while the drafts go out.
+		delay := time.Duration(10+(k*7919)%1500) * time.Millisecond
+		cmd := n.cmd
+		timer := time.AfterFunc(delay, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
+		files, _ := filepath.Glob(filepath.Join(dir, fmt.Sprint(k), "*.dcm"))
+		acknowledged := exec.Command(program, append([]string{"send", "--to", "LLAMAXR@127.0.0.1:" + n.port}, files...)...).Run() == nil
+		timer.Stop()
+		time.Sleep(max(0, delay-100*time.Millisecond) / 4)
+		n.stop(syscall.SIGKILL)
+		n.start()
+		if !acknowledged { // the sender was told nothing: it sends again
+			if out, err := exec.Command(program, append([]string{"send", "--to", "LLAMAXR@127.0.0.1:" + n.port}, files...)...).CombinedOutput(); err != nil {
+				t.Fatalf("sending again: %v\n%s", err, out)
+			}
+		}
+		want[fmt.Sprint(k)] = true
+	}
+	states := n.settle(len(want))
+	got := received(t, folder)
+	if len(states) != kills {
+		t.Errorf("%d studies are known, %d were acknowledged", len(states), kills)
+	}
+	for uid, s := range states {
+		if s.State != "delivered" {
+			t.Errorf("study %s is %s: %s", uid, s.State, s.Reason)
+		}
+		if len(got[uid][basicTextSR]) != s.Revision {
+			t.Errorf("study %s at revision %d has %d narratives at the receiver", uid, s.Revision, len(got[uid][basicTextSR]))
+		}
+	}
+	t.Logf("%d kills, %d studies, each with one narrative a revision", kills, len(states))
+}
+
+// TestUsage: exit status 2 is wrong usage, 1 a failure, and --json prints one document.
+func TestUsage(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"nonsense"}, 2},
+		{[]string{"echo"}, 2},
+		{[]string{"echo", "nobody"}, 2},
+		{[]string{"run", "--destination", "x"}, 2},
+		{[]string{"send", "x", "--wrong"}, 2},
+		{[]string{"echo", "X@127.0.0.1:1"}, 1},
+		{[]string{"inspect", "/nonexistent"}, 1},
+		{[]string{"studies", "--state", "/nonexistent"}, 1},
+		{[]string{"version", "--json"}, 0},
+		{[]string{"config", "explain"}, 0},
+	} {
+		cmd := exec.Command(program, test.args...)
+		out, err := cmd.Output()
+		if got := cmd.ProcessState.ExitCode(); got != test.want {
+			t.Errorf("llamaxr %v: exit status %d, want %d (%v)", test.args, got, test.want, err)
+		}
+		if test.want != 0 && len(out) > 0 {
+			t.Errorf("llamaxr %v: an error prints %q on standard output", test.args, out)
+		}
+	}
+}
