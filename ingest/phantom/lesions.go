@@ -183,7 +183,7 @@ func (c *Case) fibrosis(f frame, rng *rand.Rand) {
 				lerpf(f.apex, f.base, 0.42+0.4*math.Sqrt(rng.Float64())),
 			}
 			way := vec{rng.NormFloat64(), 0.4 * rng.NormFloat64(), rng.NormFloat64()}.unit().scale(9 + 9*rng.Float64())
-			c.body.add(0.8, rod(from, from.add(way), 1.25))
+			c.body.add(2, rod(from, from.add(way), 1.4))
 		}
 		c.note(study.Fibrosis, right, vec{f.side(right) * f.halfWidth * 0.6, 0, lerpf(f.apex, f.base, 0.68)}, 50)
 	}

@@ -1,0 +1,174 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"llamaxr/study"
+)
+
+// clock is time as an input.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func open(t *testing.T, path string, c *clock) *DB {
+	t.Helper()
+	db, err := Open(path, Options{Now: c.Now, Rand: func() float64 { return 0.5 }, MaxAttempts: 3, FirstRetry: time.Second, LastRetry: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func check(t *testing.T, db *DB) {
+	t.Helper()
+	if err := db.View(func(tx *Tx) error { return tx.Check() }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func enqueue(t *testing.T, db *DB, id string) {
+	t.Helper()
+	if err := db.Update(func(tx *Tx) error { return tx.Enqueue(Job{ID: id, Kind: "k", Study: "1"}) }); err != nil {
+		t.Fatal(err)
+	}
+	check(t, db)
+}
+
+func TestAJobIsDoneOnce(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	db := open(t, filepath.Join(t.TempDir(), "db"), c)
+	defer db.Close()
+	enqueue(t, db, "a")
+	enqueue(t, db, "a")
+	lease, err := db.Lease(t.Context(), time.Minute, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Done(func(tx *Tx) error { return tx.Enqueue(Job{ID: "b", Kind: "next", Study: "1"}) }); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, db, "a") // asked for again after it was done
+	err = db.View(func(tx *Tx) error {
+		jobs, err := tx.Jobs("1")
+		if len(jobs) != 1 || jobs[0].ID != "b" {
+			t.Errorf("jobs %+v, want b alone", jobs)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := lease.Done(nil); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("ending a job twice gives %v", err)
+	}
+}
+
+func TestFailuresBackOffAndEndAsDeadLetter(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	db := open(t, filepath.Join(t.TempDir(), "db"), c)
+	defer db.Close()
+	enqueue(t, db, "a")
+	for attempt, wait := range []time.Duration{time.Second, 2 * time.Second, 0} {
+		lease, err := db.Lease(t.Context(), time.Minute, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead := false
+		if err := lease.Fail(errors.New("no luck"), func(_ *Tx, d bool) error { dead = d; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if dead != (attempt == 2) {
+			t.Errorf("attempt %d: dead %v", attempt, dead)
+		}
+		if id, left, _ := db.peek([]string{"k"}); attempt < 2 && (id != "" || left != wait) {
+			t.Errorf("attempt %d: %q is ready, %s left, want %s", attempt, id, left, wait)
+		}
+		c.add(wait)
+	}
+	if err := db.Update(func(tx *Tx) error { return tx.Resend("a") }); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := db.Lease(t.Context(), time.Minute, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := false
+	if err := lease.Fail(Permanent(errors.New("never")), func(_ *Tx, d bool) error { dead = d; return nil }); err != nil || !dead {
+		t.Errorf("a permanent error: dead %v, %v", dead, err)
+	}
+	check(t, db)
+}
+
+func TestLeasesRunOutAndDieWithTheirProcess(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	path := filepath.Join(t.TempDir(), "db")
+	db := open(t, path, c)
+	enqueue(t, db, "a")
+	first, err := db.Lease(t.Context(), time.Minute, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.add(2 * time.Minute)
+	second, err := db.Lease(t.Context(), time.Hour, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Done(nil); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("a lease that ran out ends the job: %v", err)
+	}
+	_ = second
+	if err := db.Close(); err != nil { // as a crash would: the lease is still held
+		t.Fatal(err)
+	}
+	db = open(t, path, c)
+	defer db.Close()
+	if _, err := db.Lease(t.Context(), time.Minute, "k"); err != nil {
+		t.Errorf("after a restart: %v", err)
+	}
+}
+
+// TestUpdatesShareCommits: many writers at once, each told the truth of its own change.
+func TestUpdatesShareCommits(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"), &clock{now: time.Unix(1000, 0)})
+	defer db.Close()
+	refused := errors.New("refused")
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			uid := fmt.Sprintf("1.%d", i)
+			err := db.Update(func(tx *Tx) error {
+				s := &Study{UID: "2." + uid, Instances: []string{uid}}
+				if err := tx.PutStudy(s); err != nil {
+					return err
+				}
+				if i%10 == 0 {
+					return refused
+				}
+				return tx.PutInstance(&Instance{Instance: study.Instance{Header: study.Header{SOPInstanceUID: uid, StudyInstanceUID: "2." + uid}}})
+			})
+			if (i%10 == 0) != errors.Is(err, refused) {
+				t.Errorf("update %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	check(t, db)
+	n := 0
+	if err := db.View(func(tx *Tx) error { return tx.EachStudy(func(*Study) error { n++; return nil }) }); err != nil || n != 180 {
+		t.Errorf("%d studies, %v; want the 180 that were not refused", n, err)
+	}
+}
