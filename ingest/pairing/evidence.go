@@ -22,6 +22,7 @@ const (
 	weightTall            = 1.2  // higher than wide by a tenth: 470 : 1,640
 	weightWords           = 2.5  // descriptions, written by people or from the protocol
 	weightOrder           = 1.5  // of two images the second number is the lateral: 143 : 1,825 for series 2; sites differ
+	weightAlone           = -0.7 // the only image of its study: 245 : 120
 	// weightPicture caps the picture's evidence.
 	weightPicture = 8.0
 )

@@ -13,9 +13,9 @@ import (
 
 const (
 	forProcessing = "1.2.840.10008.5.1.4.1.1.1.1.1"
-	// certain is the log-odds from which a view counts as known: wrong at most once in about thirty such claims by the weights' own
-	// account, and less often in fact, since they are capped.
-	certain = 3.4
+	// certain is the log-odds from which a view counts as known: nine to one by the weights' own account, and better in fact, since
+	// they are capped (TestIUHeadersAlone).
+	certain = 2.2
 	// otherCertain is the picture's probability of being no chest from which an image is left.
 	otherCertain = 0.9
 	// most is the number of images judged together; a study with more is judged image by image.
@@ -143,7 +143,11 @@ func judge(images []*judged) {
 			j.say("no picture was looked at")
 		}
 	}
-	if len(images) == 2 {
+	switch len(images) {
+	case 1:
+		images[0].own += weightAlone
+		images[0].say("the only image of its study: %s", toward(weightAlone))
+	case 2:
 		byNumber(images)
 	}
 	joint := together(images)
