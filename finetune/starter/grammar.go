@@ -15,8 +15,8 @@ var order = []study.Finding{
 	study.Effusion, study.PleuralThickening, study.Pneumothorax, study.Hernia, study.Fracture,
 }
 
-// phrases are the ways to say one finding. Which way is a function of the finding's own score, so that what is said of one never
-// depends on another.
+// phrases are the ways to say one finding. The base learns all; in the final style which way it is depends on the finding and its own
+// score alone, so that what is said of one never depends on another.
 type phrases struct {
 	present, possible, absent []string
 	short                     string // in the impression
@@ -46,8 +46,9 @@ var grammar = [study.NumFindings]phrases{
 // style picks a phrase; the trainer's two stages use two styles.
 type style func(f study.Finding, hundredths, choices int) int
 
-// finalStyle depends on the last digit of the finding's higher score alone.
-func finalStyle(_ study.Finding, hundredths, choices int) int { return hundredths % 10 * choices / 10 }
+// finalStyle has one way of saying each thing, another way from finding to finding: a style that hangs on the score's digits is not
+// learnt in the starter's time and blurs what is said with how.
+func finalStyle(f study.Finding, _, choices int) int { return int(f) % choices }
 
 // randomStyle is free: the base model learns every way of saying a thing.
 func randomStyle(rng *rand.Rand) style {

@@ -25,7 +25,8 @@ import (
 type LlamaOptions struct {
 	Seed                    uint64
 	BaseSteps, AdapterSteps int
-	Batch, Length           int
+	Batch                   int
+	Length, AdapterLength   int // tokens of a row; what is longer is cut
 	BaseRate, AdapterRate   float64
 	GroundingCases          int // measured when done, before any guard
 	Out                     string
@@ -35,7 +36,7 @@ type LlamaOptions struct {
 // DefaultLlama is what `make starter` runs.
 func DefaultLlama(out string, log io.Writer) LlamaOptions {
 	return LlamaOptions{
-		Seed: 1, BaseSteps: 1100, AdapterSteps: 250, Batch: 12, Length: 288, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 100, Out: out, Log: log,
+		Seed: 1, BaseSteps: 1100, AdapterSteps: 300, Batch: 12, Length: 288, AdapterLength: 256, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 100, Out: out, Log: log,
 	}
 }
 
@@ -187,9 +188,12 @@ const impressionWeight = 2
 func (r reports) batch(step int, final bool) qlora.Batch {
 	rng := rand.New(rand.NewPCG(r.opts.Seed<<8|uint64(step), 13))
 	if final {
-		rng = rand.New(rand.NewPCG(r.opts.Seed<<8|uint64(step), 17))
+		rng = rand.New(rand.NewPCG(r.opts.Seed<<32|uint64(step), 17))
 	}
 	b := qlora.Batch{Size: r.opts.Batch, Length: r.opts.Length}
+	if final {
+		b.Length = r.opts.AdapterLength
+	}
 	for range b.Size {
 		scores := RandomScores(rng)
 		pick := randomStyle(rng)
