@@ -21,7 +21,7 @@ import (
 // Limits of the tests' patience.
 const (
 	startTime = 60 * time.Second
-	draftTime = 90 * time.Second
+	draftTime = 5 * time.Minute
 )
 
 var program string
