@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/part10"
 	"llamaxr/dicomnet/pdu"
 )
 
@@ -17,10 +20,17 @@ type Client struct {
 	CallingAETitle string
 	CalledAETitle  string
 	MaxPDULength   uint32        // that we take and send at most
-	ConnectTimeout time.Duration // also for the answer to A-ASSOCIATE-RQ
-	PDUTimeout     time.Duration
+	ConnectTimeout time.Duration // for the connection, and again for the answer to A-ASSOCIATE-RQ
+	PDUTimeout     time.Duration // for one PDU to be written or, once begun, read; also for the answer to A-RELEASE-RQ
 	// ResponseTimeout is how long the peer may take to answer a request; storing may take it a while.
 	ResponseTimeout time.Duration
+	// Dialer opens the transport: nil is a net.Dialer, a tls.Dialer makes it TLS.
+	Dialer Dialer
+}
+
+// Dialer is what *net.Dialer and *tls.Dialer do.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // defaultResponseTimeout lets a slow archive write its object to tape.
@@ -35,13 +45,18 @@ type ProposedContext struct {
 // Association is an open association. It is for one goroutine at a time.
 type Association struct {
 	c        *conn
-	contexts map[byte]agreed
+	contexts []accepted
 	response time.Duration
 	message  uint16
 }
 
-// Dial opens an association. A rejection is a *RejectError.
-func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedContext) (*Association, error) {
+// accepted is a presentation context that the peer accepted.
+type accepted struct {
+	id byte
+	agreed
+}
+
+func (cl *Client) defaults() {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -53,18 +68,50 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 	if cl.MaxPDULength == 0 {
 		cl.MaxPDULength = DefaultMaxPDULength
 	}
-	if len(contexts) == 0 || len(contexts) > pdu.MaxContexts {
-		return nil, fmt.Errorf("dicomnet: %d presentation contexts, 1 to %d can be proposed", len(contexts), pdu.MaxContexts)
+	if cl.Dialer == nil {
+		cl.Dialer = &net.Dialer{}
 	}
-	dialer := net.Dialer{Timeout: cl.ConnectTimeout}
-	nc, err := dialer.DialContext(ctx, "tcp", address)
+}
+
+// Dial opens an association. A rejection is a *RejectError.
+func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedContext) (*Association, error) {
+	cl.defaults()
+	request, err := cl.propose(contexts)
+	if err != nil {
+		return nil, err
+	}
+	connecting, cancel := context.WithTimeout(ctx, cl.ConnectTimeout)
+	defer cancel()
+	nc, err := cl.Dialer.DialContext(connecting, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("dicomnet: connecting: %w", err)
 	}
+	// A requestor's ARTIM runs after its own abort only, and nobody should wait for that.
 	c := &conn{
-		Conn: nc, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, timeout: cl.PDUTimeout, artim: cl.ConnectTimeout,
+		Conn: nc, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, timeout: cl.PDUTimeout, artim: abortTimeout,
 	}
-	_, _ = c.on(evtConnected)
+	a := &Association{c: c, response: cl.ResponseTimeout}
+	answer, err := a.associate(ctx, request, cl.ConnectTimeout)
+	if err == nil {
+		err = a.agree(answer, contexts)
+	}
+	if err != nil {
+		c.finish()
+		return nil, during(ctx, "associating", err)
+	}
+	return a, nil
+}
+
+// propose makes the A-ASSOCIATE-RQ.
+func (cl *Client) propose(contexts []ProposedContext) (*pdu.Associate, error) {
+	if len(contexts) == 0 || len(contexts) > pdu.MaxContexts {
+		return nil, fmt.Errorf("dicomnet: %d presentation contexts, 1 to %d can be proposed", len(contexts), pdu.MaxContexts)
+	}
+	for _, title := range []string{cl.CalledAETitle, cl.CallingAETitle} {
+		if err := checkAETitle(title); err != nil {
+			return nil, err
+		}
+	}
 	request := &pdu.Associate{
 		Called: cl.CalledAETitle, Calling: cl.CallingAETitle,
 		User: pdu.UserInformation{
@@ -72,37 +119,69 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 		},
 	}
 	for i, p := range contexts {
+		if len(p.TransferSyntaxes) == 0 || len(p.TransferSyntaxes) > pdu.MaxTransferSyntaxes {
+			return nil, fmt.Errorf("dicomnet: %d transfer syntaxes for %s, 1 to %d can be proposed", len(p.TransferSyntaxes), p.AbstractSyntax, pdu.MaxTransferSyntaxes)
+		}
+		for _, uid := range append([]string{p.AbstractSyntax}, p.TransferSyntaxes...) {
+			if !part10.ValidUID(uid) {
+				return nil, fmt.Errorf("dicomnet: proposing %q, not a UID", uid)
+			}
+		}
 		request.Contexts = append(request.Contexts, pdu.Context{
 			ID: byte(2*i + 1), AbstractSyntax: p.AbstractSyntax, TransferSyntaxes: p.TransferSyntaxes,
 		})
 	}
-	if err := c.write(request); err != nil {
+	return request, nil
+}
+
+// checkAETitle holds a title to VR AE: 1 to 16 printable characters without backslash, not all spaces.
+func checkAETitle(title string) error {
+	odd := func(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
+	if title == "" || len(title) > 16 || strings.TrimSpace(title) == "" || strings.ContainsFunc(title, odd) {
+		return fmt.Errorf("dicomnet: %q is no AE title: 1 to 16 printable characters", title)
+	}
+	return nil
+}
+
+// associate sends A-ASSOCIATE-RQ and waits for its answer.
+func (a *Association) associate(ctx context.Context, request *pdu.Associate, wait time.Duration) (*pdu.Associate, error) {
+	defer context.AfterFunc(ctx, a.c.interrupt)()
+	if err := a.c.do(evtConnected, request); err != nil {
 		return nil, err
 	}
-	p, err := c.read(cl.ConnectTimeout)
+	p, err := a.c.read(wait)
 	if err != nil {
-		c.Close()
 		return nil, err
 	}
-	answer, ok := p.(*pdu.Associate)
-	if !ok {
-		c.Close()
-		if r, ok := p.(*pdu.AssociateRJ); ok {
-			return nil, &RejectError{r.Result, r.Source, r.Reason}
-		}
-		return nil, fmt.Errorf("dicomnet: %T in answer to A-ASSOCIATE-RQ", p)
+	switch p := p.(type) {
+	case *pdu.Associate:
+		return p, nil
+	case *pdu.AssociateRJ:
+		return nil, &RejectError{p.Result, p.Source, p.Reason}
 	}
+	return nil, fmt.Errorf("dicomnet: %T in answer to A-ASSOCIATE-RQ", p) // no other PDU leaves Sta5 without an error
+}
+
+// agree takes from the answer the contexts that were proposed as they were accepted, and the peer's limit.
+func (a *Association) agree(answer *pdu.Associate, contexts []ProposedContext) error {
 	if limit := answer.User.MaximumLength; limit != 0 {
-		c.maxWrite = min(c.maxWrite, max(limit, minPDULength))
-	}
-	a := &Association{c: c, contexts: map[byte]agreed{}, response: cl.ResponseTimeout}
-	for _, got := range answer.Contexts {
-		i := int(got.ID-1) / 2
-		if got.Result == contextAccepted && i < len(contexts) && len(got.TransferSyntaxes) == 1 {
-			a.contexts[got.ID] = agreed{contexts[i].AbstractSyntax, got.TransferSyntaxes[0]}
+		if limit < minPDULength {
+			a.c.abort()
+			return fmt.Errorf("dicomnet: the peer takes PDUs of %d bytes at most, %d are needed", limit, minPDULength)
 		}
+		a.c.maxWrite = min(a.c.maxWrite, limit)
 	}
-	return a, nil
+	for _, got := range answer.Contexts {
+		i := int(got.ID) / 2 // identifiers are odd
+		if got.Result != contextAccepted || i >= len(contexts) {
+			continue
+		}
+		if len(got.TransferSyntaxes) != 1 || !slices.Contains(contexts[i].TransferSyntaxes, got.TransferSyntaxes[0]) {
+			return a.c.invalid(reasonInvalidParam, fmt.Errorf("context %d accepted in %q, which was not offered", got.ID, got.TransferSyntaxes))
+		}
+		a.contexts = append(a.contexts, accepted{got.ID, agreed{contexts[i].AbstractSyntax, got.TransferSyntaxes[0]}})
+	}
+	return nil
 }
 
 // Accepted reports whether the peer takes objects of that SOP class in that transfer syntax.
@@ -111,17 +190,15 @@ func (a *Association) Accepted(sopClass, transferSyntax string) bool {
 	return ok
 }
 
+// context finds the presentation context of a SOP class; an empty transfer syntax takes any.
 func (a *Association) context(sopClass, transferSyntax string) (byte, bool) {
-	for id, c := range a.contexts {
+	for _, c := range a.contexts {
 		if c.abstractSyntax == sopClass && (transferSyntax == "" || c.transferSyntax == transferSyntax) {
-			return id, true
+			return c.id, true
 		}
 	}
 	return 0, false
 }
-
-// ErrNotAccepted is returned for an object whose presentation context the peer did not accept.
-var ErrNotAccepted = errors.New("dicomnet: the peer does not accept this SOP class in this transfer syntax")
 
 // Echo sends C-ECHO. A status other than success is a *dimse.StatusError.
 func (a *Association) Echo(ctx context.Context) error {
@@ -132,36 +209,25 @@ func (a *Association) Echo(ctx context.Context) error {
 	return a.request(ctx, id, &dimse.Command{Field: dimse.EchoRQ, DataSetType: dimse.NoDataSet, AffectedSOPClassUID: Verification}, nil)
 }
 
-// Store sends C-STORE with the data set that data streams. A status other than success is a *dimse.StatusError, warnings too.
+// Store sends C-STORE with the data set that data streams, as it is: it must be in the transfer syntax that req names. A status other
+// than success is a *dimse.StatusError, warnings too. After any other error but ErrNotAccepted the association is over.
 func (a *Association) Store(ctx context.Context, req StoreRequest, data io.Reader) error {
 	id, ok := a.context(req.SOPClassUID, req.TransferSyntaxUID)
 	if !ok {
 		return fmt.Errorf("%w (%s, %s)", ErrNotAccepted, req.SOPClassUID, req.TransferSyntaxUID)
 	}
 	return a.request(ctx, id, &dimse.Command{
-		Field: dimse.StoreRQ, Priority: req.Priority, DataSetType: 1, AffectedSOPClassUID: req.SOPClassUID,
-		AffectedSOPInstanceUID: req.SOPInstanceUID,
+		Field: dimse.StoreRQ, Priority: req.Priority, DataSetType: dimse.WithDataSet, AffectedSOPClassUID: req.SOPClassUID,
+		AffectedSOPInstanceUID: req.SOPInstanceUID, MoveOriginatorAETitle: req.MoveOriginator, MoveOriginatorMessageID: req.MoveOriginatorMessageID,
 	}, data)
 }
 
+// request sends a command and waits for its response.
 func (a *Association) request(ctx context.Context, id byte, cmd *dimse.Command, data io.Reader) error {
-	stop := context.AfterFunc(ctx, func() { a.c.Close() })
-	defer stop()
-	a.message++
-	cmd.MessageID = a.message
-	if err := a.c.send(ctx, id, cmd, data); err != nil {
-		return err
-	}
-	answer, _, other, err := a.c.command(a.response)
+	answer, err := a.exchange(ctx, id, cmd, data)
 	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("dicomnet: waiting for a response: %w", ctx.Err())
-		}
-		return err
-	}
-	if answer == nil || answer.Field != cmd.Field|0x8000 || answer.RespondedTo != cmd.MessageID {
-		a.Abort()
-		return fmt.Errorf("dicomnet: %T, %+v in answer to message %d", other, answer, cmd.MessageID)
+		a.c.finish()
+		return during(ctx, "sending a request", err)
 	}
 	if answer.Status != dimse.Success {
 		return &dimse.StatusError{Status: answer.Status, Comment: answer.ErrorComment}
@@ -169,28 +235,43 @@ func (a *Association) request(ctx context.Context, id byte, cmd *dimse.Command, 
 	return nil
 }
 
+func (a *Association) exchange(ctx context.Context, id byte, cmd *dimse.Command, data io.Reader) (*dimse.Command, error) {
+	defer context.AfterFunc(ctx, a.c.interrupt)()
+	a.message++
+	cmd.MessageID = a.message
+	if err := a.c.send(ctx, id, cmd, data); err != nil {
+		return nil, err
+	}
+	answer, _, other, err := a.c.command(a.response)
+	switch {
+	case err != nil:
+		return nil, err
+	case other != nil: // a requestor may ask for the release only when it is done, an acceptor should not at all
+		a.c.abort()
+		return nil, &protocolError{fmt.Errorf("%T in answer to a request", other)}
+	case answer.Field != cmd.Field|0x8000 || answer.RespondedTo != cmd.MessageID || answer.HasDataSet():
+		a.c.abort()
+		return nil, &protocolError{fmt.Errorf("command %#04x to message %d in answer to %#04x, message %d", answer.Field, answer.RespondedTo, cmd.Field, cmd.MessageID)}
+	}
+	return answer, nil
+}
+
 // Release ends the association in order and closes the connection.
 func (a *Association) Release() error {
-	defer a.c.Close()
-	if _, err := a.c.on(evtReleaseRequest); err != nil {
+	defer a.c.finish()
+	if err := a.c.do(evtReleaseRequest, &pdu.ReleaseRQ{}); err != nil {
 		return err
 	}
-	if err := a.c.write(&pdu.ReleaseRQ{}); err != nil {
-		return err
-	}
-	for {
-		p, err := a.c.read(a.c.timeout)
+	for until := time.Now().Add(a.c.timeout); ; {
+		p, err := a.c.read(time.Until(until))
 		if err != nil {
-			return err
+			return fmt.Errorf("dicomnet: releasing: %w", err)
 		}
 		switch p.(type) {
 		case *pdu.ReleaseRP:
 			return nil
-		case *pdu.ReleaseRQ: // both asked at once: we answer first and go on waiting (PS3.8, AR-8 and AR-9)
-			if _, err := a.c.on(evtReleaseResponse); err != nil {
-				return err
-			}
-			if err := a.c.write(&pdu.ReleaseRP{}); err != nil {
+		case *pdu.ReleaseRQ: // both asked at once: the requestor answers first and goes on waiting (PS3.8, AR-8 and AR-9)
+			if err := a.c.do(evtReleaseResponse, &pdu.ReleaseRP{}); err != nil {
 				return err
 			}
 		}
@@ -199,6 +280,14 @@ func (a *Association) Release() error {
 
 // Abort breaks the association off.
 func (a *Association) Abort() {
-	a.c.sendAbort(AbortServiceUser, reasonNotSpecified)
-	a.c.Close()
+	a.c.abort()
+	a.c.finish()
+}
+
+// during says what was being done, and that it was the context that ended it if it was.
+func during(ctx context.Context, what string, err error) error {
+	if errors.Is(err, errInterrupted) && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return fmt.Errorf("dicomnet: %s: %w", what, err)
 }

@@ -1,15 +1,14 @@
 package dicomnet
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
-	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/pdu"
 )
 
@@ -19,357 +18,243 @@ const (
 	ImplementationVersionName = "LLAMAXR_0.1"
 )
 
-// Abort sources and reasons (PS3.8, section 9.3.8).
-const (
-	AbortServiceUser     byte = 0
-	AbortServiceProvider byte = 2
+// abortTimeout is how long a peer that takes nothing any more keeps us from closing.
+const abortTimeout = time.Second
 
-	reasonNotSpecified    byte = 0
-	reasonUnrecognisedPDU byte = 1
-	reasonUnexpectedPDU   byte = 2
-	reasonUnexpectedParam byte = 5
-	reasonInvalidParam    byte = 6
-)
-
-// AbortError is an association that ended by A-ABORT, sent by the peer.
-type AbortError struct{ Source, Reason byte }
-
-// Error implements error.
-func (e *AbortError) Error() string {
-	return fmt.Sprintf("dicomnet: association aborted by the peer (source %d, reason %d)", e.Source, e.Reason)
-}
-
-// RejectError is A-ASSOCIATE-RJ (PS3.8, table 9-21).
-type RejectError struct{ Result, Source, Reason byte }
-
-// Results, sources and reasons of a rejection.
-const (
-	rejectPermanent byte = 1
-	rejectTransient byte = 2
-
-	sourceUser         byte = 1
-	sourceACSE         byte = 2
-	sourcePresentation byte = 3
-)
-
-var (
-	rejectNoReason           = RejectError{rejectPermanent, sourceUser, 1}
-	rejectApplicationContext = RejectError{rejectPermanent, sourceUser, 2}
-	rejectCallingAETitle     = RejectError{rejectPermanent, sourceUser, 3}
-	rejectCalledAETitle      = RejectError{rejectPermanent, sourceUser, 7}
-	rejectProtocolVersion    = RejectError{rejectPermanent, sourceACSE, 2}
-	rejectLocalLimit         = RejectError{rejectTransient, sourcePresentation, 2}
-)
-
-// Permanent reports whether asking again the same way is of no use.
-func (e *RejectError) Permanent() bool { return e.Result == rejectPermanent }
-
-// Error implements error.
-func (e *RejectError) Error() string {
-	reasons := map[[2]byte]string{
-		{sourceUser, 1}: "no reason given", {sourceUser, 2}: "application context not supported",
-		{sourceUser, 3}: "calling AE title not recognised", {sourceUser, 7}: "called AE title not recognised",
-		{sourceACSE, 1}: "no reason given", {sourceACSE, 2}: "protocol version not supported",
-		{sourcePresentation, 1}: "temporary congestion", {sourcePresentation, 2}: "local limit exceeded",
-	}
-	kind := "permanently"
-	if !e.Permanent() {
-		kind = "for now"
-	}
-	reason, ok := reasons[[2]byte{e.Source, e.Reason}]
-	if !ok {
-		reason = fmt.Sprintf("source %d, reason %d", e.Source, e.Reason)
-	}
-	return fmt.Sprintf("dicomnet: association rejected %s: %s", kind, reason)
-}
-
-// ErrClosed is returned when the peer closes the connection without a word.
-var ErrClosed = errors.New("dicomnet: connection closed by the peer")
-
-// protocolError is something the peer did against PS3.8, with the reason for A-ABORT.
-type protocolError struct {
-	reason byte
-	err    error
-}
-
-func (e *protocolError) Error() string { return "dicomnet: " + e.err.Error() }
-func (e *protocolError) Unwrap() error { return e.err }
-
-// conn is one end of an association: the connection, its place in the state machine and its limits.
+// conn is one end of an association: the transport, its place in the state machine and its limits. One goroutine uses it; only
+// interrupt is for others.
 type conn struct {
 	net.Conn
-	state     state
-	requestor bool
-	maxRead   uint32        // of a P-DATA-TF that we take
-	maxWrite  uint32        // of a P-DATA-TF that the peer takes
-	timeout   time.Duration // for one PDU to be read or written once begun
-	artim     time.Duration
-	buf       []byte
-	out       []byte
-	queue     []pdu.DataValue // of the last P-DATA-TF, not yet taken
+	state      state
+	requestor  bool
+	maxRead    uint32        // of a P-DATA-TF that we take
+	maxWrite   uint32        // of a P-DATA-TF that the peer takes
+	timeout    time.Duration // for one PDU, once begun
+	artim      time.Duration
+	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs
+	lost       bool      // where the next PDU begins is not known any more
+	// interrupted makes whatever is waited for fail.
+	interrupted atomic.Bool
+
+	in    []byte          // the last PDU read
+	out   []byte          // the PDU being written
+	queue []pdu.DataValue // of the last P-DATA-TF, not yet taken
 }
 
-// on moves the state machine. An event that its state does not allow is a protocol error.
+// interrupt makes what conn's goroutine waits for fail, now and later. What it waits for next is its own affair: it sends A-ABORT.
+func (c *conn) interrupt() {
+	c.interrupted.Store(true)
+	_ = c.SetDeadline(time.Unix(1, 0))
+}
+
+// readBy and writeBy set deadlines that an interruption outlasts.
+func (c *conn) readBy(t time.Time) {
+	_ = c.SetReadDeadline(t) // a connection that takes no deadline is closed, and its next read says so
+	if c.interrupted.Load() {
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *conn) writeBy(t time.Time) {
+	_ = c.SetWriteDeadline(t)
+	if c.interrupted.Load() {
+		_ = c.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+// on moves the state machine. An event that its state does not know means that the association is over, for this side at least.
 func (c *conn) on(e event) (action, error) {
 	t, ok := next(c.state, e, c.requestor)
 	if !ok {
-		return "", fmt.Errorf("dicomnet: event %d cannot happen in state %d", e, c.state)
+		return "", ErrEnded
 	}
 	c.state = t.next
+	switch t.action {
+	case ae5, ae8, ar4, aa1, aa8:
+		c.artimUntil = time.Now().Add(c.artim)
+	case aa2, aa3, aa4, ae4, ar3:
+		c.Close()
+	}
 	return t.action, nil
 }
 
-// read takes one PDU, waiting for its first byte until wait has passed, and moves the state machine. What is not allowed is answered
-// with the right A-ABORT before the error is returned.
+// do is a request or an answer of the local user: it moves the state machine and sends the PDU that the action sends.
+func (c *conn) do(e event, p pdu.PDU) error {
+	if _, err := c.on(e); err != nil {
+		return err
+	}
+	c.out = p.AppendTo(c.out[:0])
+	return c.write(c.out)
+}
+
+// write sends a PDU. After a part of it was sent nothing that follows would be understood, A-ABORT neither: the transport is closed.
+func (c *conn) write(b []byte) error {
+	c.writeBy(time.Now().Add(c.timeout))
+	_, err := c.Conn.Write(b)
+	switch {
+	case err == nil:
+		return nil
+	case c.interrupted.Load():
+		err = errInterrupted
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = ErrSilent
+	default:
+		err = c.lastWord(err)
+	}
+	c.Close()
+	_, _ = c.on(evtClosed)
+	return fmt.Errorf("writing a PDU: %w", err)
+}
+
+// lastWord looks for the A-ABORT of a peer that has closed its side: it says more than a broken pipe does.
+func (c *conn) lastWord(err error) error {
+	c.readBy(time.Now().Add(abortTimeout))
+	for {
+		p, _, readErr := pdu.Read(c.Conn, c.maxRead, nil)
+		if readErr != nil {
+			return err
+		}
+		if a, ok := p.(*pdu.Abort); ok {
+			return &AbortError{a.Source, a.Reason}
+		}
+	}
+}
+
+// read takes one PDU and moves the state machine. Its first byte must come within wait, the rest of it within the PDU's own time; while
+// the ARTIM timer runs, the whole within that. What the state does not allow is answered as the standard says before the error is
+// returned.
 func (c *conn) read(wait time.Duration) (pdu.PDU, error) {
-	if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		return nil, fmt.Errorf("dicomnet: %w", err)
+	for {
+		paced := &pacedReader{c: c}
+		if c.state == sta2 || c.state == sta13 {
+			paced.begun = true // ARTIM is for all of it: a peer cannot win time byte by byte
+			c.readBy(c.artimUntil)
+		} else {
+			c.readBy(time.Now().Add(wait))
+		}
+		p, buf, err := pdu.Read(paced, c.maxRead, c.in)
+		c.in = buf
+		if err != nil {
+			return nil, c.readFailed(err)
+		}
+		act, err := c.on(eventOf(p))
+		if err != nil {
+			return nil, err
+		}
+		switch act {
+		case aa6:
+			continue
+		case aa1, aa7, aa8:
+			c.sendAbort(act, reasonUnexpectedPDU)
+			return nil, &protocolError{fmt.Errorf("unexpected %T", p)}
+		}
+		if a, ok := p.(*pdu.Abort); ok {
+			return nil, &AbortError{a.Source, a.Reason}
+		}
+		return p, nil
 	}
-	p, buf, err := pdu.Read(&pacedReader{c.Conn, c.timeout, false}, c.maxRead, c.buf)
-	c.buf = buf
-	if err != nil {
-		return nil, c.readFailed(err)
-	}
-	e := evtInvalid
+}
+
+func eventOf(p pdu.PDU) event {
 	switch p := p.(type) {
 	case *pdu.Associate:
-		e = evtAssociateRQ
 		if p.Accept {
-			e = evtAssociateAC
+			return evtAssociateAC
 		}
+		return evtAssociateRQ
 	case *pdu.AssociateRJ:
-		e = evtAssociateRJ
+		return evtAssociateRJ
 	case *pdu.DataTF:
-		e = evtDataTF
+		return evtDataTF
 	case *pdu.ReleaseRQ:
-		e = evtReleaseRQ
+		return evtReleaseRQ
 	case *pdu.ReleaseRP:
-		e = evtReleaseRP
+		return evtReleaseRP
 	case *pdu.Abort:
-		e = evtAbort
+		return evtAbort
 	}
-	act, err := c.on(e)
-	if err != nil {
-		return nil, err
-	}
-	switch act {
-	case "AA-1": // a PDU before any association
-		c.sendAbort(AbortServiceUser, reasonNotSpecified)
-		return nil, &protocolError{reasonUnexpectedPDU, fmt.Errorf("%T before A-ASSOCIATE-RQ", p)}
-	case "AA-8":
-		c.sendAbort(AbortServiceProvider, reasonUnexpectedPDU)
-		return nil, &protocolError{reasonUnexpectedPDU, fmt.Errorf("unexpected %T", p)}
-	}
-	if a, ok := p.(*pdu.Abort); ok {
-		return nil, &AbortError{a.Source, a.Reason}
-	}
-	return p, nil
+	return evtInvalid
 }
 
 // readFailed turns a read error into the event it is.
 func (c *conn) readFailed(err error) error {
 	var format *pdu.FormatError
-	reason := reasonInvalidParam
 	switch {
 	case errors.Is(err, pdu.ErrUnrecognised):
-		reason = reasonUnrecognisedPDU
+		return c.invalid(reasonUnrecognisedPDU, err)
 	case errors.As(err, &format):
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		if c.state != sta2 {
-			c.sendAbort(AbortServiceProvider, reasonNotSpecified)
-		}
-		return fmt.Errorf("dicomnet: the peer was silent for too long: %w", err)
-	default:
+		return c.invalid(reasonInvalidParam, err)
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		_, _ = c.on(evtClosed)
 		if errors.Is(err, io.EOF) {
 			return ErrClosed
 		}
-		return fmt.Errorf("dicomnet: reading: %w", err)
+		return fmt.Errorf("reading a PDU: %w", err)
+	case c.state == sta2 || c.state == sta13:
+		_, _ = c.on(evtARTIM)
+	default:
+		c.abort()
 	}
-	source := AbortServiceProvider
-	if act, _ := c.on(evtInvalid); act == "AA-1" {
-		source, reason = AbortServiceUser, reasonNotSpecified
+	if c.interrupted.Load() {
+		return errInterrupted
 	}
-	c.sendAbort(source, reason)
-	return &protocolError{reason, err}
+	return ErrSilent
+}
+
+// invalid answers a PDU that breaks the standard (Evt19).
+func (c *conn) invalid(reason byte, err error) error {
+	c.lost = true
+	if act, stateErr := c.on(evtInvalid); stateErr == nil {
+		c.sendAbort(act, reason)
+	}
+	return &protocolError{err}
+}
+
+// abort is the local user's A-ABORT request.
+func (c *conn) abort() {
+	if act, err := c.on(evtAbortRequest); err == nil && act == aa1 {
+		c.sendAbort(act, reasonNotSpecified)
+	}
+}
+
+// sendAbort sends A-ABORT as best it can: the association is over either way.
+func (c *conn) sendAbort(act action, reason byte) {
+	a := &pdu.Abort{Source: abortServiceProvider, Reason: reason}
+	if act == aa1 {
+		a = &pdu.Abort{Source: abortServiceUser}
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(abortTimeout))
+	_, _ = c.Conn.Write(a.AppendTo(nil))
+}
+
+// finish waits in Sta13 for the peer to close, until ARTIM expires, so that our last PDU is not lost to a reset; then it closes.
+func (c *conn) finish() {
+	if c.state == sta13 && c.interrupted.Load() {
+		c.lost, c.artimUntil = true, time.Now().Add(abortTimeout) // in a hurry, but what we sent should arrive
+		c.interrupted.Store(false)
+	}
+	for c.state == sta13 && !c.lost {
+		_, _ = c.read(0)
+	}
+	if c.state == sta13 {
+		c.readBy(c.artimUntil)
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	c.state = sta1
+	c.Close()
 }
 
 // pacedReader gives the rest of a PDU its own deadline once its first byte is there.
 type pacedReader struct {
-	net.Conn
-	timeout time.Duration
-	begun   bool
+	c     *conn
+	begun bool
 }
 
 func (r *pacedReader) Read(b []byte) (int, error) {
-	n, err := r.Conn.Read(b)
+	n, err := r.c.Conn.Read(b)
 	if n > 0 && !r.begun {
 		r.begun = true
-		if deadline := r.SetReadDeadline(time.Now().Add(r.timeout)); err == nil {
-			err = deadline
-		}
+		r.c.readBy(time.Now().Add(r.c.timeout))
 	}
 	return n, err
-}
-
-// write sends PDUs whole or not at all; after a part was sent the association is of no use and is closed.
-func (c *conn) write(p pdu.PDU) error {
-	c.out = p.AppendTo(c.out[:0])
-	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-		return fmt.Errorf("dicomnet: %w", err)
-	}
-	if _, err := c.Conn.Write(c.out); err != nil {
-		c.Conn.Close()
-		return fmt.Errorf("dicomnet: writing: %w", err)
-	}
-	return nil
-}
-
-// sendAbort sends A-ABORT as best it can.
-func (c *conn) sendAbort(source, reason byte) {
-	_ = c.write(&pdu.Abort{Source: source, Reason: reason}) // the association is over either way
-	c.state = sta13
-}
-
-// linger waits for the peer to close, at most ARTIM, so that the last PDU is not lost to a reset (PS3.8, Sta13).
-func (c *conn) linger() {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-	_ = c.SetReadDeadline(time.Now().Add(min(c.artim, maxLinger)))
-	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-	c.Conn.Close()
-}
-
-// How long and for how much we wait for a peer to close after our last word.
-const (
-	maxLinger   = 2 * time.Second
-	lingerBytes = 1 << 20
-)
-
-// value returns the next presentation data value.
-func (c *conn) value(wait time.Duration) (pdu.DataValue, pdu.PDU, error) {
-	for len(c.queue) == 0 {
-		p, err := c.read(wait)
-		if err != nil {
-			return pdu.DataValue{}, nil, err
-		}
-		data, ok := p.(*pdu.DataTF)
-		if !ok {
-			return pdu.DataValue{}, p, nil
-		}
-		c.queue = data.Values
-	}
-	v := c.queue[0]
-	c.queue = c.queue[1:]
-	return v, nil, nil
-}
-
-// command reads a whole command set; p is another PDU (a release) that came instead.
-func (c *conn) command(wait time.Duration) (cmd *dimse.Command, contextID byte, p pdu.PDU, err error) {
-	var data []byte
-	for first := true; ; first = false {
-		v, other, err := c.value(wait)
-		if err != nil || other != nil {
-			return nil, 0, other, err
-		}
-		if !v.Command || !first && v.ContextID != contextID || len(data)+len(v.Data) > dimse.MaxCommandLength {
-			c.sendAbort(AbortServiceProvider, reasonUnexpectedParam)
-			return nil, 0, nil, &protocolError{reasonUnexpectedParam, errors.New("a data set fragment, another context or too much where a command was due")}
-		}
-		contextID = v.ContextID
-		data = append(data, v.Data...)
-		if v.Last {
-			break
-		}
-		wait = c.timeout
-	}
-	cmd, err = dimse.Decode(data)
-	if err != nil {
-		c.sendAbort(AbortServiceUser, reasonNotSpecified)
-		return nil, 0, nil, &protocolError{reasonInvalidParam, err}
-	}
-	return cmd, contextID, nil, nil
-}
-
-// dataSet streams the fragments of a data set.
-type dataSet struct {
-	c         *conn
-	contextID byte
-	rest      []byte
-	last      bool
-	err       error
-}
-
-func (d *dataSet) Read(b []byte) (int, error) {
-	for len(d.rest) == 0 {
-		if d.err != nil {
-			return 0, d.err
-		}
-		if d.last {
-			return 0, io.EOF
-		}
-		v, other, err := d.c.value(d.c.timeout)
-		switch {
-		case err != nil:
-			d.err = err
-			return 0, err
-		case other != nil || v.Command || v.ContextID != d.contextID:
-			d.c.sendAbort(AbortServiceProvider, reasonUnexpectedParam)
-			d.err = &protocolError{reasonUnexpectedParam, errors.New("the data set was broken off by something else")}
-			return 0, d.err
-		}
-		d.rest, d.last = v.Data, v.Last
-	}
-	n := copy(b, d.rest)
-	d.rest = d.rest[n:]
-	return n, nil
-}
-
-// send writes a command and, when data is not nil, its data set in fragments that fit the peer's P-DATA-TF.
-func (c *conn) send(ctx context.Context, contextID byte, cmd *dimse.Command, data io.Reader) error {
-	if _, err := c.on(evtDataRequest); err != nil {
-		return err
-	}
-	room := (int(c.maxWrite) - 6) &^ 1 // fragments are even (PS3.8, E.2)
-	command := cmd.Encode()
-	for len(command) > 0 {
-		n := min(len(command), room)
-		v := pdu.DataValue{ContextID: contextID, Command: true, Last: n == len(command), Data: command[:n]}
-		if err := c.write(&pdu.DataTF{Values: []pdu.DataValue{v}}); err != nil {
-			return err
-		}
-		command = command[n:]
-	}
-	if data == nil {
-		return nil
-	}
-	// One fragment is read ahead, so that the last is known when it is sent.
-	current, ahead := make([]byte, room), make([]byte, room)
-	n, err := io.ReadFull(data, current)
-	for {
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			c.sendAbort(AbortServiceUser, reasonNotSpecified)
-			return fmt.Errorf("dicomnet: reading the data set: %w", err)
-		}
-		if ctx.Err() != nil {
-			c.sendAbort(AbortServiceUser, reasonNotSpecified)
-			return fmt.Errorf("dicomnet: sending: %w", ctx.Err())
-		}
-		last := err != nil
-		m := 0
-		if !last {
-			if m, err = io.ReadFull(data, ahead); m == 0 && errors.Is(err, io.EOF) {
-				last = true
-			}
-		}
-		v := pdu.DataValue{ContextID: contextID, Last: last, Data: current[:n]}
-		if werr := c.write(&pdu.DataTF{Values: []pdu.DataValue{v}}); werr != nil {
-			return werr
-		}
-		if last {
-			return nil
-		}
-		current, ahead, n = ahead, current, m
-	}
 }

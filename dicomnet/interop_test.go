@@ -217,7 +217,7 @@ func TestAbortsOnTheWire(t *testing.T) {
 		"unknown PDU type":              {[]byte{9, 0, 0, 0, 0, 0}, abort(0, 0)},
 		"a length of 4 GB":              {[]byte{1, 0, 0xff, 0xff, 0xff, 0xff}, abort(0, 0)},
 	} {
-		port, _ := start(t, nil)
+		port, _ := start(t, func(s *Server) { s.ARTIM = 100 * time.Millisecond })
 		nc, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ package dimse
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -21,26 +22,28 @@ const (
 	response = 0x8000
 )
 
-// NoDataSet is the Command Data Set Type that says no data set follows.
-const NoDataSet = 0x0101
+// Command Data Set Types (PS3.7, annex E.1): NoDataSet says that no data set follows, any other value that one does.
+const (
+	WithDataSet = 0x0001
+	NoDataSet   = 0x0101
+)
 
 // maxErrorComment is the length of Error Comment (VR LO).
 const maxErrorComment = 64
 
 // Command is a command set, with the elements that C-ECHO and C-STORE use.
 type Command struct {
-	Field                     uint16
-	MessageID                 uint16
-	RespondedTo               uint16
-	Priority                  uint16
-	DataSetType               uint16
-	Status                    uint16
-	ErrorComment              string
-	AffectedSOPClassUID       string
-	AffectedSOPInstanceUID    string
-	MoveOriginatorAETitle     string
-	MoveOriginatorMessageID   uint16
-	hasStatus, hasDataSetType bool
+	Field                   uint16
+	MessageID               uint16
+	RespondedTo             uint16
+	Priority                uint16
+	DataSetType             uint16
+	Status                  uint16
+	ErrorComment            string
+	AffectedSOPClassUID     string
+	AffectedSOPInstanceUID  string
+	MoveOriginatorAETitle   string
+	MoveOriginatorMessageID uint16
 }
 
 // HasDataSet reports whether a data set follows the command.
@@ -68,7 +71,7 @@ const (
 // Decode reads a command set.
 func Decode(data []byte) (*Command, error) {
 	c := new(Command)
-	hasField := false
+	has := map[uint16]bool{}
 	for rest := data; len(rest) > 0; {
 		if len(rest) < 8 {
 			return nil, fmt.Errorf("dimse: command set ends inside an element header at byte %d", len(data)-len(rest))
@@ -83,6 +86,10 @@ func Decode(data []byte) (*Command, error) {
 		if group != 0 {
 			return nil, fmt.Errorf("dimse: element (%04x,%04x) in a command set", group, element)
 		}
+		if has[element] {
+			return nil, fmt.Errorf("dimse: element (0000,%04x) twice", element)
+		}
+		has[element] = true
 		number := func(into *uint16) error {
 			if len(value) != 2 {
 				return fmt.Errorf("dimse: element (0000,%04x) has %d bytes, want 2", element, len(value))
@@ -90,13 +97,13 @@ func Decode(data []byte) (*Command, error) {
 			*into = binary.LittleEndian.Uint16(value)
 			return nil
 		}
-		text := strings.TrimRight(string(value), "\x00 ")
+		text := strings.Trim(string(value), "\x00 ")
 		var err error
 		switch element {
 		case tagSOPClass:
 			c.AffectedSOPClassUID = text
 		case tagField:
-			err, hasField = number(&c.Field), true
+			err = number(&c.Field)
 		case tagMessageID:
 			err = number(&c.MessageID)
 		case tagRespondedTo:
@@ -104,15 +111,15 @@ func Decode(data []byte) (*Command, error) {
 		case tagPriority:
 			err = number(&c.Priority)
 		case tagDataSetType:
-			err, c.hasDataSetType = number(&c.DataSetType), true
+			err = number(&c.DataSetType)
 		case tagStatus:
-			err, c.hasStatus = number(&c.Status), true
+			err = number(&c.Status)
 		case tagErrorComment:
 			c.ErrorComment = text
 		case tagSOPInstance:
 			c.AffectedSOPInstanceUID = text
 		case tagMoveOriginator:
-			c.MoveOriginatorAETitle = strings.TrimSpace(text)
+			c.MoveOriginatorAETitle = text
 		case tagMoveOriginatorID:
 			err = number(&c.MoveOriginatorMessageID)
 		}
@@ -120,15 +127,24 @@ func Decode(data []byte) (*Command, error) {
 			return nil, err
 		}
 	}
+	return c, c.complete(has)
+}
+
+// complete reports what every command must have (PS3.7, section 9.3) and this one lacks.
+func (c *Command) complete(has map[uint16]bool) error {
 	switch {
-	case !hasField:
-		return nil, fmt.Errorf("dimse: command set without Command Field (0000,0100)")
-	case !c.hasDataSetType:
-		return nil, fmt.Errorf("dimse: command set without Command Data Set Type (0000,0800)")
-	case c.IsResponse() && !c.hasStatus:
-		return nil, fmt.Errorf("dimse: response without Status (0000,0900)")
+	case !has[tagField]:
+		return errors.New("dimse: command set without Command Field (0000,0100)")
+	case !has[tagDataSetType]:
+		return errors.New("dimse: command set without Command Data Set Type (0000,0800)")
+	case c.IsResponse() && !has[tagStatus]:
+		return errors.New("dimse: response without Status (0000,0900)")
+	case (c.IsResponse() || c.Field == CancelRQ) && !has[tagRespondedTo]:
+		return fmt.Errorf("dimse: command %#04x without Message ID Being Responded To (0000,0120)", c.Field)
+	case !c.IsResponse() && c.Field != CancelRQ && !has[tagMessageID]:
+		return fmt.Errorf("dimse: request %#04x without Message ID (0000,0110)", c.Field)
 	}
-	return c, nil
+	return nil
 }
 
 // Encode writes the command set with its group length, elements in ascending order.

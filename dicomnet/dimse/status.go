@@ -11,9 +11,13 @@ const (
 	SOPClassNotSupported  uint16 = 0x0122
 	NotAuthorised         uint16 = 0x0124
 	UnrecognisedOperation uint16 = 0x0211
+	ResourceLimitation    uint16 = 0x0213
 	OutOfResources        uint16 = 0xA700
 	DataSetMismatch       uint16 = 0xA900
 	CannotUnderstand      uint16 = 0xC000
+
+	attributeListError  uint16 = 0x0107
+	attributeOutOfRange uint16 = 0x0116
 )
 
 // StatusError is a DIMSE status other than success, with the comment that goes with it.
@@ -30,10 +34,15 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("dimse: status %#04x: %s", e.Status, e.Comment)
 }
 
-// Warning reports whether the object was stored all the same (PS3.4 table B.2-1).
-func (e *StatusError) Warning() bool { return e.Status&0xF000 == 0xB000 }
+// Warning reports whether the peer did what was asked all the same, with a remark (PS3.7 annex C; PS3.4 table B.2-1).
+func (e *StatusError) Warning() bool {
+	return e.Status == 0x0001 || e.Status == attributeListError || e.Status == attributeOutOfRange || e.Status&0xF000 == 0xB000
+}
 
 // Transient reports whether sending again later can help: the peer is out of resources or failed to process.
 func (e *StatusError) Transient() bool {
-	return e.Status&0xFF00 == 0xA700 || e.Status == ProcessingFailure
+	return e.Status&0xFF00 == OutOfResources || e.Status == ProcessingFailure || e.Status == ResourceLimitation
 }
+
+// Stored reports whether the peer has the object: with a remark, or from an earlier time.
+func (e *StatusError) Stored() bool { return e.Warning() || e.Status == DuplicateSOPInstance }

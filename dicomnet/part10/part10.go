@@ -78,7 +78,7 @@ func Decode(r io.Reader) (*Meta, error) {
 		number, vr := binary.LittleEndian.Uint16(head[2:]), string(head[4:6])
 		header, length := 8, uint32(binary.LittleEndian.Uint16(head[6:]))
 		switch vr {
-		case "OB", "OW", "UN", "UT", "SQ":
+		case "OB", "OW", "OD", "OF", "OL", "OV", "UN", "UC", "UR", "UT", "SV", "UV", "SQ": // PS3.5, table 7.1-1
 			long, err := in.Peek(12)
 			if err != nil {
 				return nil, fmt.Errorf("part10: element (0002,%04x) ends early", number)

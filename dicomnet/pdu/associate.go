@@ -2,6 +2,7 @@ package pdu
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -81,6 +82,9 @@ func decodeAssociate(kind Type, body []byte) (*Associate, error) {
 			c, err := decodeContext(value)
 			if err != nil {
 				return err
+			}
+			if slices.ContainsFunc(a.Contexts, func(other Context) bool { return other.ID == c.ID }) {
+				return malformed("presentation context identifier %d twice", c.ID)
 			}
 			a.Contexts = append(a.Contexts, c)
 		case itemUserInformation:

@@ -29,12 +29,10 @@ const (
 	MaxContexts = 128
 	// MaxTransferSyntaxes bounds those offered for one context; the standard knows under 60.
 	MaxTransferSyntaxes = 128
-	// MaxUID is the length of a UID (PS3.5, section 9.1).
-	MaxUID = 64
 	// HeaderLength is type, reserved byte and length.
 	HeaderLength = 6
-	// pdvHeader is the length of a presentation data value's length, context and control header.
-	pdvHeader = 6
+	// DataHeaderLength is a presentation data value's length, context and control header.
+	DataHeaderLength = 6
 )
 
 // ErrUnrecognised marks a PDU of a type that PS3.8 does not know.
@@ -134,7 +132,7 @@ func decode(kind Type, body []byte) (PDU, error) {
 func decodeData(body []byte) (*DataTF, error) {
 	p := new(DataTF)
 	for len(body) > 0 {
-		if len(body) < pdvHeader {
+		if len(body) < DataHeaderLength {
 			return nil, malformed("P-DATA-TF ends inside a presentation data value's header")
 		}
 		length := binary.BigEndian.Uint32(body)
@@ -145,7 +143,7 @@ func decodeData(body []byte) (*DataTF, error) {
 		if id%2 == 0 {
 			return nil, malformed("presentation context identifier %d is even", id)
 		}
-		p.Values = append(p.Values, DataValue{id, control&1 != 0, control&2 != 0, body[pdvHeader : 4+length]})
+		p.Values = append(p.Values, DataValue{id, control&1 != 0, control&2 != 0, body[DataHeaderLength : 4+length]})
 		body = body[4+length:]
 	}
 	if len(p.Values) == 0 {
@@ -178,11 +176,24 @@ func (p *Abort) AppendTo(b []byte) []byte {
 	return append(appendHeader(b, TypeAbort, 4), 0, 0, p.Source, p.Reason)
 }
 
+// PutDataHeader writes the first bytes of b, HeaderLength and DataHeaderLength together, for a P-DATA-TF with one fragment of a data
+// set of n bytes, which follow.
+func PutDataHeader(b []byte, contextID byte, last bool, n int) {
+	control := byte(0)
+	if last {
+		control = 2
+	}
+	b[0], b[1] = byte(TypeDataTF), 0
+	binary.BigEndian.PutUint32(b[2:], uint32(DataHeaderLength+n))
+	binary.BigEndian.PutUint32(b[6:], uint32(2+n))
+	b[10], b[11] = contextID, control
+}
+
 // AppendTo implements PDU.
 func (p *DataTF) AppendTo(b []byte) []byte {
 	length := 0
 	for _, v := range p.Values {
-		length += pdvHeader + len(v.Data)
+		length += DataHeaderLength + len(v.Data)
 	}
 	b = appendHeader(b, TypeDataTF, length)
 	for _, v := range p.Values {
