@@ -115,6 +115,9 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 	case frontal == "":
 		draft.Partial = "frontal not received"
 	}
+	if pair.Doubt != "" {
+		draft.Partial = pair.Doubt
+	}
 	record.Draft, record.Maps = *draft, maps
 	return record, nil
 }

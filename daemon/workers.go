@@ -120,7 +120,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	both := c.Released && pair.Frontal != "" && pair.Lateral != ""
+	both := c.Released && pair.Frontal != "" && pair.Lateral != "" && pair.Doubt == ""
 	return lease.Done(func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil || s.State != queue.Receiving {

@@ -187,6 +187,8 @@ type Pair struct {
 	Frontal string   `json:"frontal"` // SOP Instance UID, empty when there is none
 	Lateral string   `json:"lateral"`
 	Choices []Choice `json:"choices"`
+	// Doubt is what a reader must know of the choice: a view that was taken for the likelier one. Empty when the evidence decided.
+	Doubt string `json:"doubt,omitempty"`
 	// Refusal is empty when the study can be drafted, else the reason it cannot.
 	Refusal string `json:"refusal,omitempty"`
 }

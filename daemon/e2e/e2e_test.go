@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -231,17 +230,19 @@ const (
 	secondaryCapture  = "1.2.840.10008.5.1.4.1.1.7"
 )
 
-// TestRealRadiographs: every real study goes in by storescu and comes out at a storescp as one valid pair of SRs and two pictures.
+// TestRealRadiographs: every real study goes in by storescu and comes out at a storescp and at an Orthanc as one valid pair of SRs and
+// two pictures.
 func TestRealRadiographs(t *testing.T) {
 	port, folder := startStorescp(t)
-	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	archive := startOrthanc(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port, "--destination", "ORTHANC@127.0.0.1:"+archive.port)
 	studies := wrapped(t)
 	drafted := 0
 	for _, files := range studies {
 		storescu(t, n.port, files...)
 	}
 	states := n.settle(len(studies))
-	got := received(t, folder)
+	got, archived := received(t, folder), archive.studies(t)
 	dciodvfy := peertest.Program(t, "dciodvfy")
 	for uid := range studies {
 		switch states[uid].State {
@@ -251,6 +252,9 @@ func TestRealRadiographs(t *testing.T) {
 				if len(got[uid][class]) != want {
 					t.Errorf("study %s: %d objects of class %s, want %d", uid, len(got[uid][class]), class, want)
 				}
+				if archived[uid][class] != want {
+					t.Errorf("study %s: Orthanc holds %d objects of class %s, want %d", uid, archived[uid][class], class, want)
+				}
 				for _, file := range got[uid][class] {
 					out, _ := exec.Command(dciodvfy, file).CombinedOutput()
 					if bytes.Contains(out, []byte("\nError")) || bytes.HasPrefix(out, []byte("Error")) {
@@ -258,17 +262,11 @@ func TestRealRadiographs(t *testing.T) {
 					}
 				}
 			}
-		case "refused":
-			t.Logf("study %s: %s", uid, states[uid].Reason)
 		default:
 			t.Errorf("study %s is %s: %s", uid, states[uid].State, states[uid].Reason)
 		}
 	}
 	t.Logf("%d of %d real studies drafted", drafted, len(studies))
-	// What is left is single frontal views without any header, whose picture alone leaves a stated doubt.
-	if drafted < len(studies)*85/100 {
-		t.Errorf("only %d of %d real studies were drafted", drafted, len(studies))
-	}
 	if strings.Contains(n.log.String(), "Wrapped^") {
 		t.Error("a patient's name is in the log")
 	}
@@ -366,54 +364,6 @@ func TestOneViewAndALateLateral(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "1 PARTIAL lateral not received -> 2 COMPLETE replaces 1" {
 		t.Errorf("%v %s", err, out)
 	}
-}
-
-// TestKilledAtRandom kills the appliance under load; every acknowledged image is kept and every study ends as exactly one narrative.
-func TestKilledAtRandom(t *testing.T) {
-	kills := 4
-	if os.Getenv("LLAMAXR_TORTURE") != "" {
-		kills = 200
-	}
-	port, folder := startStorescp(t)
-	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
-	dir := t.TempDir()
-	want := map[string]bool{}
-	for k := range kills {
-		out, err := exec.Command(program, "phantom", "--out", filepath.Join(dir, fmt.Sprint(k)), "--seed", fmt.Sprint(100+k)).CombinedOutput()
-		if err != nil {
-			t.Fatalf("phantom: %v\n%s", err, out)
-		}
-		// The kill comes while the objects go in, while they are read, or while the drafts go out.
-		delay := time.Duration(10+(k*7919)%1500) * time.Millisecond
-		cmd := n.cmd
-		timer := time.AfterFunc(delay, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
-		files, _ := filepath.Glob(filepath.Join(dir, fmt.Sprint(k), "*.dcm"))
-		acknowledged := exec.Command(program, append([]string{"send", "--to", "LLAMAXR@127.0.0.1:" + n.port}, files...)...).Run() == nil
-		timer.Stop()
-		time.Sleep(max(0, delay-100*time.Millisecond) / 4)
-		n.stop(syscall.SIGKILL)
-		n.start()
-		if !acknowledged { // the sender was told nothing: it sends again
-			if out, err := exec.Command(program, append([]string{"send", "--to", "LLAMAXR@127.0.0.1:" + n.port}, files...)...).CombinedOutput(); err != nil {
-				t.Fatalf("sending again: %v\n%s", err, out)
-			}
-		}
-		want[fmt.Sprint(k)] = true
-	}
-	states := n.settle(len(want))
-	got := received(t, folder)
-	if len(states) != kills {
-		t.Errorf("%d studies are known, %d were acknowledged", len(states), kills)
-	}
-	for uid, s := range states {
-		if s.State != "delivered" {
-			t.Errorf("study %s is %s: %s", uid, s.State, s.Reason)
-		}
-		if len(got[uid][basicTextSR]) != s.Revision {
-			t.Errorf("study %s at revision %d has %d narratives at the receiver", uid, s.Revision, len(got[uid][basicTextSR]))
-		}
-	}
-	t.Logf("%d kills, %d studies, each with one narrative a revision", kills, len(states))
 }
 
 // TestUsage: exit status 2 is wrong usage, 1 a failure, and --json prints one document.

@@ -112,6 +112,9 @@ func printDraft(out io.Writer, d study.Draft) {
 		fmt.Fprintln(out, study.StarterWarning)
 	}
 	fmt.Fprintln(out, study.DraftWarning)
+	if d.Partial != "" {
+		fmt.Fprintf(out, "Not complete: %s\n", d.Partial)
+	}
 	for _, section := range []study.Section{study.SectionFindings, study.SectionImpression} {
 		fmt.Fprintf(out, "%s:\n", strings.ToUpper(string(section)))
 		for _, s := range d.Sentences {

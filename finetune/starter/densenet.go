@@ -43,8 +43,9 @@ func DefaultDenseNet(out string, log io.Writer) DenseNetOptions {
 	return DenseNetOptions{
 		Seed: 1, Out: out, Log: log,
 		Stages: []Stage{
-			{Size: 112, Cases: 7000, Batch: 16, Steps: 1700, PeakRate: 2e-3},
-			{Size: 224, Cases: 1800, Batch: 8, Steps: 450, PeakRate: 8e-4},
+			{Size: 112, Cases: 7000, Batch: 16, Steps: 1500, PeakRate: 2e-3},
+			{Size: 160, Cases: 3000, Batch: 12, Steps: 500, PeakRate: 1e-3},
+			{Size: 224, Cases: 1600, Batch: 8, Steps: 400, PeakRate: 6e-4},
 		},
 	}
 }

@@ -36,7 +36,7 @@ type LlamaOptions struct {
 // DefaultLlama is what `make starter` runs.
 func DefaultLlama(out string, log io.Writer) LlamaOptions {
 	return LlamaOptions{
-		Seed: 1, BaseSteps: 1100, AdapterSteps: 300, Batch: 12, Length: 288, AdapterLength: 256, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 100, Out: out, Log: log,
+		Seed: 1, BaseSteps: 1100, AdapterSteps: 600, Batch: 12, Length: 288, AdapterLength: 256, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 300, Out: out, Log: log,
 	}
 }
 
@@ -182,46 +182,70 @@ type reports struct {
 	opts      LlamaOptions
 }
 
-// impressionWeight: the impression is short and has to be as right as the findings.
-const impressionWeight = 2
+// What a token of the answer weighs in the loss. Most tokens follow from those before them; a sentence's first tokens decide what is
+// said of a finding, and an impression names each finding anew.
+const (
+	tokenWeight      = 1
+	decisionWeight   = 4
+	impressionWeight = 2
+	decisionTokens   = 2 // that many begin a sentence
+)
 
+// batch makes the rows of one step. Rows of the final stage come in pairs that differ in one finding's scores, so that what the loss
+// asks of a pair is that one statement changes and no other.
 func (r reports) batch(step int, final bool) qlora.Batch {
-	rng := rand.New(rand.NewPCG(r.opts.Seed<<8|uint64(step), 13))
+	stream, length := uint64(13), r.opts.Length
 	if final {
-		rng = rand.New(rand.NewPCG(r.opts.Seed<<32|uint64(step), 17))
+		stream, length = 17, r.opts.AdapterLength
 	}
-	b := qlora.Batch{Size: r.opts.Batch, Length: r.opts.Length}
-	if final {
-		b.Length = r.opts.AdapterLength
-	}
-	for range b.Size {
-		scores := RandomScores(rng)
+	rng := rand.New(rand.NewPCG(r.opts.Seed<<32|uint64(step), stream))
+	b := qlora.Batch{Size: r.opts.Batch, Length: length}
+	var scores study.PairScores
+	for row := range b.Size {
 		pick := randomStyle(rng)
-		if final {
-			pick = finalStyle
+		switch {
+		case !final:
+			scores = RandomScores(rng)
+		case row%2 == 0:
+			scores, pick = RandomScores(rng), finalStyle
+		default:
+			scores, pick = Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng), finalStyle
 		}
-		question := append([]int{r.tokenizer.BOS}, r.tokenizer.Encode(prompt.Grounded.Fill(scores))...)
-		findings, conclusion, _ := strings.Cut(Report(scores, pick), "IMPRESSION")
-		answer := r.tokenizer.Encode(findings)
-		impression := len(answer)
-		answer = append(append(answer, r.tokenizer.Encode("IMPRESSION"+conclusion)...), r.tokenizer.EOS)
-		row := append(question, answer...)
-		for i := range b.Length + 1 {
-			token, weight := r.tokenizer.EOS, float32(0)
-			if i < len(row) {
-				token = row[i]
-				switch {
-				case i >= len(question)+impression:
-					weight = impressionWeight
-				case i >= len(question):
-					weight = 1
-				}
-			}
-			b.Tokens = append(b.Tokens, int32(token))
-			if i > 0 {
-				b.Weights = append(b.Weights, weight)
-			}
-		}
+		r.appendRow(&b, scores, pick)
 	}
 	return b
+}
+
+// appendRow adds one prompt with its report, cut or padded to the batch's length.
+func (r reports) appendRow(b *qlora.Batch, scores study.PairScores, pick style) {
+	row := append([]int{r.tokenizer.BOS}, r.tokenizer.Encode(prompt.Grounded.Fill(scores))...)
+	weights := make([]float32, len(row))
+	add := func(text string, weight float32) {
+		for i, token := range r.tokenizer.Encode(text) {
+			row = append(row, token)
+			if i < decisionTokens {
+				weights = append(weights, max(weight, decisionWeight))
+			} else {
+				weights = append(weights, weight)
+			}
+		}
+	}
+	findings, conclusion, _ := strings.Cut(Report(scores, pick), "IMPRESSION")
+	const heading = "FINDINGS:"
+	add(heading, tokenWeight)
+	for sentence := range strings.SplitAfterSeq(strings.TrimPrefix(findings, heading), ".") {
+		add(sentence, tokenWeight)
+	}
+	add("IMPRESSION"+conclusion, impressionWeight)
+	row, weights = append(row, r.tokenizer.EOS), append(weights, impressionWeight)
+	for i := range b.Length + 1 {
+		token, weight := r.tokenizer.EOS, float32(0)
+		if i < len(row) {
+			token, weight = row[i], weights[i]
+		}
+		b.Tokens = append(b.Tokens, int32(token))
+		if i > 0 {
+			b.Weights = append(b.Weights, weight)
+		}
+	}
 }

@@ -60,6 +60,7 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 	dropTwins(images)
 	judge(usable(images))
 	choose(images)
+	pair.Doubt = takeLikelier(images)
 	for _, j := range images {
 		pair.Choices = append(pair.Choices, j.choice)
 		if j.choice.Chosen && pair.Refusal == "" {
@@ -258,6 +259,41 @@ func choose(images []*judged) {
 			}
 		}
 	}
+}
+
+// takeLikelier reads a study of which no view is certain with the view that its picture more probably shows, and says so: both views
+// are scored by the same network, so a wrong name moves scores from one column to the other and loses none. Images without a
+// picture stay unread.
+func takeLikelier(images []*judged) (doubt string) {
+	best := map[study.Projection]*judged{}
+	for _, j := range images {
+		if j.choice.Chosen {
+			return ""
+		}
+		if j.left || !j.choice.Doubt || j.c.Picture == nil {
+			continue
+		}
+		likelier := study.Frontal
+		if j.choice.LogOdds > 0 {
+			likelier = study.Lateral
+		}
+		j.choice.Projection = likelier
+		if b := best[likelier]; b == nil || math.Abs(j.choice.LogOdds) > math.Abs(b.choice.LogOdds) {
+			best[likelier] = j
+		}
+	}
+	var views []string
+	for _, view := range []study.Projection{study.Frontal, study.Lateral} {
+		if j := best[view]; j != nil {
+			j.choice.Chosen = true
+			j.say("read as the likelier %s view", view)
+			views = append(views, view.String())
+		}
+	}
+	if len(views) == 0 {
+		return ""
+	}
+	return "view not certain, read as " + strings.Join(views, " and ")
 }
 
 func isAP(j *judged) bool { return strings.EqualFold(strings.TrimSpace(j.c.Header.ViewPosition), "AP") }

@@ -60,7 +60,8 @@ func TestCases(t *testing.T) {
 		{"an SR only", []Candidate{candidate("1", func(h *study.Header) { h.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11" }, nil)}, "", "", "not a CR or DX"},
 		{"many frames", []Candidate{candidate("1", func(h *study.Header) { h.NumberOfFrames = 2 }, looksFrontal)}, "", "", "frames"},
 		{"bone-suppressed derived image", []Candidate{candidate("1", func(h *study.Header) { h.ImageType = `DERIVED\SECONDARY\BONE SUPPRESSED` }, looksFrontal), candidate("2", nil, looksFrontal)}, "2", "", ""},
-		{"nothing known", []Candidate{candidate("1", nil, unclear)}, "", "", "doubt"},
+		{"nothing known of a lone picture: the likelier view, in doubt", []Candidate{candidate("1", nil, unclear)}, "1", "", ""},
+		{"nothing known and no picture", []Candidate{candidate("1", nil, nil)}, "", "", "doubt"},
 		{"the other image decides", []Candidate{candidate("1", nil, unclear), candidate("2", nil, looksLateral)}, "1", "2", ""},
 		{"no candidates", nil, "", "", "no images"},
 	} {
@@ -70,6 +71,9 @@ func TestCases(t *testing.T) {
 				t.Errorf("frontal %q lateral %q refusal %q, want %q %q %q\n%+v", got.Frontal, got.Lateral, got.Refusal, test.frontal, test.lateral, test.refusal, got.Choices)
 			}
 			for _, c := range got.Choices {
+				if c.Doubt && c.Chosen && got.Doubt == "" {
+					t.Errorf("%s is read in doubt and the doubt is not said", c.SOPInstanceUID)
+				}
 				if len(c.Why) == 0 {
 					t.Errorf("no reason for %s", c.SOPInstanceUID)
 				}
@@ -91,7 +95,7 @@ func TestIUHeadersAlone(t *testing.T) {
 			}
 			images++
 			switch {
-			case c.Projection != study.Frontal && c.Projection != study.Lateral:
+			case c.Doubt:
 				doubt++
 			case c.Projection.String() != truth:
 				wrong++

@@ -243,7 +243,7 @@ func (c *Case) rib(f frame, right bool, number int, level, rx, ry, drop float64,
 		from, to := point(i), point(i+1)
 		if i == broken {
 			c.Lesions = append(c.Lesions, Lesion{study.Fracture, right, from, 14})
-			c.body.add(boneExtra*0.55, ball(from.add(vec{x * 2, 0, 3}), 9, 9, 10)) // callus
+			c.body.add(boneExtra*0.9, ball(from.add(vec{x * 2, 0, 3}), 11, 11, 12)) // callus
 			continue
 		}
 		if broken >= 0 && i > broken && i < broken+8 {

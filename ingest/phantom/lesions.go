@@ -19,8 +19,8 @@ func (c *Case) lesions(f frame, rng *rand.Rand) {
 			c.pneumothorax(f, right, rng)
 		case study.Nodule:
 			at := c.inLung(f, right, 0.2, 0.75, rng)
-			size := 8 + 5*rng.Float64()
-			c.body.add(1.3, ball(at, size, size, size))
+			size := 9.5 + 5*rng.Float64()
+			c.body.add(1.5, ball(at, size, size, size))
 			c.note(finding, right, at, size)
 		case study.Mass:
 			c.mass(f, right, rng)
@@ -37,7 +37,7 @@ func (c *Case) lesions(f frame, rng *rand.Rand) {
 		case study.Infiltration:
 			for range 3 {
 				at := c.inLung(f, rng.IntN(2) == 0, 0.3, 0.8, rng)
-				c.cloud(at, vec{24, 26, 26}, 26, 5, 0.4, rng)
+				c.cloud(at, vec{28, 28, 30}, 34, 9, 0.5, rng)
 				c.note(finding, at[0] < 0, at, 25)
 			}
 		case study.LungOpacity:
@@ -177,14 +177,15 @@ func (c *Case) edema(f frame, rng *rand.Rand) {
 // fibrosis is a net of fine lines over both bases.
 func (c *Case) fibrosis(f frame, rng *rand.Rand) {
 	for _, right := range []bool{true, false} {
-		for range 85 {
+		for range 150 {
 			from := vec{
 				f.side(right) * f.halfWidth * (0.3 + 0.6*rng.Float64()), (rng.Float64() - 0.4) * f.halfDepth * 1.4,
 				lerpf(f.apex, f.base, 0.42+0.4*math.Sqrt(rng.Float64())),
 			}
 			way := vec{rng.NormFloat64(), 0.4 * rng.NormFloat64(), rng.NormFloat64()}.unit().scale(9 + 9*rng.Float64())
-			c.body.add(2, rod(from, from.add(way), 1.4))
+			c.body.add(2.4, rod(from, from.add(way), 1.9))
 		}
+		c.body.add(0.1, ball(vec{f.side(right) * f.halfWidth * 0.6, 0, lerpf(f.apex, f.base, 0.68)}, 40, 55, 50)) // the net's finest lines
 		c.note(study.Fibrosis, right, vec{f.side(right) * f.halfWidth * 0.6, 0, lerpf(f.apex, f.base, 0.68)}, 50)
 	}
 }

@@ -180,10 +180,14 @@ func Capture(in Input, kind, description string, seriesNumber int, picture *imag
 }
 
 func notice(d study.Draft) string {
+	out := study.DraftWarning + "."
 	if d.Starter() {
-		return study.DraftWarning + ". " + study.StarterWarning + "."
+		out += " " + study.StarterWarning + "."
 	}
-	return study.DraftWarning + "."
+	if d.Pair.Doubt != "" {
+		out += " " + strings.ToUpper(d.Pair.Doubt[:1]) + d.Pair.Doubt[1:] + "."
+	}
+	return out
 }
 
 // plain makes text fit for an SR: of control characters only CR and LF may stay, and a backslash would split the value.
