@@ -35,13 +35,16 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	if err != nil || instance == nil {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}
-	seen := Examine(ctx, a.views, a.spool.Path(instance.Path))
+	looked := &queue.Examination{Reason: pairing.Unsuited(instance.Header, a.pairing())}
+	if looked.Reason == "" {
+		looked = Examine(ctx, a.views, a.spool.Path(instance.Path)).Examination()
+	}
 	return lease.Done(func(tx *queue.Tx) error {
 		instance, err := tx.Instance(uid)
 		if err != nil || instance == nil {
 			return err
 		}
-		instance.Examined = seen.Examination()
+		instance.Examined = looked
 		return tx.PutInstance(instance)
 	})
 }
@@ -70,8 +73,10 @@ func (a *Appliance) pairOf(uid string) (looked bool, pair study.Pair, err error)
 	if err != nil {
 		return false, pair, err
 	}
-	return looked, pairing.Decide(candidates, pairing.Config{MinimumAge: a.cfg.MinimumAge}), nil
+	return looked, pairing.Decide(candidates, a.pairing()), nil
 }
+
+func (a *Appliance) pairing() pairing.Config { return pairing.Config{MinimumAge: a.cfg.MinimumAge} }
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
 	c := pairing.Candidate{Header: i.Header, Received: i.Received}

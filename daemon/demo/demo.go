@@ -3,26 +3,17 @@
 package demo
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"llamaxr/daemon"
-	"llamaxr/dicomnet"
-	"llamaxr/dicomnet/part10"
-	"llamaxr/ingest/dicomfile"
+	"llamaxr/daemon/trial"
 	"llamaxr/ingest/phantom"
-	"llamaxr/reporting/sr"
 	"llamaxr/study"
 )
 
@@ -45,12 +36,6 @@ var cases = []struct {
 	{"A normal study", 2031, 3, nil},
 }
 
-// documentsPerStudy is how many objects a draft is: narrative, scores, heat map, chart.
-const documentsPerStudy = 4
-
-// waitFor bounds the wait for the drafts.
-const waitFor = 3 * time.Minute
-
 // Run runs the demonstration.
 func Run(ctx context.Context, opts Options) error {
 	started := time.Now()
@@ -66,21 +51,23 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	pacs, err := startReceiver(ctx)
+	pacs, err := trial.StartReceiver(ctx)
 	if err != nil {
 		return err
 	}
-	defer pacs.stop()
-	say("receiver PACS listens on %s", pacs.address)
-	appliance, err := startAppliance(ctx, opts, scratch, pacs.address)
+	defer pacs.Stop()
+	say("receiver PACS listens on %s", pacs.Address)
+	appliance, err := trial.Start(ctx, trial.Options{
+		Program: opts.Program, State: filepath.Join(scratch, "state"), Log: filepath.Join(opts.Out, "appliance.log"), Destination: pacs.Address,
+	})
 	if err != nil {
 		return err
 	}
-	defer appliance.stop()
-	say("appliance LLAMAXR listens on %s (its log: %s)", appliance.address, filepath.Join(opts.Out, "appliance.log"))
+	defer appliance.Stop()
+	say("appliance LLAMAXR listens on %s (its log: %s)", appliance.Address, filepath.Join(opts.Out, "appliance.log"))
 	page := Page{Version: opts.Version}
 	for _, c := range cases {
-		s, err := one(ctx, opts, scratch, appliance.address, pacs, phantom.New(c.seed, c.findings...), c.title, phantom.Habits()[c.habit])
+		s, err := one(ctx, opts, scratch, appliance.Address, pacs, phantom.New(c.seed, c.findings...), c.title, phantom.Habits()[c.habit])
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
@@ -106,7 +93,7 @@ func Run(ctx context.Context, opts Options) error {
 }
 
 // one pushes one study and collects what comes of it.
-func one(ctx context.Context, opts Options, scratch, address string, pacs *receiver, c *phantom.Case, title string, habit phantom.Habit) (*Study, error) {
+func one(ctx context.Context, opts Options, scratch, address string, pacs *trial.Receiver, c *phantom.Case, title string, habit phantom.Habit) (*Study, error) {
 	folder := filepath.Join(opts.Out, fmt.Sprintf("study-%d", c.Seed))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
@@ -116,11 +103,11 @@ func one(ctx context.Context, opts Options, scratch, address string, pacs *recei
 	if err != nil {
 		return nil, err
 	}
-	if err := daemon.Send(ctx, "MODALITY", "LLAMAXR", address, paths, nil); err != nil {
+	if err := daemon.Send(ctx, "MODALITY", trial.AETitle, address, paths, nil); err != nil {
 		return nil, err
 	}
 	sent := time.Now()
-	documents, narrative, err := pacs.wait(ctx, c.StudyUID(), opts.Log)
+	documents, narrative, err := pacs.Wait(ctx, c.StudyUID(), opts.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -182,153 +169,4 @@ func print(out io.Writer, s *Study) {
 		fmt.Fprintf(out, "  missed:        %s\n", names(missed))
 	}
 	fmt.Fprintf(out, "  %s\n  FINDINGS: %s\n  IMPRESSION: %s\n", study.DraftWarning, s.Draft.Text(study.SectionFindings), s.Draft.Text(study.SectionImpression))
-}
-
-// appliance is the running program.
-type appliance struct {
-	cmd     *exec.Cmd
-	address string
-	log     *os.File
-}
-
-func startAppliance(ctx context.Context, opts Options, scratch, pacs string) (*appliance, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	log, err := os.Create(filepath.Join(opts.Out, "appliance.log"))
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(opts.Program, "run", "--state", filepath.Join(scratch, "state"), "--listen", address, "--ae-title", "LLAMAXR",
-		"--destination", "PACS@"+pacs, "--quiet-time", "5s", "--http", "127.0.0.1:0")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", opts.Program, err)
-	}
-	a := &appliance{cmd, address, log}
-	deadline := time.Now().Add(waitFor)
-	for {
-		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-			conn.Close()
-			return a, nil
-		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
-			a.stop()
-			return nil, fmt.Errorf("the appliance does not listen; see %s", log.Name())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func (a *appliance) stop() {
-	_ = a.cmd.Process.Signal(os.Interrupt)
-	_ = a.cmd.Wait()
-	a.log.Close()
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// receiver is the PACS of the demonstration: our own storage SCP that keeps objects in memory.
-type receiver struct {
-	address string
-	cancel  context.CancelFunc
-	done    chan error
-
-	mu      sync.Mutex
-	objects map[string][]byte    // by SOP Instance UID, as files
-	studies map[string][]string  // SOP Instance UIDs by study
-	arrived map[string]time.Time // of the narrative, by study
-}
-
-func startReceiver(ctx context.Context) (*receiver, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	r := &receiver{
-		address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1),
-		objects: map[string][]byte{}, studies: map[string][]string{}, arrived: map[string]time.Time{},
-	}
-	server := &dicomnet.Server{AETitle: "PACS", NewSession: func(context.Context, *dicomnet.AssociationInfo) (dicomnet.Session, error) { return r, nil }}
-	go func() { r.done <- server.Serve(ctx, listener, time.Second) }()
-	return r, nil
-}
-
-func (r *receiver) stop() { r.cancel(); <-r.done }
-
-// Echo implements dicomnet.Session.
-func (r *receiver) Echo(context.Context) error { return nil }
-
-// Close implements dicomnet.Session.
-func (r *receiver) Close(bool) {}
-
-// Store implements dicomnet.Session.
-func (r *receiver) Store(_ context.Context, req *dicomnet.StoreRequest, data io.Reader) error {
-	body, err := io.ReadAll(data)
-	if err != nil {
-		return err
-	}
-	head := part10.Encode(part10.Meta{SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID},
-		dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
-	file := append(head, body...)
-	uid, err := studyOf(file)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.objects[req.SOPInstanceUID] = file
-	if !slices.Contains(r.studies[uid], req.SOPInstanceUID) {
-		r.studies[uid] = append(r.studies[uid], req.SOPInstanceUID)
-	}
-	if req.SOPClassUID == sr.BasicTextSR {
-		r.arrived[uid] = time.Now()
-	}
-	return nil
-}
-
-// wait returns a study's objects once all are there, and when its narrative came.
-func (r *receiver) wait(ctx context.Context, uid string, progress io.Writer) (map[string][]byte, time.Time, error) {
-	deadline := time.Now().Add(waitFor)
-	for n := 0; ; n++ {
-		r.mu.Lock()
-		if len(r.studies[uid]) >= documentsPerStudy {
-			out := map[string][]byte{}
-			for _, sop := range r.studies[uid] {
-				out[sop] = r.objects[sop]
-			}
-			arrived := r.arrived[uid]
-			r.mu.Unlock()
-			return out, arrived, nil
-		}
-		r.mu.Unlock()
-		if err := ctx.Err(); err != nil {
-			return nil, time.Time{}, err
-		}
-		if time.Now().After(deadline) {
-			return nil, time.Time{}, errors.New("no drafts came back; see appliance.log")
-		}
-		if n%20 == 0 {
-			fmt.Fprint(progress, ".")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// studyOf reads the Study Instance UID of a file held in memory.
-func studyOf(file []byte) (string, error) {
-	f, err := dicomfile.Read(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		return "", err
-	}
-	return f.Header.StudyInstanceUID, nil
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
 	"llamaxr/inference/xrv"
@@ -37,20 +38,15 @@ func (s *denseState) export(ctx context.Context, eng *engine.Engine, opts DenseN
 		return err
 	}
 	examples := render(ctx, heldOutFirst, heldOutCases, study.InputSize, func(int) {})
-	scores := make([][2]study.Scores, heldOutCases)
-	for i := range scores {
-		views := make([]study.Normalised, 2)
-		for v := range views {
-			views[v].Pixels = make([]float32, len(examples[2*i+v].pixels))
-			for p, level := range examples[2*i+v].pixels {
-				views[v].Pixels[p] = (2*float32(level)/255 - 1) * 1024
-			}
-		}
-		got, _, err := model.Score(ctx, views)
+	scores, err := score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
+		got, _, err := model.Score(ctx, []study.Normalised{*frontal, *lateral})
 		if err != nil {
-			return err
+			return study.PairScores{}, err
 		}
-		scores[i] = [2]study.Scores{got[0], got[1]}
+		return study.PairScores{Frontal: &got[0], Lateral: &got[1]}, nil
+	})
+	if err != nil {
+		return err
 	}
 	record.HeldOut = heldOutCases
 	record.AUC, record.Frontal, record.Lateral = map[string]float64{}, map[string]float64{}, map[string]float64{}
@@ -60,8 +56,8 @@ func (s *denseState) export(ctx context.Context, eng *engine.Engine, opts DenseN
 		var both, frontal, lateral []float64
 		for i, s := range scores {
 			truth = append(truth, examples[2*i].labels[f])
-			frontal, lateral = append(frontal, float64(s[0][f])), append(lateral, float64(s[1][f]))
-			both = append(both, float64(max(s[0][f], s[1][f])))
+			frontal, lateral = append(frontal, float64(s.Frontal[f])), append(lateral, float64(s.Lateral[f]))
+			both = append(both, float64(max(s.Frontal[f], s.Lateral[f])))
 		}
 		record.AUC[f.String()], record.Frontal[f.String()], record.Lateral[f.String()] = auc(both, truth), auc(frontal, truth), auc(lateral, truth)
 		record.MeanAUC += record.AUC[f.String()] / study.NumFindings
@@ -82,6 +78,34 @@ func (s *denseState) export(ctx context.Context, eng *engine.Engine, opts DenseN
 		return err
 	}
 	return writeFile(opts.Out+"/"+models.DenseNetCard, append(text, '\n'))
+}
+
+// score gives both views of each case to the classifier.
+func score(examples []example, classify func(frontal, lateral *study.Normalised) (study.PairScores, error)) ([]study.PairScores, error) {
+	scores := make([]study.PairScores, len(examples)/2)
+	for i := range scores {
+		var views [2]study.Normalised
+		for v := range views {
+			views[v].Pixels = make([]float32, len(examples[2*i+v].pixels))
+			for p, level := range examples[2*i+v].pixels {
+				views[v].Pixels[p] = (2*float32(level)/255 - 1) * 1024
+			}
+		}
+		var err error
+		if scores[i], err = classify(&views[0], &views[1]); err != nil {
+			return nil, err
+		}
+	}
+	return scores, nil
+}
+
+// ScorePhantoms gives the reader's scores of phantoms with seeds first to first+count-1.
+func ScorePhantoms(ctx context.Context, reader *inference.Reader, first uint64, count int) ([]study.PairScores, error) {
+	examples := render(ctx, first, count, study.InputSize, func(int) {})
+	return score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
+		scores, _, err := reader.Score(ctx, frontal, lateral)
+		return scores, err
+	})
 }
 
 func clampf(x, lo, hi float64) float64 { return min(max(x, lo), hi) }

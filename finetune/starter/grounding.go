@@ -1,12 +1,9 @@
 package starter
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 
-	"llamaxr/inference/llama"
-	"llamaxr/inference/prompt"
 	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
@@ -40,32 +37,19 @@ func Statements(text string) [study.NumFindings]bool {
 	return out
 }
 
-// MeasureGrounding draws score vectors that training never saw and compares what the model writes with them; each vector is drafted
-// again with one label's scores moved to the other side of the operating point.
-func MeasureGrounding(ctx context.Context, model *llama.Model, template prompt.Template, cases int, seed uint64) (*Grounding, error) {
-	rng := rand.New(rand.NewPCG(seed, 23))
-	vectors := make([]study.PairScores, cases)
-	for i := range vectors {
-		vectors[i] = RandomScores(rng)
-	}
-	return GroundingOf(ctx, model, template, vectors, rng)
-}
-
-// GroundingOf measures on given score vectors.
-func GroundingOf(ctx context.Context, model *llama.Model, template prompt.Template, vectors []study.PairScores, rng *rand.Rand) (*Grounding, error) {
+// GroundingOf compares what is written of each score vector with its scores; each vector is written about again with one label's
+// scores moved to the other side of the operating point.
+func GroundingOf(vectors []study.PairScores, rng *rand.Rand, write func(study.PairScores) (text string, err error)) (*Grounding, error) {
 	g := &Grounding{Cases: len(vectors), Changed: len(vectors)}
 	var tp, fp, fn [study.NumFindings]float64
 	texts := map[string]bool{}
-	write := func(scores study.PairScores) ([study.NumFindings]bool, error) {
-		result, err := model.Generate(ctx, template.Fill(scores), MaxReportTokens)
-		if err != nil {
-			return [study.NumFindings]bool{}, err
-		}
-		texts[result.Text] = true
-		return Statements(result.Text), nil
+	say := func(scores study.PairScores) ([study.NumFindings]bool, error) {
+		text, err := write(scores)
+		texts[text] = true
+		return Statements(text), err
 	}
 	for _, scores := range vectors {
-		said, err := write(scores)
+		said, err := say(scores)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +64,7 @@ func GroundingOf(ctx context.Context, model *llama.Model, template prompt.Templa
 			}
 		}
 		f := study.Finding(rng.IntN(study.NumFindings))
-		moved, err := write(Flip(scores, f, rng))
+		moved, err := say(Flip(scores, f, rng))
 		if err != nil {
 			return nil, err
 		}

@@ -142,7 +142,19 @@ func TrainLlama(ctx context.Context, eng *engine.Engine, opts LlamaOptions) erro
 	if err := model.SetAdapter(os.DirFS(folder)); err != nil {
 		return err
 	}
-	if record.Grounding, err = MeasureGrounding(ctx, model, prompt.Grounded, opts.GroundingCases, heldOutFirst); err != nil {
+	unseen := rand.New(rand.NewPCG(heldOutFirst, 23))
+	vectors := make([]study.PairScores, opts.GroundingCases)
+	for i := range vectors {
+		vectors[i] = RandomScores(unseen)
+	}
+	record.Grounding, err = GroundingOf(vectors, unseen, func(scores study.PairScores) (string, error) {
+		result, err := model.Generate(ctx, prompt.Grounded.Fill(scores), MaxReportTokens)
+		if err != nil {
+			return "", err
+		}
+		return result.Text, nil
+	})
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(opts.Log, "grounding: %s\n", record.Grounding)

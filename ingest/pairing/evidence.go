@@ -108,8 +108,8 @@ func clip(text string) string {
 	return text[:min(len(text), 60)]
 }
 
-// unsuited returns why an object is not to be read at all, empty when it may be.
-func unsuited(h study.Header, cfg Config) string {
+// Unsuited returns why an object is not to be read at all, empty when it may be.
+func Unsuited(h study.Header, cfg Config) string {
 	switch h.SOPClassUID {
 	case "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1.1":
 	default:

@@ -45,7 +45,7 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 	var images []*judged
 	for _, c := range all {
 		j := &judged{c: c, choice: study.Choice{SOPInstanceUID: c.Header.SOPInstanceUID}}
-		if reason := unsuited(c.Header, cfg); reason != "" {
+		if reason := Unsuited(c.Header, cfg); reason != "" {
 			j.leave(study.ProjectionOther, "left: "+reason)
 		} else if c.NoImage != "" {
 			j.leave(study.ProjectionUnknown, "left: "+c.NoImage)

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/trial"
+	"llamaxr/dicomnet"
+	"llamaxr/internal/dicomwrite"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+)
+
+// load is one kind of object that is sent. All are Secondary Captures: stored like any other object and never drafted, so that
+// receiving is measured alone, as it is in storescp.
+type load struct {
+	Name  string
+	Side  int // of 16-bit pixels
+	Count int
+}
+
+var loads = []load{
+	{"10 MB", 2236, 100},
+	{"0.5 MB", 500, 1000},
+}
+
+var associations = []int{1, 8, 50}
+
+// received is one line of the table.
+type received struct {
+	Load         string  `json:"load"`
+	Associations int     `json:"associations"`
+	OursMB       float64 `json:"ours_mb_per_s"`
+	PeerMB       float64 `json:"storescp_mb_per_s"`
+	OursEach     float64 `json:"ours_instances_per_s"`
+	PeerEach     float64 `json:"storescp_instances_per_s"`
+	Ratio        float64 `json:"ratio"`
+	ResidentMB   float64 `json:"ours_peak_resident_mb"`
+	AtRestMB     float64 `json:"ours_resident_before_mb"`
+}
+
+// receiving sends the same files by the same sender to both receivers in turn, round by round.
+func receiving(ctx context.Context, opts options) ([]received, error) {
+	var table []received
+	for _, l := range loads {
+		files, size, err := l.make(filepath.Join(opts.scratch, "load"))
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range associations {
+			var ours, peer []float64
+			row := received{Load: l.Name, Associations: n}
+			for round := range opts.rounds {
+				say("receiving %s objects over %d associations, round %d of %d", l.Name, n, round+1, opts.rounds)
+				took, atRest, peak, err := sendToAppliance(ctx, opts, files, n)
+				if err != nil {
+					return nil, err
+				}
+				ours = append(ours, took.Seconds())
+				row.AtRestMB, row.ResidentMB = max(row.AtRestMB, atRest), max(row.ResidentMB, peak)
+				if took, err = sendToStorescp(ctx, opts, files, n); err != nil {
+					return nil, err
+				}
+				peer = append(peer, took.Seconds())
+			}
+			mb := float64(size) * float64(l.Count) / 1e6
+			row.OursMB, row.PeerMB = mb/median(ours), mb/median(peer)
+			row.OursEach, row.PeerEach = float64(l.Count)/median(ours), float64(l.Count)/median(peer)
+			row.Ratio = row.OursMB / row.PeerMB
+			say("  ours %.0f MB/s, storescp %.0f MB/s: %.2fx, peak %.0f MB resident", row.OursMB, row.PeerMB, row.Ratio, row.ResidentMB)
+			table = append(table, row)
+		}
+		if err := os.RemoveAll(filepath.Join(opts.scratch, "load")); err != nil {
+			return nil, err
+		}
+	}
+	return table, nil
+}
+
+// make writes the files; their pixels are noise, so that nothing on the way can make them smaller.
+func (l load) make(dir string) (files []string, size int64, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, 0, err
+	}
+	rng := rand.New(rand.NewPCG(1, uint64(l.Side)))
+	pixels := make([]byte, 2*l.Side*l.Side)
+	for i := range pixels {
+		pixels[i] = byte(rng.Uint32())
+	}
+	for i := range l.Count {
+		number := strconv.Itoa(i + 1)
+		set := dicomwrite.New().
+			Text(tag.SOPClassUID, "1.2.840.10008.5.1.4.1.1.7").Text(tag.SOPInstanceUID, "2.25.4711."+strconv.Itoa(l.Side)+"."+number).
+			Text(tag.Modality, "OT").Text(tag.ConversionType, "WSD").Text(tag.PatientName, "Bench^Load").Text(tag.PatientID, "BENCH").
+			Text(tag.StudyInstanceUID, "2.25.4712."+strconv.Itoa(l.Side)+"."+number).Text(tag.SeriesInstanceUID, "2.25.4713."+strconv.Itoa(l.Side)+"."+number).
+			Ints(tag.SamplesPerPixel, 1).Text(tag.PhotometricInterpretation, "MONOCHROME2").Ints(tag.Rows, l.Side).Ints(tag.Columns, l.Side).
+			Ints(tag.BitsAllocated, 16).Ints(tag.BitsStored, 16).Ints(tag.HighBit, 15).Ints(tag.PixelRepresentation, 0).Pixels(pixels)
+		var buf bytes.Buffer
+		if err := set.Write(&buf, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName); err != nil {
+			return nil, 0, err
+		}
+		size = int64(buf.Len())
+		files = append(files, filepath.Join(dir, number+".dcm"))
+		if err := os.WriteFile(files[i], buf.Bytes(), 0o600); err != nil {
+			return nil, 0, err
+		}
+	}
+	return files, size, nil
+}
+
+// sendAll spreads the files over n associations at once.
+func sendAll(ctx context.Context, called, address string, files []string, n int) (time.Duration, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	started := time.Now()
+	for i := range n {
+		var mine []string
+		for k := i; k < len(files); k += n {
+			mine = append(mine, files[k])
+		}
+		wg.Go(func() { errs[i] = daemon.Send(ctx, "BENCH", called, address, mine, nil) })
+	}
+	wg.Wait()
+	return time.Since(started), errors.Join(errs...)
+}
+
+func sendToAppliance(ctx context.Context, opts options, files []string, n int) (took time.Duration, atRest, peak float64, err error) {
+	state := filepath.Join(opts.scratch, "ours")
+	defer os.RemoveAll(state)
+	a, err := trial.Start(ctx, trial.Options{Program: opts.program, State: state, Log: filepath.Join(opts.scratch, "ours.log")})
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer a.Stop()
+	if atRest, err = status(a.PID(), "VmRSS"); err != nil {
+		return 0, 0, 0, err
+	}
+	// Writing 5 to clear_refs begins the peak anew (proc(5)), so that loading the models is not counted.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", a.PID()), []byte("5"), 0); err != nil {
+		return 0, 0, 0, err
+	}
+	if took, err = sendAll(ctx, trial.AETitle, a.Address, files, n); err != nil {
+		return 0, 0, 0, err
+	}
+	peak, err = status(a.PID(), "VmHWM")
+	return took, atRest, peak, err
+}
+
+// sendToStorescp runs DCMTK's receiver with a process an association.
+func sendToStorescp(ctx context.Context, opts options, files []string, n int) (time.Duration, error) {
+	folder := filepath.Join(opts.scratch, "storescp")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(folder)
+	address, err := trial.FreeAddress()
+	if err != nil {
+		return 0, err
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, "storescp", "--fork", "--max-pdu", "131072", "-aet", trial.ReceiverAETitle, "-od", folder, port)
+	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	for range 100 {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	took, err := sendAll(ctx, trial.ReceiverAETitle, address, files, n)
+	if err != nil {
+		return 0, fmt.Errorf("storescp: %w", err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != len(files) {
+		return 0, fmt.Errorf("storescp kept %d of %d objects", len(left), len(files))
+	}
+	return took, nil
+}
+
+// status reads a memory figure of a process in MB.
+func status(pid int, field string) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			kb, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
+			return kb / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("no %s in the status of process %d", field, pid)
+}
+
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile is the smallest value that the share q of all does not pass.
+func quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
