@@ -21,6 +21,7 @@ import (
 const (
 	startTime = 60 * time.Second
 	draftTime = 5 * time.Minute
+	studyTime = 6 * time.Second // more for each study that waits
 )
 
 var program string
@@ -145,7 +146,7 @@ func (n *node) studies() map[string]studyState {
 // settle waits until no study is on its way and returns them.
 func (n *node) settle(want int) map[string]studyState {
 	n.t.Helper()
-	deadline := time.Now().Add(draftTime)
+	deadline := time.Now().Add(draftTime + time.Duration(want)*studyTime)
 	for {
 		studies := n.studies()
 		settled := len(studies) >= want
