@@ -1,0 +1,97 @@
+package qlora
+
+import (
+	"llamaxr/inference/llama"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// loss is the summed weighted cross-entropy of a batch, and the sum of its weights.
+func (t *trainer) loss(tokens, weights, cos, sin *Node, params, frozen []*Node) (sum, weight *Node) {
+	byName := map[string]*Node{}
+	for i, s := range t.trained {
+		byName[s.name] = params[i]
+	}
+	for i, s := range t.frozen {
+		byName[s.name] = frozen[i]
+	}
+	c := t.opts.Config
+	length := tokens.Shape().Dimensions[1] - 1
+	network := llama.Network{Config: c, Weight: func(name string) *Node { return byName[name] }}
+	if t.opts.Rank > 0 {
+		scale := float64(t.opts.Alpha) / float64(t.opts.Rank)
+		network.Adapter = func(name string, x *Node) *Node {
+			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, byName[name+".A"]), byName[name+".B"]), scale)
+		}
+	}
+	read := Slice(tokens, AxisRange(), AxisRange(0, length))
+	asked := Slice(tokens, AxisRange(), AxisRange(1))
+	x := Einsum("btv,vh->bth", OneHot(read, c.VocabSize, dtypes.Float32), byName[llama.EmbeddingName])
+	hidden := network.Forward(x, cos, sin, llama.Causal(tokens.Graph(), length))
+	logProbabilities := LogSoftmax(network.Logits(hidden), -1)
+	picked := ReduceSum(Mul(logProbabilities, OneHot(asked, c.VocabSize, dtypes.Float32)), -1)
+	return Neg(ReduceAllSum(Mul(picked, weights))), ReduceAllSum(weights)
+}
+
+// accumulateGraph adds a batch's gradient. Inputs: tokens, weights, cos, sin, [loss sum, weight sum], gradients so far, parameters,
+// frozen. Outputs: the sums, the gradients.
+func (t *trainer) accumulateGraph(in []*Node) []*Node {
+	n := len(t.trained)
+	totals, gradients, params, frozen := in[4], in[5:5+n], in[5+n:5+2*n], in[5+2*n:]
+	sum, weight := t.loss(in[0], in[1], in[2], in[3], params, frozen)
+	out := []*Node{Add(totals, Concatenate([]*Node{Reshape(sum, 1), Reshape(weight, 1)}, 0))}
+	for i, g := range Gradient(sum, params...) {
+		out = append(out, Add(gradients[i], g))
+	}
+	return out
+}
+
+// lossGraph measures a batch. Inputs: tokens, weights, cos, sin, parameters, frozen. Outputs: loss sum, weight sum.
+func (t *trainer) lossGraph(in []*Node) []*Node {
+	n := len(t.trained)
+	sum, weight := t.loss(in[0], in[1], in[2], in[3], in[4:4+n], in[4+n:])
+	return []*Node{sum, weight}
+}
+
+// updateGraph is one AdamW update (Loshchilov and Hutter 2019) by the mean gradient, its norm clipped. Inputs: sums,
+// [rate, 1-beta1^t, 1-beta2^t], gradients, parameters, moments. Outputs: the mean loss, zeroed sums and gradients, parameters,
+// moments.
+func (t *trainer) updateGraph(in []*Node) []*Node {
+	n := len(t.trained)
+	totals, rates, gradients, params, moments := in[0], in[1], in[2:2+n], in[2+n:2+2*n], in[2+2*n:]
+	pick := func(x *Node, i int) *Node { return Reshape(Slice(x, AxisElem(i))) }
+	weight := AddScalar(pick(totals, 1), 1e-6)
+	means := make([]*Node, n)
+	var square *Node
+	for i, g := range gradients {
+		means[i] = Div(g, weight)
+		if s := ReduceAllSum(Square(means[i])); square == nil {
+			square = s
+		} else {
+			square = Add(square, s)
+		}
+	}
+	shrink := Div(ConstAs(square, float32(clip)), MaxScalar(Sqrt(square), clip))
+	rate, fix1, fix2 := pick(rates, 0), pick(rates, 1), pick(rates, 2)
+	out := []*Node{Div(pick(totals, 0), weight), ZerosLike(totals)}
+	for _, g := range gradients {
+		out = append(out, ZerosLike(g))
+	}
+	var newParams, newMoments []*Node
+	for i, g := range means {
+		g = Mul(g, shrink)
+		width := t.momentsOf(i)
+		m, v := t.unpack(i, moments[:width])
+		moments = moments[width:]
+		m = Add(MulScalar(m, beta1), MulScalar(g, 1-beta1))
+		v = Add(MulScalar(v, t.opts.Beta2), MulScalar(Square(g), 1-t.opts.Beta2))
+		step := Div(Div(m, fix1), AddScalar(Sqrt(Div(v, fix2)), epsilon))
+		if t.opts.Decay > 0 && params[i].Rank() == 2 {
+			step = Add(step, MulScalar(params[i], t.opts.Decay))
+		}
+		newParams = append(newParams, Sub(params[i], Mul(rate, step)))
+		newMoments = append(newMoments, t.pack(i, m, v)...)
+	}
+	return append(append(out, newParams...), newMoments...)
+}

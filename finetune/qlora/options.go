@@ -1,0 +1,110 @@
+// Package qlora trains Llama models on GoMLX: all parameters, or a LoRA adapter over a frozen base whose linear layers are what NF4
+// gives back (QLoRA, Dettmers et al. 2023). The loss is the cross-entropy of the next token, weighted token by token, so that a
+// prompt can weigh nothing. A run that was interrupted goes on from its last checkpoint and ends with the weights that it would have
+// had without the interruption, bit for bit on a CPU.
+package qlora
+
+import (
+	"context"
+	"math"
+
+	"llamaxr/inference/llama"
+)
+
+// Batch is B sequences of T+1 tokens: the model reads the first T and is asked for the last T; Weights [B*T] says how much each
+// asked token counts.
+type Batch struct {
+	Size, Length int
+	Tokens       []int32 // B * (T+1)
+	Weights      []float32
+}
+
+// Options are the settings of one run.
+type Options struct {
+	Config *llama.Config
+	// Base are the weights to start from. They train, unless Rank is above zero: then they stay and an adapter trains.
+	Base        llama.Weights
+	Rank, Alpha int
+	// Adapter is one to go on from, of the same rank and alpha; nil starts a new one that at first changes nothing.
+	Adapter *llama.Adapter
+	Seed    uint64
+
+	// Next makes the batches, counted from 0 through the run; the same number gives the same batch.
+	Next       func(batch int) Batch
+	Steps      int
+	Accumulate int // batches whose gradients make one step; 0 is 1
+	PeakRate   float64
+	Schedule   Schedule // Cosine when nil
+	Decay      float64  // AdamW's weight decay of matrices
+	Beta2      float64  // 0.98 when 0
+	// EightBit keeps AdamW's moments in 8 bits, block by block, as bitsandbytes does.
+	EightBit bool
+
+	// Validate are batches that never train. Every ValidateEvery steps their loss is measured; the best weights are what the run
+	// returns, and after Patience measurements without a better one it stops. None: the last weights are returned.
+	Validate      []Batch
+	ValidateEvery int
+	Patience      int // 0 never stops early
+
+	// Checkpoint is given the whole state every CheckpointEvery steps; Resume goes on from one.
+	Checkpoint      func(*State) error
+	CheckpointEvery int
+	Resume          *State
+
+	// Yield is called before each step and may wait: a study that arrives is drafted first.
+	Yield    func(context.Context) error
+	Progress func(step int, loss float64)
+	// Validated is told each validation loss, by the number of steps done.
+	Validated func(steps int, loss float64, best bool)
+}
+
+// Result is what a run leaves: trained weights, or an adapter.
+type Result struct {
+	Weights llama.Weights
+	Adapter *llama.Adapter
+	// Steps done in all, and after how many the returned weights were had.
+	Steps, BestStep int
+	// BestLoss is the validation loss of the returned weights; NaN without validation.
+	BestLoss float64
+}
+
+// Schedule is the rate's share of its peak at a step.
+type Schedule func(step, steps int) float64
+
+// Cosine warms up over a twentieth of the steps and falls by a cosine to a twentieth.
+func Cosine(step, steps int) float64 {
+	warm := max(steps/20, 1)
+	if step < warm {
+		return float64(step+1) / float64(warm)
+	}
+	t := float64(step-warm) / float64(max(steps-warm, 1))
+	return 0.05 + 0.95*0.5*(1+math.Cos(math.Pi*t))
+}
+
+// Linear warms up over the given number of steps and falls to zero (transformers' get_linear_schedule_with_warmup, the paper's).
+func Linear(warm int) Schedule {
+	return func(step, steps int) float64 {
+		if step < warm {
+			return float64(step) / float64(max(warm, 1))
+		}
+		return max(0, float64(steps-step)/float64(max(steps-warm, 1)))
+	}
+}
+
+const (
+	beta1        = 0.9
+	defaultBeta2 = 0.98
+	epsilon      = 1e-8
+	// clip bounds the norm of a whole gradient.
+	clip = 1.0
+)
+
+func (o *Options) defaults() {
+	if o.Schedule == nil {
+		o.Schedule = Cosine
+	}
+	if o.Beta2 == 0 {
+		o.Beta2 = defaultBeta2
+	}
+	o.Accumulate = max(o.Accumulate, 1)
+}

@@ -1,0 +1,122 @@
+package qlora
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"llamaxr/inference/llama"
+)
+
+// slot is one tensor of the graph.
+type slot struct {
+	name  string
+	shape []int
+}
+
+func (s slot) size() int {
+	n := 1
+	for _, d := range s.shape {
+		n *= d
+	}
+	return n
+}
+
+// slots lists what trains with the values it starts from, and what stays.
+func slots(opts Options) (trained []slot, values [][]float32, frozen []slot, constants [][]float32, err error) {
+	c := opts.Config
+	for _, p := range Parameters(c) {
+		if opts.Rank > 0 {
+			frozen, constants = append(frozen, slot(p)), append(constants, opts.Base[p.name])
+		} else {
+			trained, values = append(trained, slot(p)), append(values, opts.Base[p.name])
+		}
+	}
+	if opts.Rank == 0 {
+		return trained, values, nil, nil, nil
+	}
+	start := opts.Adapter
+	if start == nil {
+		start = newAdapter(c, opts)
+	} else if start.Rank != opts.Rank || start.Alpha != opts.Alpha {
+		return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from has rank %d and alpha %d, not %d and %d",
+			start.Rank, start.Alpha, opts.Rank, opts.Alpha)
+	}
+	for _, l := range c.Linears() {
+		a, b := start.A[l.Name], start.B[l.Name]
+		if len(a) != opts.Rank*l.In || len(b) != opts.Rank*l.Out {
+			return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from does not fit layer %s", l.Name)
+		}
+		trained = append(trained, slot{l.Name + ".A", []int{opts.Rank, l.In}}, slot{l.Name + ".B", []int{l.Out, opts.Rank}})
+		values = append(values, a, b)
+	}
+	return trained, values, frozen, constants, nil
+}
+
+// Trainable counts the numbers that train: 41,943,040 for a LoRA of rank 16 on Llama 3.1 8B.
+func Trainable(c *llama.Config, rank int) int {
+	n := 0
+	for _, l := range c.Linears() {
+		n += rank * (l.In + l.Out)
+	}
+	return n
+}
+
+// newAdapter is PEFT's: A from kaiming_uniform with a = sqrt(5), B zero.
+func newAdapter(c *llama.Config, opts Options) *llama.Adapter {
+	rng := rand.New(rand.NewPCG(opts.Seed, 5))
+	adapter := &llama.Adapter{Rank: opts.Rank, Alpha: opts.Alpha, A: map[string][]float32{}, B: map[string][]float32{}}
+	for _, l := range c.Linears() {
+		a := make([]float32, opts.Rank*l.In)
+		bound := 1 / math.Sqrt(float64(l.In))
+		for i := range a {
+			a[i] = float32((2*rng.Float64() - 1) * bound)
+		}
+		adapter.A[l.Name], adapter.B[l.Name] = a, make([]float32, l.Out*opts.Rank)
+	}
+	return adapter
+}
+
+type parameter slot
+
+// Parameters lists a model's own parameters in a fixed order.
+func Parameters(c *llama.Config) []parameter {
+	out := []parameter{{llama.EmbeddingName, []int{c.VocabSize, c.HiddenSize}}}
+	for _, l := range c.Linears() {
+		out = append(out, parameter{l.Name + ".weight", []int{l.Out, l.In}})
+	}
+	for _, name := range c.Norms() {
+		out = append(out, parameter{name, []int{c.HiddenSize}})
+	}
+	if !c.TieWordEmbeddings {
+		out = append(out, parameter{llama.HeadName, []int{c.VocabSize, c.HiddenSize}})
+	}
+	return out
+}
+
+// RandomWeights are a model's weights before any training: normal with standard deviation 0.02, norms one, the projections back
+// into the stream scaled down by depth (Radford et al. 2019).
+func RandomWeights(c *llama.Config, seed uint64) llama.Weights {
+	rng := rand.New(rand.NewPCG(seed, 9))
+	out := llama.Weights{}
+	for _, p := range Parameters(c) {
+		n := 1
+		for _, d := range p.shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		spread := 0.02
+		if len(p.shape) == 2 && p.shape[0] == c.HiddenSize {
+			spread /= math.Sqrt(2 * float64(c.Layers))
+		}
+		for i := range values {
+			if len(p.shape) == 1 {
+				values[i] = 1
+			} else {
+				values[i] = float32(rng.NormFloat64() * spread)
+			}
+		}
+		out[p.name] = values
+	}
+	return out
+}
