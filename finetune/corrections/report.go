@@ -1,0 +1,118 @@
+package corrections
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"llamaxr/reporting/guard"
+	"llamaxr/reporting/labeler"
+)
+
+// MaxReport bounds a report in bytes; long ones have under 4 KiB.
+const MaxReport = 64 << 10
+
+// Report is a report's two sections.
+type Report struct{ Findings, Impression string }
+
+var heading = regexp.MustCompile(`(?im)^[ \t]*(findings?|impressions?|conclusions?|opinion)[ \t]*:[ \t]*`)
+
+// ErrNoSections is returned for a text without a FINDINGS or an IMPRESSION heading.
+var ErrNoSections = errors.New("corrections: the report has neither a FINDINGS nor an IMPRESSION heading at the beginning of a line")
+
+// ParseReport finds the sections by their headings; other sections (INDICATION, COMPARISON, TECHNIQUE ...) are left out.
+func ParseReport(text string) (Report, error) {
+	if len(text) > MaxReport {
+		return Report{}, errors.New("corrections: the report is longer than 64 KiB")
+	}
+	var r Report
+	at := heading.FindAllStringSubmatchIndex(text, -1)
+	for i, m := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		body := strings.TrimSpace(otherHeading.Split(text[m[1]:end], 2)[0])
+		if name := strings.ToLower(text[m[2]:m[3]]); strings.HasPrefix(name, "finding") {
+			r.Findings = strings.TrimSpace(r.Findings + " " + body)
+		} else {
+			r.Impression = strings.TrimSpace(r.Impression + " " + body)
+		}
+	}
+	if r.Findings == "" && r.Impression == "" {
+		return r, ErrNoSections
+	}
+	return r, nil
+}
+
+// otherHeading begins a section that says nothing of the picture: a line that starts with a word in capitals and a colon.
+var otherHeading = regexp.MustCompile(`(?m)^[ \t]*[A-Z][A-Z ]{3,}:`)
+
+// String is the form in which reports are written and learnt.
+func (r Report) String() string {
+	return "FINDINGS: " + r.Findings + "\nIMPRESSION: " + r.Impression
+}
+
+// unsayable are words that 36 scores cannot support and that a sentence can do without.
+var unsayable = regexp.MustCompile(`(?i)\b(?:(?:as )?compared (?:with|to)[^.;,]*|(?:since|from) (?:the )?(?:prior|previous|last)[^.;,]*|when compared[^.;,]*|` +
+	`(?:again|previously) (?:seen|noted|demonstrated)|unchanged|stable|persistent|interval(?:ly)?|newly|new|` +
+	`left[- ]sided|right[- ]sided|left|right|bilateral(?:ly)?|unilateral)\b[ ,]*`)
+
+// TrainingText is what an adapter may learn of a report: sentences with a masked identifier are dropped, words that scores cannot
+// support are taken out where the sentence stands without them and says the same of every finding, and the sentence is dropped where
+// not. It is empty when a section has nothing left.
+func TrainingText(r Report) string {
+	clean := Report{teachable(r.Findings), teachable(r.Impression)}
+	if clean.Findings == "" || clean.Impression == "" {
+		return ""
+	}
+	return clean.String()
+}
+
+func teachable(section string) string {
+	var out []string
+	for _, sentence := range labeler.Sentences(section) {
+		if placeholder.MatchString(sentence) {
+			continue
+		}
+		if guard.Claim(sentence) != "" {
+			plain := tidy(unsayable.ReplaceAllString(sentence, ""))
+			if guard.Claim(plain) != "" || len(labeler.LabelSentence(plain)) == 0 || !sameLabels(sentence, plain) {
+				continue
+			}
+			sentence = plain
+		}
+		out = append(out, sentence)
+	}
+	return strings.Join(out, " ")
+}
+
+func sameLabels(a, b string) bool {
+	la, lb := labeler.LabelSentence(a), labeler.LabelSentence(b)
+	if len(la) != len(lb) {
+		return false
+	}
+	for f, p := range la {
+		if lb[f] != p {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	spaces  = regexp.MustCompile(`\s+`)
+	loose   = regexp.MustCompile(`\s+([.,;])`)
+	doubled = regexp.MustCompile(`([.,;])[.,;]+`)
+)
+
+// tidy mends what taking words out leaves: spaces, punctuation, the capital.
+func tidy(sentence string) string {
+	s := strings.TrimSpace(spaces.ReplaceAllString(sentence, " "))
+	s = doubled.ReplaceAllString(loose.ReplaceAllString(s, "$1"), "$1")
+	s = strings.TrimLeft(s, ",;. ")
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
