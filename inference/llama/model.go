@@ -232,7 +232,7 @@ type Result struct {
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := append([]int{m.Tokenizer.BOS}, m.Tokenizer.Encode(prompt)...)
+	ids := m.Tokenizer.Prompt(prompt)
 	padded := (len(ids) + prefillStep - 1) / prefillStep * prefillStep
 	if padded+limit > m.context {
 		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, padded, limit, m.context)
