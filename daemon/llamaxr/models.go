@@ -26,7 +26,9 @@ func newModels() *cobra.Command {
 }
 
 // store returns the registry in a state folder.
-func store(state string) *models.Store { return models.OpenStore(filepath.Join(state, daemon.ModelFolder)) }
+func store(state string) *models.Store {
+	return models.OpenStore(filepath.Join(state, daemon.ModelFolder))
+}
 
 // modelRow is a model as it is printed.
 type modelRow struct {

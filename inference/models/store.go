@@ -49,7 +49,9 @@ type Store struct{ root string }
 // OpenStore returns the store in a folder, which is made when something is imported.
 func OpenStore(root string) *Store { return &Store{root} }
 
-func (s *Store) path(parts ...string) string { return filepath.Join(append([]string{s.root}, parts...)...) }
+func (s *Store) path(parts ...string) string {
+	return filepath.Join(append([]string{s.root}, parts...)...)
+}
 
 // List returns all models, by name.
 func (s *Store) List() ([]*Model, error) {
