@@ -2,7 +2,7 @@ package models
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // git names small files so; large ones have SHA-256
+	"crypto/sha1" // git names small files so; large ones have SHA-256
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -188,14 +187,11 @@ func (h hub) get(ctx context.Context, path string, from int64) (*http.Response, 
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	response, err := h.client.Do(request)
-	var network net.Error
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("models: download stopped; the same command goes on where it was: %w", ctx.Err())
-	case errors.As(err, &network):
-		return nil, fmt.Errorf("models: %w (%v)", ErrOffline, err)
 	case err != nil:
-		return nil, fmt.Errorf("models: hub: %w", err)
+		return nil, fmt.Errorf("models: %w (%v)", ErrOffline, err)
 	}
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusPartialContent:
