@@ -247,10 +247,10 @@ func TestHostileSourcesInstallNothing(t *testing.T) {
 			return os.WriteFile(filepath.Join(f, SumsFile), []byte(strings.Repeat("0", 64)+"  "+llama.WeightsFile+"\n"), 0o600)
 		}, SumsFile},
 		"sums of nonsense": {func(f string) error { return os.WriteFile(filepath.Join(f, SumsFile), []byte("hello\n"), 0o600) }, SumsFile},
-		"not a number": {func(f string) error { return poison(filepath.Join(f, llama.WeightsFile)) }, "tensor"},
-		"no config":    {func(f string) error { return os.Remove(filepath.Join(f, llama.ConfigFile)) }, llama.ConfigFile},
-		"bad name":     {nil, "name"},
-		"bad template": {nil, "template"},
+		"not a number":     {func(f string) error { return poison(filepath.Join(f, llama.WeightsFile)) }, "tensor"},
+		"no config":        {func(f string) error { return os.Remove(filepath.Join(f, llama.ConfigFile)) }, llama.ConfigFile},
+		"bad name":         {nil, "name"},
+		"bad template":     {nil, "template"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := OpenStore(t.TempDir())
