@@ -22,6 +22,7 @@ demo:
 test-setup:
 	@packaging/setup/xla-plugin.sh
 	@packaging/setup/peers.sh
+	@packaging/setup/smollm2.sh
 
 # Two packages at a time on purpose: the tests start real peers and share the machine's cores.
 test: test-setup lint

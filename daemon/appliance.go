@@ -15,6 +15,7 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/models"
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
@@ -29,6 +30,9 @@ const drain = 20 * time.Second
 
 // databaseFile is the state's bbolt file.
 const databaseFile = "llamaxr.db"
+
+// ModelFolder is the state's registry of models.
+const ModelFolder = "models"
 
 // Appliance is the running service.
 type Appliance struct {
@@ -96,7 +100,7 @@ func (a *Appliance) prepare() error {
 		return err
 	}
 	a.log.Info("engine", "name", eng.Name, "why", eng.Why)
-	if a.reader, err = inference.OpenStarter(eng); err != nil {
+	if a.reader, err = inference.Open(eng, models.OpenStore(filepath.Join(a.cfg.State, ModelFolder))); err != nil {
 		return err
 	}
 	for _, c := range a.reader.Cards {

@@ -27,58 +27,57 @@ type Reader struct {
 }
 
 // OpenStarter loads the starter bundle onto an engine.
-func OpenStarter(eng *engine.Engine) (*Reader, error) {
-	bundle, err := models.Starter()
+func OpenStarter(eng *engine.Engine) (*Reader, error) { return Open(eng, nil) }
+
+// Open loads the models that were chosen in a registry, and the starter's where none was; store may be nil.
+func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
+	chosen, err := choose(store)
 	if err != nil {
 		return nil, err
 	}
-	return open(eng, bundle)
+	r := &Reader{Engine: eng.Name}
+	if err := r.openClassifier(eng, chosen.classifier); err != nil {
+		return nil, err
+	}
+	if r.writer, err = llama.Load(eng, chosen.language.files); err != nil {
+		return nil, err
+	}
+	r.Cards = append(r.Cards, chosen.language.card)
+	template := chosen.language.template
+	if a := chosen.adapter; a != nil {
+		if err := r.writer.SetAdapter(a.files); err != nil {
+			return nil, err
+		}
+		manifest, err := llama.ReadAdapterManifest(a.files)
+		if err != nil {
+			return nil, err
+		}
+		template = manifest.Template
+		r.Cards = append(r.Cards, a.card)
+	}
+	r.template, err = prompt.ByName(template)
+	return r, err
 }
 
-func open(eng *engine.Engine, bundle *models.Bundle) (*Reader, error) {
-	r := &Reader{Engine: eng.Name}
-	text, err := fs.ReadFile(bundle.Files, models.DenseNetCard)
+func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
+	text, err := fs.ReadFile(chosen.files, models.DenseNetCard)
 	if err != nil {
-		return nil, fmt.Errorf("inference: %w", err)
+		return fmt.Errorf("inference: %w", err)
 	}
 	card, err := xrv.ParseCard(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	weights, err := fs.ReadFile(bundle.Files, models.DenseNetWeights)
+	weights, err := fs.ReadFile(chosen.files, models.DenseNetWeights)
 	if err != nil {
-		return nil, fmt.Errorf("inference: %w", err)
+		return fmt.Errorf("inference: %w", err)
 	}
 	if r.classifier, err = xrv.Load(eng, weights, card); err != nil {
-		return nil, err
+		return err
 	}
-	base, err := fs.Sub(bundle.Files, models.LlamaFolder)
-	if err != nil {
-		return nil, fmt.Errorf("inference: %w", err)
-	}
-	if r.writer, err = llama.Load(eng, base); err != nil {
-		return nil, err
-	}
-	adapter, err := fs.Sub(bundle.Files, models.AdapterFolder)
-	if err != nil {
-		return nil, fmt.Errorf("inference: %w", err)
-	}
-	if err := r.writer.SetAdapter(adapter); err != nil {
-		return nil, err
-	}
-	manifest, err := llama.ReadAdapterManifest(adapter)
-	if err != nil {
-		return nil, err
-	}
-	if r.template, err = prompt.ByName(manifest.Template); err != nil {
-		return nil, err
-	}
-	r.Cards = []study.ModelCard{
-		bundle.Card("classifier", card.Name, models.DenseNetWeights),
-		bundle.Card("language model", "llamaxr-starter-llama", models.LlamaFolder),
-		bundle.Card("adapter", "llamaxr-starter-adapter", models.AdapterFolder),
-	}
-	return r, nil
+	chosen.card.Name = card.Name
+	r.Cards = append(r.Cards, chosen.card)
+	return nil
 }
 
 // Score scores the views that are there, at least one, and returns their heat maps.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/config"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/models"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/pairing/viewnet"
@@ -24,12 +26,16 @@ import (
 // maxScores bounds the scores read from a file or standard input.
 const maxScores = 1 << 20
 
-func openReader(want string) (*inference.Reader, error) {
+// openReader loads the models chosen in a state folder, the starter's without one.
+func openReader(want, state string) (*inference.Reader, error) {
 	eng, err := engine.Open(want)
 	if err != nil {
 		return nil, err
 	}
-	return inference.OpenStarter(eng)
+	if state == "" {
+		return inference.OpenStarter(eng)
+	}
+	return inference.Open(eng, models.OpenStore(filepath.Join(state, daemon.ModelFolder)))
 }
 
 func newInspect() *cobra.Command {
@@ -81,7 +87,7 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Inverted()
 	}
 	if result.Usable {
-		reader, err := openReader(want)
+		reader, err := openReader(want, "")
 		if err != nil {
 			return err
 		}
@@ -133,7 +139,7 @@ func writePixels(ctx context.Context, path, to string) error {
 
 func newDraft() *cobra.Command {
 	var asJSON bool
-	var scoresFile, want string
+	var scoresFile, want, state string
 	var paths []string
 	cmd := &cobra.Command{
 		Use:   "draft --study PATH... | --scores FILE|-",
@@ -146,7 +152,7 @@ func newDraft() *cobra.Command {
 			if (len(paths) > 0) == (scoresFile != "") {
 				return usageError{errors.New("llamaxr draft takes either --study or --scores")}
 			}
-			draft, err := draftOf(cmd, paths, scoresFile, want)
+			draft, err := draftOf(cmd, paths, scoresFile, want, state)
 			if err != nil {
 				return err
 			}
@@ -163,17 +169,18 @@ func newDraft() *cobra.Command {
 	cmd.Flags().StringArrayVar(&paths, "study", nil, "files or folders of one study")
 	cmd.Flags().StringVar(&scoresFile, "scores", "", `file with {"frontal": {...}, "lateral": {...} or null}; - is standard input`)
 	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
+	cmd.Flags().StringVar(&state, "state", "", "state folder whose models are used; without it the starter's")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
 
-func draftOf(cmd *cobra.Command, paths []string, scoresFile, want string) (*study.Draft, error) {
+func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string) (*study.Draft, error) {
 	if scoresFile != "" {
 		scores, err := readScores(cmd, scoresFile)
 		if err != nil {
 			return nil, err
 		}
-		reader, err := openReader(want)
+		reader, err := openReader(want, state)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +208,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want string) (*stud
 	if pair.Refusal != "" {
 		return nil, fmt.Errorf("no draft: %s", pair.Refusal)
 	}
-	reader, err := openReader(want)
+	reader, err := openReader(want, state)
 	if err != nil {
 		return nil, err
 	}

@@ -73,11 +73,12 @@ func TrainTokenizer(corpus []string, added []string, merges int) ([]byte, error)
 			ID: len(file.Model.Vocab) + len(file.AddedTokens), Content: content, Special: content == TokenBOS || content == TokenEOS,
 		})
 	}
-	file.PreTokenizer = map[string]any{"type": "Sequence", "pretokenizers": []any{
-		map[string]any{"type": "Split", "pattern": map[string]string{"Regex": scorePattern}, "behavior": "Isolated", "invert": false},
-		map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+	no, yes := false, true
+	file.PreTokenizer = &step{Type: "Sequence", PreTokenizers: []step{
+		{Type: "Split", Pattern: &pattern{Regex: scorePattern}, Behavior: "Isolated", Invert: &no},
+		{Type: "ByteLevel", AddPrefixSpace: &no, TrimOffsets: &yes, UseRegex: &no},
 	}}
-	file.Decoder = map[string]any{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
+	file.Decoder = &step{Type: "ByteLevel", AddPrefixSpace: &yes, TrimOffsets: &yes, UseRegex: &yes}
 	text, err := json.Marshal(file)
 	if err != nil {
 		return nil, fmt.Errorf("llama: tokenizer.json: %w", err)

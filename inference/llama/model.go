@@ -28,12 +28,20 @@ const (
 	prefillStep = 32
 )
 
+// Names of a PEFT folder's files.
+const (
+	AdapterConfigFile  = "adapter_config.json"
+	AdapterWeightsFile = "adapter_model.safetensors"
+)
+
 // AdapterManifestFile lies beside an adapter and names the prompt template it was trained on.
 const AdapterManifestFile = "manifest.json"
 
 // AdapterManifest is what an adapter needs besides its weights.
 type AdapterManifest struct {
 	Template string `json:"template"`
+	// Base is the digest of the language model it was made for, empty where that is not known.
+	Base string `json:"base_digest,omitempty"`
 }
 
 // ErrPromptTooLong is returned when prompt and response do not fit the model's positions.
@@ -45,6 +53,7 @@ type Model struct {
 	Tokenizer *Tokenizer
 
 	mu      sync.Mutex
+	stops   map[int]bool // tokens that end a text
 	exec    *Exec
 	names   []string
 	weights []any
@@ -59,55 +68,64 @@ type Model struct {
 
 // Load reads a model's folder.
 func Load(eng *engine.Engine, files fs.FS) (*Model, error) {
-	read := func(name string) ([]byte, error) {
+	var content [3][]byte
+	for i, name := range []string{ConfigFile, TokenizerFile, WeightsFile} {
 		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("llama: %w", err)
 		}
-		return data, nil
+		content[i] = data
 	}
-	text, err := read("config.json")
+	config, err := ParseConfig(content[0])
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{eng: eng}
-	if m.Config, err = ParseConfig(text); err != nil {
-		return nil, err
-	}
-	if text, err = read("tokenizer.json"); err != nil {
-		return nil, err
-	}
-	if m.Tokenizer, err = ParseTokenizer(text); err != nil {
-		return nil, err
-	}
-	if m.Tokenizer.Size() > m.Config.VocabSize {
-		return nil, fmt.Errorf("llama: tokenizer has %d tokens, the model %d: they do not belong together", m.Tokenizer.Size(), m.Config.VocabSize)
-	}
-	data, err := read("model.safetensors")
+	weights, err := ReadWeights(config, content[2])
 	if err != nil {
 		return nil, err
 	}
-	weights, err := ReadWeights(m.Config, data)
+	return build(eng, config, content[1], weights)
+}
+
+// LoadSource loads a model from where it was found, its values as they are there.
+func LoadSource(eng *engine.Engine, s *Source) (*Model, error) {
+	weights, err := s.Weights()
 	if err != nil {
 		return nil, err
 	}
-	shape := m.Config.shapes()
+	return build(eng, s.Config, s.Tokenizer, weights)
+}
+
+func build(eng *engine.Engine, config *Config, tokenizer []byte, weights Weights) (*Model, error) {
+	m := &Model{eng: eng, Config: config}
+	var err error
+	if m.Tokenizer, err = ParseTokenizer(tokenizer); err != nil {
+		return nil, err
+	}
+	if err := m.Tokenizer.fit(config); err != nil {
+		return nil, err
+	}
+	m.stops = map[int]bool{m.Tokenizer.EOS: true}
+	for _, id := range config.EOS {
+		m.stops[id] = true
+	}
+	shape := config.shapes()
 	for _, name := range slices.Sorted(maps.Keys(weights)) { // in one order, so that the same model compiles to the same program
 		m.names = append(m.names, name)
 		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(weights[name], shape[name]...))
 	}
-	m.context = min(m.Config.MaxPositions, maxContext)
-	m.cos, m.sin = m.Config.Rotary(m.context)
+	m.context = min(config.MaxPositions, maxContext)
+	m.cos, m.sin = config.Rotary(m.context)
 	return m, m.compile()
 }
 
 // SetAdapter puts a PEFT folder's adapter over the base; the base stays as it is.
 func (m *Model) SetAdapter(files fs.FS) error {
-	config, err := fs.ReadFile(files, "adapter_config.json")
+	config, err := fs.ReadFile(files, AdapterConfigFile)
 	if err != nil {
 		return fmt.Errorf("llama: %w", err)
 	}
-	data, err := fs.ReadFile(files, "adapter_model.safetensors")
+	data, err := fs.ReadFile(files, AdapterWeightsFile)
 	if err != nil {
 		return fmt.Errorf("llama: %w", err)
 	}
@@ -232,7 +250,7 @@ type Result struct {
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := append([]int{m.Tokenizer.BOS}, m.Tokenizer.Encode(prompt)...)
+	ids := m.Tokenizer.Prompt(prompt)
 	padded := (len(ids) + prefillStep - 1) / prefillStep * prefillStep
 	if padded+limit > m.context {
 		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, padded, limit, m.context)
@@ -252,7 +270,7 @@ func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result
 	started = time.Now()
 	var out []int
 	for len(out) < limit {
-		if next == m.Tokenizer.EOS {
+		if m.stops[next] {
 			result.Finished = true
 			break
 		}
@@ -279,21 +297,27 @@ func (m *Model) emptyCaches() []*tensors.Tensor {
 }
 
 func (m *Model) pass(tokens []int32, position, last int, caches []*tensors.Tensor) (int, []*tensors.Tensor, error) {
+	next, caches, _, err := m.step(tokens, position, last, caches)
+	return next, caches, err
+}
+
+// step runs the graph over tokens from a position on and returns the most likely token after the last, the caches, and the logits.
+func (m *Model) step(tokens []int32, position, last int, caches []*tensors.Tensor) (int, []*tensors.Tensor, *tensors.Tensor, error) {
 	args := m.arguments(tokens, position, last)
 	for _, cache := range caches {
 		donated, err := DonateTensorBuffer(cache, m.eng.Backend, 0)
 		if err != nil {
-			return 0, nil, fmt.Errorf("llama: %w", err)
+			return 0, nil, nil, fmt.Errorf("llama: %w", err)
 		}
 		args = append(args, donated)
 	}
 	args = append(append(args, m.weights...), m.adapter...)
 	out, err := m.exec.Call(args...)
 	if err != nil {
-		return 0, nil, fmt.Errorf("llama: %w", err)
+		return 0, nil, nil, fmt.Errorf("llama: %w", err)
 	}
 	next := tensors.ToScalar[int32](out[0])
-	return int(next), out[2:], nil
+	return int(next), out[2:], out[1], nil
 }
 
 // arguments are the inputs of a pass before its caches.
@@ -314,15 +338,14 @@ func (m *Model) Logits(ids []int) ([]float32, error) {
 	for i, id := range ids {
 		tokens[i] = int32(id)
 	}
-	args := m.arguments(tokens, 0, len(ids)-1)
-	for _, cache := range m.emptyCaches() {
-		args = append(args, cache)
-	}
-	out, err := m.exec.Call(append(append(args, m.weights...), m.adapter...)...)
+	_, _, logits, err := m.step(tokens, 0, len(ids)-1, m.emptyCaches())
 	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
+		return nil, err
 	}
-	var logits []float32
-	out[1].MustConstFlatData(func(flat any) { logits = append(logits, flat.([]float32)...) })
-	return logits, nil
+	return values(logits), nil
+}
+
+func values(t *tensors.Tensor) (out []float32) {
+	t.MustConstFlatData(func(flat any) { out = append(out, flat.([]float32)...) })
+	return out
 }

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The two Split patterns that are known, with what cuts text as they do. Go's regexp has no lookahead, so both are followed by hand.
+// The Split patterns that are known, with what cuts text as they do. Go's regexp has no lookahead, so both are followed by hand.
 const (
 	// scorePattern is our own: a score keeps its first decimal, other digits stand alone, a word or punctuation takes the space
 	// before it.
@@ -18,15 +18,52 @@ const (
 // pieceLengths gives, for each pattern, the length in bytes of the first piece of a text that is not empty.
 var pieceLengths = map[string]func(text string) int{scorePattern: scorePiece, llama3Pattern: llama3Piece}
 
-// cut splits text with one of pieceLengths.
-func cut(text string, pieceLength func(string) int) []string {
+// cut splits text with the first of pieceLengths, each piece with the second, and so on.
+func cut(text string, pieceLengths ...func(string) int) []string {
+	if len(pieceLengths) == 0 {
+		return []string{text}
+	}
 	var out []string
 	for text != "" {
-		n := pieceLength(text)
-		out = append(out, text[:n])
+		n := pieceLengths[0](text)
+		out = append(out, cut(text[:n], pieceLengths[1:]...)...)
 		text = text[n:]
 	}
 	return out
+}
+
+// digitPiece is Hugging Face's Digits with individual_digits: a number character alone, or all up to the next.
+func digitPiece(text string) int {
+	if first, width := utf8.DecodeRuneInString(text); unicode.IsNumber(first) {
+		return width
+	}
+	return run(text, func(r rune) bool { return !unicode.IsNumber(r) })
+}
+
+// gpt2Piece is the pattern of Hugging Face's ByteLevel with use_regex, GPT-2's:
+// 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+func gpt2Piece(text string) int {
+	for _, suffix := range []string{"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"} {
+		if strings.HasPrefix(text, suffix) {
+			return len(suffix)
+		}
+	}
+	space := len(text) - len(strings.TrimPrefix(text, " "))
+	for _, class := range []func(rune) bool{unicode.IsLetter, unicode.IsNumber, isMark} {
+		if n := run(text[space:], class); n > 0 {
+			return space + n
+		}
+	}
+	return spaces(text)
+}
+
+// spaces is the length of \s+(?!\S)|\s+: spaces before a word leave the last one to it.
+func spaces(text string) int {
+	n := run(text, unicode.IsSpace)
+	if _, last := utf8.DecodeLastRuneInString(text[:n]); n < len(text) && n > last {
+		return n - last
+	}
+	return n
 }
 
 func scorePiece(text string) int {
@@ -90,11 +127,7 @@ func llama3Piece(text string) int {
 	if at := strings.LastIndexAny(text[:n], "\r\n"); at >= 0 {
 		return at + 1
 	}
-	// Spaces before a word leave the last one to it.
-	if _, last := utf8.DecodeLastRuneInString(text[:n]); n < len(text) && n > last {
-		return n - last
-	}
-	return n
+	return spaces(text)
 }
 
 // foldedPrefix is the length in bytes of prefix at the start of text, whatever its letters' case, 0 if it is not there.

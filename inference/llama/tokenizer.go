@@ -1,8 +1,6 @@
 package llama
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,155 +13,71 @@ const (
 	maxMerges = 1 << 20
 )
 
-// Tokenizer is byte-level BPE (Sennrich et al. 2016) as tokenizer.json describes it: added tokens are matched whole, the text
-// between is cut into pieces, each piece's bytes are merged pair by pair in the order of the merges.
+// Tokenizer is BPE (Sennrich et al. 2016) as tokenizer.json describes it, in one of two alphabets. In both, added tokens are matched
+// whole before anything else. Byte-level (GPT-2, Llama 3, SmolLM2): the text between is cut into pieces, each piece's bytes are merged
+// pair by pair in the order of the merges. Sentence (SentencePiece, Llama 2): spaces become a mark, the characters of the whole text
+// are merged, and a character that is no token falls back to its bytes.
 type Tokenizer struct {
 	ids    map[string]int
-	tokens []string // by id, in the byte alphabet
+	tokens []string // by id, in the alphabet
 	rank   map[[2]string]int
-	added  []string     // matched whole before any cutting
-	hidden map[int]bool // special tokens, which decode to nothing
-	piece  func(string) int
-	whole  bool // a piece that is a token is taken whole, whatever the merges say
-	BOS    int
-	EOS    int
+	added  []string                // matched whole before any cutting
+	hidden map[int]bool            // special tokens, which decode to nothing
+	pieces []func(text string) int // how to cut, one after the other
+	whole  bool                    // a piece that is a token is taken whole, whatever the merges say
+
+	sentence bool
+	prefix   prefixing
+
+	// BOS and EOS are -1 where tokenizer.json does not tell them by a name that is known; a model's config.json does.
+	BOS, EOS int
+	// AddBOS says that a prompt begins with BOS.
+	AddBOS bool
 }
+
+// prefixing says where a sentence tokenizer puts a mark of its own before text.
+type prefixing int
+
+const (
+	prefixNever prefixing = iota
+	prefixFirst           // at the text's beginning
+	prefixEach            // also after each added token
+)
+
+// mark is what stands for a space in a sentence tokenizer.
+const mark = "▁"
 
 // Names of the special tokens.
 const (
 	TokenBOS = "<|begin_of_text|>"
 	TokenEOS = "<|end_of_text|>"
+
+	sentenceBOS = "<s>"
+	sentenceEOS = "</s>"
 )
-
-type tokenizerJSON struct {
-	Version      string       `json:"version"`
-	AddedTokens  []addedToken `json:"added_tokens"`
-	PreTokenizer any          `json:"pre_tokenizer"`
-	Decoder      any          `json:"decoder"`
-	Model        struct {
-		Type         string         `json:"type"`
-		IgnoreMerges bool           `json:"ignore_merges"`
-		Vocab        map[string]int `json:"vocab"`
-		Merges       []mergePair    `json:"merges"`
-	} `json:"model"`
-}
-
-// mergePair is written as ["a", "b"], and by tokenizers before 0.20 as "a b".
-type mergePair [2]string
-
-// UnmarshalJSON reads both forms.
-func (m *mergePair) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '[' {
-		var parts []string
-		if err := json.Unmarshal(data, &parts); err != nil || len(parts) != 2 {
-			return fmt.Errorf("merge %s is no pair (%w)", data, err)
-		}
-		*m = mergePair(parts)
-		return nil
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	a, b, ok := strings.Cut(text, " ")
-	if !ok {
-		return fmt.Errorf("merge %q is no pair", text)
-	}
-	*m = mergePair{a, b}
-	return nil
-}
-
-// addedToken has all fields that Hugging Face's reader asks for.
-type addedToken struct {
-	ID         int    `json:"id"`
-	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"`
-	LStrip     bool   `json:"lstrip"`
-	RStrip     bool   `json:"rstrip"`
-	Normalized bool   `json:"normalized"`
-	Special    bool   `json:"special"`
-}
-
-// ParseTokenizer reads tokenizer.json: byte-level BPE with our own pattern or Llama 3's.
-func ParseTokenizer(data []byte) (*Tokenizer, error) {
-	var file tokenizerJSON
-	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("llama: tokenizer.json: %w", err)
-	}
-	if file.Model.Type != "BPE" {
-		return nil, fmt.Errorf("llama: tokenizer.json: model type %q, want BPE", file.Model.Type)
-	}
-	if len(file.Model.Vocab) > maxTokens || len(file.Model.Merges) > maxMerges {
-		return nil, fmt.Errorf("llama: tokenizer.json: %d tokens and %d merges are too many", len(file.Model.Vocab), len(file.Model.Merges))
-	}
-	t := &Tokenizer{ids: map[string]int{}, rank: map[[2]string]int{}, hidden: map[int]bool{}, whole: file.Model.IgnoreMerges}
-	pre, err := json.Marshal(file.PreTokenizer)
-	if err != nil {
-		return nil, fmt.Errorf("llama: tokenizer.json: pre_tokenizer: %w", err)
-	}
-	for pattern, piece := range pieceLengths {
-		if strings.Contains(string(pre), mustJSON(pattern)) {
-			t.piece = piece
-		}
-	}
-	if t.piece == nil {
-		return nil, errors.New("llama: tokenizer.json: pre_tokenizer has a pattern that this build does not know")
-	}
-	size := len(file.Model.Vocab) + len(file.AddedTokens)
-	t.tokens = make([]string, size)
-	put := func(token string, id int) error {
-		if id < 0 || id >= size || t.tokens[id] != "" {
-			return fmt.Errorf("llama: tokenizer.json: token %q has id %d, taken or outside 0 to %d", token, id, size-1)
-		}
-		t.tokens[id], t.ids[token] = token, id
-		return nil
-	}
-	for token, id := range file.Model.Vocab {
-		if err := put(token, id); err != nil {
-			return nil, err
-		}
-	}
-	for _, a := range file.AddedTokens {
-		if a.Content == "" {
-			return nil, errors.New("llama: tokenizer.json: an added token is empty")
-		}
-		if err := put(a.Content, a.ID); err != nil {
-			return nil, err
-		}
-		t.added = append(t.added, a.Content)
-		t.hidden[a.ID] = a.Special
-	}
-	for i, m := range file.Model.Merges {
-		if _, ok := t.ids[m[0]+m[1]]; !ok {
-			return nil, fmt.Errorf("llama: tokenizer.json: merge %q gives no token", m)
-		}
-		t.rank[m] = i
-	}
-	for b := range 256 {
-		if _, ok := t.ids[string(byteRune(byte(b)))]; !ok {
-			return nil, fmt.Errorf("llama: tokenizer.json: byte %d has no token", b)
-		}
-	}
-	var ok bool
-	if t.BOS, ok = t.ids[TokenBOS]; !ok {
-		return nil, fmt.Errorf("llama: tokenizer.json: no %s", TokenBOS)
-	}
-	if t.EOS, ok = t.ids[TokenEOS]; !ok {
-		return nil, fmt.Errorf("llama: tokenizer.json: no %s", TokenEOS)
-	}
-	return t, nil
-}
 
 // Size is the number of tokens.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
+// Prompt returns the ids of a prompt: with BOS before it where the model was trained so.
+func (t *Tokenizer) Prompt(text string) []int {
+	if t.AddBOS {
+		return append([]int{t.BOS}, t.Encode(text)...)
+	}
+	return t.Encode(text)
+}
+
 // Encode returns the ids of text, without BOS.
 func (t *Tokenizer) Encode(text string) []int {
 	var out []int
-	for text != "" {
+	for first := true; text != ""; first = false {
 		at, token := t.nextAdded(text)
-		for _, piece := range cut(text[:at], t.piece) {
-			out = t.merge(piece, out)
+		if t.sentence {
+			out = t.encodeSentence(text[:at], first, out)
+		} else {
+			for _, piece := range cut(text[:at], t.pieces...) {
+				out = t.encodePiece(piece, out)
+			}
 		}
 		if token != "" {
 			out = append(out, t.ids[token])
@@ -184,20 +98,53 @@ func (t *Tokenizer) nextAdded(text string) (at int, token string) {
 	return at, token
 }
 
-func (t *Tokenizer) merge(piece string, out []int) []int {
-	if t.whole {
-		runes := make([]rune, len(piece))
-		for i := range len(piece) {
-			runes[i] = byteRune(piece[i])
+func (t *Tokenizer) encodePiece(piece string, out []int) []int {
+	parts := make([]string, 0, len(piece))
+	for i := range len(piece) {
+		// Some vocabularies, SmolLM2's too, lack control characters: they are dropped, as Hugging Face's BPE does.
+		if part := string(byteRune(piece[i])); t.has(part) {
+			parts = append(parts, part)
 		}
-		if id, ok := t.ids[string(runes)]; ok {
+	}
+	if t.whole {
+		if id, ok := t.ids[strings.Join(parts, "")]; ok {
 			return append(out, id)
 		}
 	}
-	parts := make([]string, len(piece))
-	for i := range len(piece) {
-		parts[i] = string(byteRune(piece[i]))
+	return t.merge(parts, out)
+}
+
+func (t *Tokenizer) encodeSentence(text string, first bool, out []int) []int {
+	if text == "" {
+		return out
 	}
+	text = strings.ReplaceAll(text, " ", mark)
+	if t.prefix == prefixEach || t.prefix == prefixFirst && first && !strings.HasPrefix(text, mark) {
+		text = mark + text
+	}
+	var parts []string
+	for _, r := range text {
+		if t.has(string(r)) {
+			parts = append(parts, string(r))
+			continue
+		}
+		for _, b := range []byte(string(r)) {
+			parts = append(parts, byteToken(b))
+		}
+	}
+	return t.merge(parts, out)
+}
+
+func (t *Tokenizer) has(token string) bool {
+	_, ok := t.ids[token]
+	return ok
+}
+
+// byteToken is the name of a sentence tokenizer's token for one byte.
+func byteToken(b byte) string { return fmt.Sprintf("<0x%02X>", b) }
+
+// merge joins neighbouring parts in the order of the merges and appends the ids of what is left.
+func (t *Tokenizer) merge(parts []string, out []int) []int {
 	// ranks[i] is the rank of merging parts i and i+1: kept, so that a long piece costs comparisons and not look-ups.
 	ranks := make([]int, max(len(parts)-1, 0))
 	rankAt := func(i int) {
@@ -243,7 +190,16 @@ func (t *Tokenizer) Decode(ids []int) string {
 			continue
 		}
 		token := t.tokens[id]
-		if t.isAdded(token) {
+		if t.sentence {
+			var b byte
+			if n, _ := fmt.Sscanf(token, "<0x%02X>", &b); n == 1 && token == byteToken(b) {
+				bytes = append(bytes, b)
+				continue
+			}
+			bytes = append(bytes, strings.ReplaceAll(token, mark, " ")...)
+			continue
+		}
+		if slices.Contains(t.added, token) {
 			bytes = append(bytes, token...)
 			continue
 		}
@@ -253,20 +209,15 @@ func (t *Tokenizer) Decode(ids []int) string {
 			}
 		}
 	}
-	return valid(string(bytes))
+	text := valid(string(bytes))
+	if t.sentence && t.prefix != prefixNever {
+		text = strings.TrimPrefix(text, " ")
+	}
+	return text
 }
 
 // valid replaces what is not UTF-8, as Rust's from_utf8_lossy does in Hugging Face's decoder.
 func valid(text string) string { return strings.ToValidUTF8(text, string(utf8.RuneError)) }
-
-func (t *Tokenizer) isAdded(token string) bool {
-	for _, a := range t.added {
-		if a == token {
-			return true
-		}
-	}
-	return false
-}
 
 // alphabet is GPT-2's: every byte as a visible character; bytesOf is its inverse.
 var alphabet, bytesOf = func() (runes [256]rune, inverse map[rune]byte) {
@@ -288,12 +239,4 @@ func byteRune(b byte) rune { return alphabet[b] }
 func runeByte(r rune) (byte, bool) {
 	b, ok := bytesOf[r]
 	return b, ok
-}
-
-func mustJSON(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // a string always encodes
-	}
-	return string(text)
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"slices"
 
 	"llamaxr/inference/quant"
@@ -52,101 +50,153 @@ func (c *Config) shapes() map[string][]int {
 
 // ReadWeights reads model.safetensors: plain float tensors, or NF4 as bitsandbytes packs it, dequantised.
 func ReadWeights(c *Config, data []byte) (Weights, error) {
-	file, err := safetensors.Parse(data)
+	x, err := safetensors.Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, fmt.Errorf("llama: model.safetensors: %w", err)
+		return nil, fmt.Errorf("llama: %s: %w", WeightsFile, err)
 	}
-	out := Weights{}
+	held := map[string]*safetensors.Index{}
+	for name := range x.Spans {
+		held[name] = x
+	}
+	s := &Source{Config: c}
+	if s.weights, err = weightsOf(c, held); err != nil {
+		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
+	}
+	return s.Weights()
+}
+
+// weightsOf finds the parameters that the config asks for among tensors in safetensors files.
+func weightsOf(c *Config, held map[string]*safetensors.Index) (map[string]weight, error) {
+	out := map[string]weight{}
 	for name, shape := range c.shapes() {
-		values, err := readTensor(file, name, shape)
+		x, ok := held[name]
+		if !ok {
+			return nil, fmt.Errorf("llama: tensor %s is missing", name)
+		}
+		w, err := weightOf(x, name, shape)
 		if err != nil {
-			return nil, fmt.Errorf("llama: model.safetensors: tensor %s: %w", name, err)
+			return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
 		}
-		for i, v := range values {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("llama: model.safetensors: tensor %s has %g at %d", name, v, i)
-			}
-		}
-		out[name] = values
+		out[name] = w
 	}
 	return out, nil
 }
 
-func readTensor(file *safetensors.File, name string, shape []int) ([]float32, error) {
-	t, ok := file.Tensors[name]
-	if !ok {
-		return nil, fmt.Errorf("missing")
+func weightOf(x *safetensors.Index, name string, shape []int) (weight, error) {
+	span := x.Spans[name]
+	if _, packed := x.Spans[name+stateSuffix]; packed {
+		return packedWeight(x, name, shape)
 	}
-	state, packed := file.Tensors[name+stateSuffix]
-	if !packed {
-		if fmt.Sprint(t.Shape) != fmt.Sprint(shape) {
-			return nil, fmt.Errorf("shape %v, want %v", t.Shape, shape)
-		}
-		return t.Floats()
+	if !slices.Equal(span.Shape, shape) {
+		return weight{}, fmt.Errorf("%s of shape %v, want %v", span.DType, span.Shape, shape)
 	}
-	var q quantState
-	if err := json.Unmarshal(state.Data, &q); err != nil {
-		return nil, fmt.Errorf("quant_state: %w", err)
+	switch span.DType {
+	case safetensors.F32, safetensors.F16, safetensors.BF16:
+	default:
+		return weight{}, fmt.Errorf("element type %s; F32, F16, BF16 and bitsandbytes' NF4 are read", span.DType)
 	}
-	if q.QuantType != "nf4" || q.BlockSize != quant.BlockSize || q.NestedBlockSize != quant.NestedBlockSize ||
-		fmt.Sprint(q.Shape) != fmt.Sprint(shape) {
-		return nil, fmt.Errorf("quant_state %+v does not fit shape %v", q, shape)
-	}
-	nested, err := file.Tensors[name+nestedAbsmaxSuffix].Floats()
-	if err != nil {
-		return nil, fmt.Errorf("nested_absmax: %w", err)
-	}
-	nestedMap, err := file.Tensors[name+nestedMapSuffix].Floats()
-	if err != nil || len(nestedMap) != 256 {
-		return nil, fmt.Errorf("nested_quant_map has %d levels, want 256 (%v)", len(nestedMap), err)
-	}
-	if levels, err := file.Tensors[name+mapSuffix].Floats(); err != nil || !slices.Equal(levels, quant.NF4[:]) {
-		return nil, fmt.Errorf("quant_map holds other levels than NF4's (%v)", err)
-	}
-	length := 1
-	for _, d := range shape {
-		length *= d
-	}
-	packedTensor := quant.Tensor{
-		Len: length, Packed: t.Data, Absmax: file.Tensors[name+absmaxSuffix].Data, NestedAbsmax: nested, Offset: float32(q.NestedOffset),
-		NestedMap: [256]float32(nestedMap),
-	}
-	return packedTensor.Dequantise()
+	width := span.Size / int64(max(elements(shape), 1))
+	return weight{
+		shape: shape, stored: span.DType, raw: x.Read,
+		rows: func(from, n int, out []float32) error {
+			length := int64(len(out) / max(n, 1))
+			data, err := x.Read(name, int64(from)*length*width, int64(n)*length*width)
+			if err != nil {
+				return err
+			}
+			values, err := safetensors.Tensor{DType: span.DType, Data: data}.Floats()
+			copy(out, values)
+			return err
+		},
+	}, nil
 }
 
-// WriteNF4 writes model.safetensors with the linear layers packed as NF4 with double quantisation and the rest as F16.
-func WriteNF4(c *Config, weights Weights, w io.Writer) error {
-	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}, Metadata: map[string]string{"format": "pt"}}
-	packed := map[string]bool{}
-	for _, l := range c.Linears() {
-		packed[l.Name+".weight"] = true
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
 	}
-	for name, shape := range c.shapes() {
-		values := weights[name]
-		if !packed[name] {
-			file.Tensors[name] = safetensors.FromFloats(safetensors.F16, shape, values)
-			continue
-		}
-		q, err := quant.Quantise(values)
-		if err != nil {
-			return fmt.Errorf("llama: %s: %w", name, err)
-		}
-		state, err := json.Marshal(quantState{
-			QuantType: "nf4", BlockSize: quant.BlockSize, DType: "float32", Shape: shape,
-			NestedBlockSize: quant.NestedBlockSize, NestedDType: "float32", NestedOffset: float64(q.Offset),
-		})
-		if err != nil {
-			return fmt.Errorf("llama: %s: %w", name, err)
-		}
-		file.Tensors[name] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(q.Packed), 1}, Data: q.Packed}
-		file.Tensors[name+absmaxSuffix] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(q.Absmax)}, Data: q.Absmax}
-		file.Tensors[name+nestedAbsmaxSuffix] = safetensors.FromFloats(safetensors.F32, []int{len(q.NestedAbsmax)}, q.NestedAbsmax)
-		file.Tensors[name+mapSuffix] = safetensors.FromFloats(safetensors.F32, []int{16}, quant.NF4[:])
-		file.Tensors[name+nestedMapSuffix] = safetensors.FromFloats(safetensors.F32, []int{256}, q.NestedMap[:])
-		file.Tensors[name+stateSuffix] = safetensors.Tensor{DType: safetensors.U8, Shape: []int{len(state)}, Data: state}
+	return n
+}
+
+// packedWeight is a weight that is NF4 already, with double quantisation or without.
+func packedWeight(x *safetensors.Index, name string, shape []int) (weight, error) {
+	text, err := x.Tensor(name + stateSuffix)
+	if err != nil {
+		return weight{}, err
 	}
-	_, err := file.WriteTo(w)
-	return err
+	var q quantState
+	if err := json.Unmarshal(text.Data, &q); err != nil {
+		return weight{}, fmt.Errorf("quant_state: %w", err)
+	}
+	nested := q.NestedBlockSize != 0
+	if q.QuantType != "nf4" || q.BlockSize != quant.BlockSize || nested && q.NestedBlockSize != quant.NestedBlockSize || !slices.Equal(q.Shape, shape) {
+		return weight{}, fmt.Errorf("quant_state %+v does not fit shape %v", q, shape)
+	}
+	w := weight{shape: shape, stored: safetensors.F32, raw: x.Read, parts: map[string]safetensors.Spec{}}
+	suffixes := []string{"", absmaxSuffix, mapSuffix, stateSuffix}
+	if nested {
+		suffixes = append(suffixes, nestedAbsmaxSuffix, nestedMapSuffix)
+	}
+	for _, suffix := range suffixes {
+		span, ok := x.Spans[name+suffix]
+		if !ok {
+			return weight{}, fmt.Errorf("its part %s is missing", suffix)
+		}
+		w.parts[name+suffix] = safetensors.Spec{DType: span.DType, Shape: span.Shape}
+	}
+	unpack := func() (*quant.Tensor, error) { return readPacked(x, name, q, elements(shape)) }
+	if _, err := unpack(); err != nil { // before anything is installed
+		return weight{}, err
+	}
+	w.rows = func(from, n int, out []float32) error {
+		t, err := unpack()
+		if err != nil {
+			return err
+		}
+		values, err := t.Dequantise()
+		if err != nil {
+			return err
+		}
+		copy(out, values[from*len(out)/max(n, 1):])
+		return nil
+	}
+	return w, nil
+}
+
+func readPacked(x *safetensors.Index, name string, q quantState, length int) (*quant.Tensor, error) {
+	var faults []error
+	read := func(suffix string) safetensors.Tensor {
+		t, err := x.Tensor(name + suffix)
+		faults = append(faults, err)
+		return t
+	}
+	floats := func(suffix string, want int) []float32 {
+		values, err := read(suffix).Floats()
+		if err == nil && want > 0 && len(values) != want {
+			err = fmt.Errorf("%s has %d values, want %d", suffix, len(values), want)
+		}
+		faults = append(faults, err)
+		return values
+	}
+	t := &quant.Tensor{Len: length, Packed: read("").Data}
+	levels := floats(mapSuffix, len(quant.NF4))
+	if q.NestedBlockSize != 0 {
+		t.Absmax, t.NestedAbsmax, t.Offset = read(absmaxSuffix).Data, floats(nestedAbsmaxSuffix, 0), float32(q.NestedOffset)
+		copy(t.NestedMap[:], floats(nestedMapSuffix, len(t.NestedMap)))
+	} else {
+		t.Magnitudes = floats(absmaxSuffix, (length+quant.BlockSize-1)/quant.BlockSize)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	if !slices.Equal(levels, quant.NF4[:]) {
+		return nil, errors.New("quant_map holds other levels than NF4's")
+	}
+	return t, t.Check()
 }
 
 // Adapter is a LoRA adapter as PEFT stores it: for each linear layer A [rank, in] and B [out, rank]; the layer's output gains
@@ -194,7 +244,7 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 		cfg.Bias != "" && cfg.Bias != "none" {
 		return nil, errors.New("llama: adapter_config.json: only plain LoRA is done here: no DoRA, rsLoRA, patterns, biases or saved modules")
 	}
-	file, err := safetensors.Parse(data)
+	x, err := safetensors.Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, fmt.Errorf("llama: adapter_model.safetensors: %w", err)
 	}
@@ -202,21 +252,39 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 	used := 0
 	for _, l := range c.Linears() {
 		name := adapterPrefix + l.Name
-		if _, ok := file.Tensors[name+".lora_A.weight"]; !ok {
+		if _, ok := x.Spans[name+".lora_A.weight"]; !ok {
 			continue
 		}
-		if a.A[l.Name], err = readTensor(file, name+".lora_A.weight", []int{cfg.Rank, l.In}); err != nil {
-			return nil, fmt.Errorf("llama: adapter: %s lora_A: %w", l.Name, err)
+		if a.A[l.Name], err = readMatrix(x, name+".lora_A.weight", cfg.Rank, l.In); err != nil {
+			return nil, err
 		}
-		if a.B[l.Name], err = readTensor(file, name+".lora_B.weight", []int{l.Out, cfg.Rank}); err != nil {
-			return nil, fmt.Errorf("llama: adapter: %s lora_B: %w", l.Name, err)
+		if a.B[l.Name], err = readMatrix(x, name+".lora_B.weight", l.Out, cfg.Rank); err != nil {
+			return nil, err
 		}
 		used += 2
 	}
-	if used != len(file.Tensors) {
-		return nil, fmt.Errorf("llama: adapter_model.safetensors: %d of %d tensors fit this base model: it belongs to another", used, len(file.Tensors))
+	if used != len(x.Spans) {
+		return nil, fmt.Errorf("llama: adapter_model.safetensors: %d of %d tensors fit this base model: it belongs to another", used, len(x.Spans))
 	}
 	return a, nil
+}
+
+func readMatrix(x *safetensors.Index, name string, rows, length int) ([]float32, error) {
+	if _, ok := x.Spans[name]; !ok {
+		return nil, fmt.Errorf("llama: adapter_model.safetensors: %s is missing", name)
+	}
+	w, err := weightOf(x, name, []int{rows, length})
+	values := make([]float32, rows*length)
+	if err == nil {
+		err = w.rows(0, rows, values)
+	}
+	if i := slices.IndexFunc(values, notFinite); err == nil && i >= 0 {
+		err = fmt.Errorf("%g at %d", values[i], i)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("llama: adapter_model.safetensors: %s: %w", name, err)
+	}
+	return values, nil
 }
 
 // WriteAdapter returns the two files of a PEFT folder.

@@ -170,3 +170,11 @@ func TestConfigSurvivesWriting(t *testing.T) {
 		t.Errorf("%s came back as %s", mustJSON(config), mustJSON(again))
 	}
 }
+
+func mustJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // what is given here always encodes
+	}
+	return string(text)
+}

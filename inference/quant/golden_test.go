@@ -64,7 +64,19 @@ func TestBitsandbytes(t *testing.T) {
 				t.Errorf("offset %.9g, want %.9g", whole.Offset, want.Offset)
 			}
 			got := Tensor{Offset: want.Offset, NestedMap: want.NestedMap}
-			got.packMagnitudes(got.pack(values))
+			packer, err := NewPacker(len(values))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rest := values; len(rest) > 0; { // in pieces, as an import does
+				n := min(3*BlockSize, len(rest))
+				if err := packer.Add(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			got.Packed = packer.tensor.Packed
+			got.packMagnitudes(packer.magnitudes)
 			if !bytes.Equal(got.Packed, want.Packed) {
 				t.Errorf("packed indices differ in %d of %d bytes", differing(got.Packed, want.Packed), len(want.Packed))
 			}

@@ -34,49 +34,21 @@ type Tensor struct {
 	// NestedMap is Dynamic, or what a file brought: bitsandbytes computes it with vector instructions, so that its last bits are
 	// those of the machine that wrote the file.
 	NestedMap [256]float32
+	// Magnitudes are the blocks' magnitudes where they were not quantised themselves; the four fields before are then unset.
+	Magnitudes []float32
 }
 
 // Quantise packs values; their number must be even.
 func Quantise(values []float32) (*Tensor, error) {
-	if len(values)%2 != 0 {
-		return nil, fmt.Errorf("quant: %d values, an even number is needed", len(values))
+	p, err := NewPacker(len(values))
+	if err != nil {
+		return nil, err
 	}
-	t := &Tensor{Len: len(values), NestedMap: Dynamic()}
-	magnitudes := t.pack(values)
-	mean := 0.0
-	for _, m := range magnitudes {
-		mean += float64(m)
+	if err := p.Add(values); err != nil {
+		return nil, err
 	}
-	t.Offset = float32(mean / float64(max(len(magnitudes), 1)))
-	t.packMagnitudes(magnitudes)
-	return t, nil
+	return p.Finish()
 }
-
-// pack fills Packed and returns the blocks' magnitudes. A value is scaled by the magnitude's inverse and goes to the level whose
-// half-way points enclose it, the lower one on a tie: the arithmetic of bitsandbytes, so that its bytes are ours.
-func (t *Tensor) pack(values []float32) (magnitudes []float32) {
-	t.Packed = make([]byte, len(values)/2)
-	for at := 0; at < len(values); at += BlockSize {
-		block := values[at:min(at+BlockSize, len(values))]
-		top := float32(0)
-		for _, v := range block {
-			top = max(top, float32(math.Abs(float64(v))))
-		}
-		magnitudes = append(magnitudes, top)
-		inverse := 1 / max(top, smallest)
-		for i, v := range block {
-			index := level(max(-1, min(1, v*inverse)))
-			if (at+i)%2 == 0 {
-				index <<= 4
-			}
-			t.Packed[(at+i)/2] |= index
-		}
-	}
-	return magnitudes
-}
-
-// smallest magnitude that is divided by, so that a block of zeros packs to the zero level.
-const smallest = 1e-38
 
 // packMagnitudes fills Absmax and NestedAbsmax from magnitudes and Offset.
 func (t *Tensor) packMagnitudes(magnitudes []float32) {
@@ -98,37 +70,50 @@ func (t *Tensor) packMagnitudes(magnitudes []float32) {
 	}
 }
 
-// Dequantise returns the values.
+// Dequantise returns the values. They are exact products in float32; bitsandbytes rounds them to the type its state names.
 func (t *Tensor) Dequantise() ([]float32, error) {
-	blocks := (t.Len + BlockSize - 1) / BlockSize
-	if t.Len < 0 || len(t.Packed) != (t.Len+1)/2 || len(t.Absmax) != blocks ||
-		len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize {
-		return nil, fmt.Errorf("quant: %d values with %d packed bytes, %d magnitudes and %d nested ones do not fit",
-			t.Len, len(t.Packed), len(t.Absmax), len(t.NestedAbsmax))
+	scales, err := t.scales()
+	if err != nil {
+		return nil, err
 	}
 	out := make([]float32, t.Len)
 	for i := range out {
-		block := i / BlockSize
-		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
-		scale := float32(t.NestedMap[t.Absmax[block]]*t.NestedAbsmax[block/NestedBlockSize]) + t.Offset
 		index := t.Packed[i/2] >> 4
 		if i%2 == 1 {
 			index = t.Packed[i/2] & 15
 		}
-		out[i] = NF4[index] * scale
+		out[i] = NF4[index] * scales[i/BlockSize]
 	}
 	return out, nil
 }
 
-// level returns the index of the NF4 level for x in [-1, 1].
-func level(x float32) byte {
-	index := byte(0)
-	for i := range len(NF4) - 1 {
-		if x > (NF4[i]+NF4[i+1])/2 {
-			index = byte(i + 1)
-		}
+// Check reports parts that do not fit one another.
+func (t *Tensor) Check() error {
+	_, err := t.scales()
+	return err
+}
+
+// scales are the magnitudes of the blocks.
+func (t *Tensor) scales() ([]float32, error) {
+	blocks := (t.Len + BlockSize - 1) / BlockSize
+	if t.Len < 0 || len(t.Packed) != (t.Len+1)/2 {
+		return nil, fmt.Errorf("quant: %d values with %d packed bytes do not fit", t.Len, len(t.Packed))
 	}
-	return index
+	if t.Magnitudes != nil {
+		if len(t.Magnitudes) != blocks {
+			return nil, fmt.Errorf("quant: %d values with %d magnitudes do not fit", t.Len, len(t.Magnitudes))
+		}
+		return t.Magnitudes, nil
+	}
+	if len(t.Absmax) != blocks || len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize {
+		return nil, fmt.Errorf("quant: %d values with %d magnitudes and %d nested ones do not fit", t.Len, len(t.Absmax), len(t.NestedAbsmax))
+	}
+	scales := make([]float32, blocks)
+	for i := range scales {
+		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
+		scales[i] = float32(t.NestedMap[t.Absmax[i]]*t.NestedAbsmax[i/NestedBlockSize]) + t.Offset
+	}
+	return scales, nil
 }
 
 // Dynamic is bitsandbytes' signed dynamic 8-bit map (create_dynamic_map with 7 exponent bits): for each decade down from 1, means

@@ -32,3 +32,12 @@ func ToF16(v float32) uint16 {
 	rounded := abs + 0xfff + abs>>13&1
 	return sign | uint16((rounded-0x38000000)>>13)
 }
+
+// ToBF16 rounds to the nearest bfloat16 value, ties to even.
+func ToBF16(v float32) uint16 {
+	bits := math.Float32bits(v)
+	if bits&0x7fffffff > 0x7f800000 {
+		return uint16(bits>>16) | 0x40 // stays no number
+	}
+	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
+}

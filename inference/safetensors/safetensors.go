@@ -4,14 +4,11 @@
 package safetensors
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
-	"slices"
 )
 
 // Limits of a file that is believed: the largest real header (8B, all layers) is under 1 MiB.
@@ -57,55 +54,29 @@ type entry struct {
 
 // Parse reads a whole file held in memory; the tensors share its bytes.
 func Parse(data []byte) (*File, error) {
-	if len(data) < 8 {
-		return nil, errors.New("safetensors: shorter than its header length")
+	x, err := Open(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
 	}
-	n := binary.LittleEndian.Uint64(data)
-	if n > maxHeader || n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("safetensors: header of %d bytes does not fit a file of %d", n, len(data))
-	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
-		return nil, fmt.Errorf("safetensors: header: %w", err)
-	}
-	body := data[8+n:]
-	file := &File{Tensors: map[string]Tensor{}, Metadata: map[string]string{}}
-	for name, raw := range header {
-		if name == "__metadata__" {
-			if err := json.Unmarshal(raw, &file.Metadata); err != nil {
-				return nil, fmt.Errorf("safetensors: metadata: %w", err)
-			}
-			continue
-		}
-		var e entry
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
-		}
-		size, err := byteSize(e)
-		if err != nil {
-			return nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
-		}
-		from, to := e.Offsets[0], e.Offsets[1]
-		if from < 0 || to < from || to > len(body) || to-from != size {
-			return nil, fmt.Errorf("safetensors: tensor %q: bytes %d to %d of %d for a size of %d", name, from, to, len(body), size)
-		}
-		file.Tensors[name] = Tensor{e.DType, e.Shape, body[from:to]}
+	file := &File{Tensors: map[string]Tensor{}, Metadata: x.Metadata}
+	for name, s := range x.Spans {
+		file.Tensors[name] = Tensor{s.DType, s.Shape, data[s.Offset : s.Offset+s.Size]}
 	}
 	return file, nil
 }
 
-func byteSize(e entry) (int, error) {
-	width, ok := widths[e.DType]
+func byteSize(dtype DType, shape []int) (int, error) {
+	width, ok := widths[dtype]
 	if !ok {
-		return 0, fmt.Errorf("element type %q is not supported", e.DType)
+		return 0, fmt.Errorf("element type %q is not supported", dtype)
 	}
-	if len(e.Shape) > maxRank {
-		return 0, fmt.Errorf("rank %d is more than %d", len(e.Shape), maxRank)
+	if len(shape) > maxRank {
+		return 0, fmt.Errorf("rank %d is more than %d", len(shape), maxRank)
 	}
 	size := width
-	for _, d := range e.Shape {
+	for _, d := range shape {
 		if d < 0 || d > 0 && size > math.MaxInt32*16/d {
-			return 0, fmt.Errorf("shape %v is too large", e.Shape)
+			return 0, fmt.Errorf("shape %v is too large", shape)
 		}
 		size *= d
 	}
@@ -114,27 +85,16 @@ func byteSize(e entry) (int, error) {
 
 // WriteTo writes the file with its tensors in the order of their names, so that the same tensors give the same bytes.
 func (f *File) WriteTo(w io.Writer) (int64, error) {
-	header := map[string]any{}
-	if len(f.Metadata) > 0 {
-		header["__metadata__"] = f.Metadata
-	}
-	names := slices.Sorted(maps.Keys(f.Tensors))
-	at := 0
-	for _, name := range names {
-		t := f.Tensors[name]
-		e := entry{t.DType, t.Shape, [2]int{at, at + len(t.Data)}}
-		if size, err := byteSize(e); err != nil || size != len(t.Data) {
+	layout := Layout{Metadata: f.Metadata, Tensors: map[string]Spec{}}
+	for name, t := range f.Tensors {
+		layout.Tensors[name] = Spec{t.DType, t.Shape}
+		if size, err := byteSize(t.DType, t.Shape); err != nil || size != len(t.Data) {
 			return 0, fmt.Errorf("safetensors: tensor %q has %d bytes, its shape %v says %d (%v)", name, len(t.Data), t.Shape, size, err)
 		}
-		header[name] = e
-		at += len(t.Data)
 	}
-	text, err := json.Marshal(header)
+	head, names, err := layout.Header()
 	if err != nil {
-		return 0, fmt.Errorf("safetensors: header: %w", err)
-	}
-	for len(text)%8 != 0 {
-		text = append(text, ' ')
+		return 0, err
 	}
 	var written int64
 	put := func(data []byte) error {
@@ -142,10 +102,7 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 		written += int64(n)
 		return err
 	}
-	if err := put(binary.LittleEndian.AppendUint64(nil, uint64(len(text)))); err != nil {
-		return written, err
-	}
-	if err := put(text); err != nil {
+	if err := put(head); err != nil {
 		return written, err
 	}
 	for _, name := range names {
@@ -181,13 +138,16 @@ func (t Tensor) Floats() ([]float32, error) {
 	return nil, fmt.Errorf("safetensors: element type %s does not hold floats", t.DType)
 }
 
-// FromFloats makes a tensor of type F32 or F16, rounding to nearest even.
+// FromFloats makes a tensor of type F32, F16 or BF16, rounding to nearest even.
 func FromFloats(dtype DType, shape []int, values []float32) Tensor {
-	t := Tensor{DType: dtype, Shape: shape}
+	t := Tensor{DType: dtype, Shape: shape, Data: make([]byte, 0, widths[dtype]*len(values))}
 	for _, v := range values {
-		if dtype == F16 {
+		switch dtype {
+		case F16:
 			t.Data = binary.LittleEndian.AppendUint16(t.Data, ToF16(v))
-		} else {
+		case BF16:
+			t.Data = binary.LittleEndian.AppendUint16(t.Data, ToBF16(v))
+		default:
 			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(v))
 		}
 	}

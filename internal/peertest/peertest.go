@@ -63,6 +63,16 @@ func Python(t testing.TB) string {
 	return path
 }
 
+// SmolLM2 returns the path of a real language model, SmolLM2-135M-Instruct in GGUF's Q4_1.
+func SmolLM2(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(Root(t), ".cache", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	if _, err := os.Stat(path); err != nil {
+		missing(t, "SmolLM2-135M")
+	}
+	return path
+}
+
 func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -1,0 +1,65 @@
+package inference
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+
+	"llamaxr/inference/models"
+	"llamaxr/study"
+)
+
+// part is one model with what a draft says of it.
+type part struct {
+	files    fs.FS
+	card     study.ModelCard
+	template string // of a language model without an adapter
+}
+
+type parts struct {
+	classifier, language part
+	adapter              *part
+}
+
+// choose finds the model for each role: what a registry's `use` says, else the starter's. The starter's adapter goes with its own language model
+// only. What a registry gives is verified first: a draft never comes from weights that changed on disk.
+func choose(store *models.Store) (*parts, error) {
+	bundle, err := models.Starter()
+	if err != nil {
+		return nil, err
+	}
+	sub := func(folder string) fs.FS {
+		files, _ := fs.Sub(bundle.Files, folder) // the name is valid
+		return files
+	}
+	out := &parts{
+		classifier: part{files: bundle.Files, card: bundle.Card("classifier", "", models.DenseNetWeights)},
+		language:   part{files: sub(models.LlamaFolder), card: bundle.Card("language model", "llamaxr-starter-llama", models.LlamaFolder)},
+		adapter:    &part{files: sub(models.AdapterFolder), card: bundle.Card("adapter", "llamaxr-starter-adapter", models.AdapterFolder)},
+	}
+	if store == nil {
+		return out, nil
+	}
+	for _, role := range models.Roles {
+		m, err := store.InUse(role)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			continue
+		}
+		if err := store.Verify(context.Background(), m, nil); err != nil {
+			return nil, fmt.Errorf("inference: the %s in use: %w", role, err)
+		}
+		chosen := part{store.Open(m), m.Card(), m.Template}
+		switch role {
+		case models.RoleClassifier:
+			out.classifier = chosen
+		case models.RoleLanguageModel:
+			out.language, out.adapter = chosen, nil
+		case models.RoleAdapter:
+			out.adapter = &chosen
+		}
+	}
+	return out, nil
+}

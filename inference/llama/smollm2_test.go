@@ -1,0 +1,99 @@
+package llama
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"llamaxr/inference/engine"
+	"llamaxr/internal/peertest"
+)
+
+// smolCase is what oracles/smollm2.py wrote of one prompt.
+type smolCase struct {
+	Text      string
+	IDs       []int
+	Spaced    []float64 // every 256th logit
+	Top       []int
+	TopLogits []float64 `json:"top_logits"`
+	Greedy    []int
+}
+
+const (
+	smolSpacing = 256
+	smolPadded  = 64 // one length for all prompts, compiled once
+	smolEvery   = 17 // which prompts are continued in the short form
+)
+
+func smolCases(t testing.TB) []smolCase {
+	t.Helper()
+	var cases []smolCase
+	if err := json.Unmarshal(read(t, "smollm2.json"), &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) != 50 {
+		t.Fatalf("%d prompts", len(cases))
+	}
+	return cases
+}
+
+// TestSmolLM2 holds a real model, read from GGUF, to transformers in float32 (oracles/smollm2.py): the logits of 50 prompts, and 64
+// greedy tokens through the KV cache, of some prompts here and of all with LLAMAXR_LONG=1.
+func TestSmolLM2(t *testing.T) {
+	source, err := OpenSource(peertest.SmolLM2(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	if c := source.Config; !c.TieWordEmbeddings || c.Heads != 9 || c.KVHeads != 3 || source.Licence != "apache-2.0" {
+		t.Fatalf("%+v", c)
+	}
+	eng, err := engine.Open(engine.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := LoadSource(eng, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst := 0.0
+	for i, c := range smolCases(t) {
+		if got := model.Tokenizer.Prompt(c.Text); !slices.Equal(got, c.IDs) {
+			t.Errorf("%q\n got %v\nwant %v", c.Text, got, c.IDs)
+		}
+		tokens := make([]int32, smolPadded)
+		for k, id := range c.IDs {
+			tokens[k] = int32(id)
+		}
+		next, caches, scores, err := model.step(tokens, 0, len(c.IDs)-1, model.emptyCaches())
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := values(scores)
+		for k, want := range c.Spaced {
+			worst = max(worst, math.Abs(float64(logits[k*smolSpacing])-want))
+		}
+		for k, id := range c.Top {
+			worst = max(worst, math.Abs(float64(logits[id])-c.TopLogits[k]))
+		}
+		if i%smolEvery != 0 && os.Getenv("LLAMAXR_LONG") == "" {
+			continue
+		}
+		greedy := []int{next}
+		for len(greedy) < len(c.Greedy) {
+			if next, caches, err = model.pass([]int32{int32(next)}, len(c.IDs)+len(greedy)-1, 0, caches); err != nil {
+				t.Fatal(err)
+			}
+			greedy = append(greedy, next)
+		}
+		if !slices.Equal(greedy, c.Greedy) {
+			t.Errorf("%q continued\n got %v\nwant %v", c.Text, greedy, c.Greedy)
+		}
+	}
+	t.Logf("%s: largest difference of a logit %.2g", eng.Name, worst)
+	if worst > tolerance {
+		t.Errorf("%s: logits are %.2g from transformers', tolerance %g", eng.Name, worst, tolerance)
+	}
+}

@@ -1,0 +1,107 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"llamaxr/inference/llama"
+	"llamaxr/inference/prompt"
+)
+
+// maxAdapter bounds an adapter's weights: rank 64 on all linear layers of the 8B has 670 MB in float32.
+const maxAdapter = 2 << 30
+
+// AdapterImport says what adapter to take and which model it is for.
+type AdapterImport struct {
+	From     string // a PEFT folder
+	Name     string // empty: from the folder's name
+	Base     string // a language model in the registry
+	Template string // empty: what manifest.json beside it says, else the base's
+	Now      time.Time
+}
+
+// ImportAdapter takes a PEFT folder into the registry as it is, unmerged. Its tensors must fit the base, and its manifest.json, where there is
+// one that names the digest of its base, must mean this one.
+func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
+	if what.Name == "" {
+		what.Name = nameFrom(what.From)
+	}
+	if !validName.MatchString(what.Name) {
+		return nil, fmt.Errorf("models: %q cannot be an adapter's name", what.Name)
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	base, err := s.Get(what.Base)
+	if err != nil {
+		return nil, err
+	}
+	if base.Kind != KindLlama {
+		return nil, fmt.Errorf("models: %s is no language model", what.Base)
+	}
+	data := map[string][]byte{}
+	for _, name := range []string{llama.AdapterConfigFile, llama.AdapterWeightsFile} {
+		if data[name], err = readSmall(filepath.Join(what.From, name), maxAdapter); err != nil {
+			return nil, fmt.Errorf("models: adapter: %w", err)
+		}
+	}
+	text, err := fs.ReadFile(s.Open(base), llama.ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("models: %s: %w", what.Base, err)
+	}
+	config, err := llama.ParseConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := llama.ReadAdapter(config, data[llama.AdapterConfigFile], data[llama.AdapterWeightsFile]); err != nil {
+		return nil, fmt.Errorf("models: adapter for %s: %w", what.Base, err)
+	}
+	manifest, err := llama.ReadAdapterManifest(os.DirFS(what.From))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if manifest.Base != "" && manifest.Base != base.Digest() {
+		return nil, fmt.Errorf("models: adapter: %s says that its base has digest %.16s, %s has %.16s", llama.AdapterManifestFile, manifest.Base,
+			what.Base, base.Digest())
+	}
+	for _, template := range []string{base.Template, manifest.Template, what.Template} { // the last that says something
+		if template != "" {
+			manifest.Template = template
+		}
+	}
+	if _, err := prompt.ByName(manifest.Template); err != nil {
+		return nil, err
+	}
+	manifest.Base = base.Digest()
+	if data[llama.AdapterManifestFile], err = json.Marshal(manifest); err != nil {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	m := &Model{
+		Name: what.Name, Kind: KindAdapter, Source: Origin{From: what.From}, Template: manifest.Template, Imported: what.Now.UTC(),
+		Base: &Base{base.Name, base.Digest()},
+	}
+	return m, s.installSmall(m, data)
+}
+
+// installSmall installs files that are in memory. The lock must be held.
+func (s *Store) installSmall(m *Model, data map[string][]byte) error {
+	folder, err := os.MkdirTemp(s.path(workFolder), "small-")
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	files := map[string]staged{}
+	for name, content := range data {
+		if files[name], err = stage(folder, name, content); err != nil {
+			return err
+		}
+	}
+	return s.install(m, files)
+}

@@ -1,0 +1,130 @@
+package quant
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+)
+
+// ErrNotFinite is returned for values that are infinite or no number.
+var ErrNotFinite = errors.New("quant: a value is not finite")
+
+// Packer packs a tensor piece by piece, so that its values never need to be in memory at once: it holds half a byte for each and
+// four for each block.
+type Packer struct {
+	tensor     Tensor
+	magnitudes []float32
+	at         int
+}
+
+// NewPacker begins a tensor of so many values, an even number.
+func NewPacker(length int) (*Packer, error) {
+	if length < 0 || length%2 != 0 {
+		return nil, fmt.Errorf("quant: %d values, an even number is needed", length)
+	}
+	return &Packer{
+		tensor:     Tensor{Len: length, Packed: make([]byte, length/2), NestedMap: Dynamic()},
+		magnitudes: make([]float32, (length+BlockSize-1)/BlockSize),
+	}, nil
+}
+
+// Add packs the next values: whole blocks, but for the last piece.
+func (p *Packer) Add(values []float32) error {
+	end := p.at + len(values)
+	if end > p.tensor.Len || len(values)%BlockSize != 0 && end != p.tensor.Len {
+		return fmt.Errorf("quant: %d values after %d of %d are no whole blocks", len(values), p.at, p.tensor.Len)
+	}
+	blocks := (len(values) + BlockSize - 1) / BlockSize
+	workers := max(1, min(runtime.GOMAXPROCS(0), blocks/minBlocks))
+	var wg sync.WaitGroup
+	finite := make([]bool, workers)
+	for w := range workers {
+		wg.Go(func() {
+			from, to := w*blocks/workers*BlockSize, min((w+1)*blocks/workers*BlockSize, len(values))
+			finite[w] = p.pack(p.at+from, values[from:to])
+		})
+	}
+	wg.Wait()
+	p.at = end
+	for _, ok := range finite {
+		if !ok {
+			return ErrNotFinite
+		}
+	}
+	return nil
+}
+
+// minBlocks is what makes a goroutine worth starting.
+const minBlocks = 256
+
+// pack packs values that begin a block at the given place and reports whether all are finite. A value is scaled by its block's
+// inverse magnitude and goes to the level whose half-way points enclose it, the lower one on a tie: the arithmetic of bitsandbytes,
+// so that its bytes are ours.
+func (p *Packer) pack(at int, values []float32) (finite bool) {
+	finite = true
+	for ; len(values) > 0; at += BlockSize {
+		block := values[:min(BlockSize, len(values))]
+		values = values[len(block):]
+		top := float32(0)
+		for _, v := range block {
+			top = max(top, float32(math.Abs(float64(v)))) // max keeps NaN
+		}
+		if !(top <= math.MaxFloat32) {
+			finite = false
+			continue
+		}
+		p.magnitudes[at/BlockSize] = top
+		inverse := 1 / max(top, smallest)
+		out := p.tensor.Packed[at/2:]
+		for i := 0; i < len(block); i += 2 {
+			out[i/2] = level(max(-1, min(1, block[i]*inverse)))<<4 | level(max(-1, min(1, block[i+1]*inverse)))
+		}
+	}
+	return finite
+}
+
+// Finish quantises the magnitudes and returns the tensor.
+func (p *Packer) Finish() (*Tensor, error) {
+	if p.at != p.tensor.Len {
+		return nil, fmt.Errorf("quant: %d of %d values were packed", p.at, p.tensor.Len)
+	}
+	mean := 0.0
+	for _, m := range p.magnitudes {
+		mean += float64(m)
+	}
+	p.tensor.Offset = float32(mean / float64(max(len(p.magnitudes), 1)))
+	p.tensor.packMagnitudes(p.magnitudes)
+	return &p.tensor, nil
+}
+
+// smallest magnitude that is divided by, so that a block of zeros packs to the zero level.
+const smallest = 1e-38
+
+// buckets divide [-1, 1] so finely that none holds two of the half-way points between levels.
+const buckets = 256
+
+// below holds, for each bucket, the level of what lies just below it; halfway holds the points between a level and the next.
+var below, halfway = func() (below [buckets + 1]byte, halfway [16]float32) {
+	for i := range len(NF4) - 1 {
+		halfway[i] = (NF4[i] + NF4[i+1]) / 2
+	}
+	halfway[15] = math.MaxFloat32
+	for b := range below {
+		edge := float32(b)*2/buckets - 1 - 1e-5 // the slack takes up the rounding of level's product
+		for below[b] < 15 && edge > halfway[below[b]] {
+			below[b]++
+		}
+	}
+	return below, halfway
+}()
+
+// level returns the index of the NF4 level for x in [-1, 1].
+func level(x float32) byte {
+	index := below[int((x+1)*(buckets/2))]
+	if x > halfway[index] {
+		index++
+	}
+	return index
+}

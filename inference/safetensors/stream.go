@@ -1,0 +1,160 @@
+package safetensors
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// Span is a tensor's place in a file.
+type Span struct {
+	DType        DType
+	Shape        []int
+	Offset, Size int64
+}
+
+// Index is an open file whose tensors are read when they are asked for.
+type Index struct {
+	Spans    map[string]Span
+	Metadata map[string]string
+	r        io.ReaderAt
+}
+
+// Open reads and checks the header of a file of the given size: every tensor's bytes must lie inside the file, have the size that
+// its shape says, and be nobody else's.
+func Open(r io.ReaderAt, size int64) (*Index, error) {
+	var length [8]byte
+	if size < int64(len(length)) {
+		return nil, errors.New("safetensors: shorter than its header length")
+	}
+	if _, err := r.ReadAt(length[:], 0); err != nil {
+		return nil, fmt.Errorf("safetensors: header length: %w", err)
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	if n > maxHeader || n > uint64(size)-uint64(len(length)) {
+		return nil, fmt.Errorf("safetensors: header of %d bytes does not fit a file of %d", n, size)
+	}
+	text := make([]byte, n)
+	if _, err := r.ReadAt(text, int64(len(length))); err != nil && n > 0 {
+		return nil, fmt.Errorf("safetensors: header: %w", err)
+	}
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(text, &header); err != nil {
+		return nil, fmt.Errorf("safetensors: header: %w", err)
+	}
+	x := &Index{Spans: map[string]Span{}, Metadata: map[string]string{}, r: r}
+	start := int64(len(length)) + int64(n)
+	for name, raw := range header {
+		if name == "__metadata__" {
+			if err := json.Unmarshal(raw, &x.Metadata); err != nil {
+				return nil, fmt.Errorf("safetensors: metadata: %w", err)
+			}
+			continue
+		}
+		var e entry
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
+		}
+		want, err := byteSize(e.DType, e.Shape)
+		if err != nil {
+			return nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
+		}
+		from, to := e.Offsets[0], e.Offsets[1]
+		if from < 0 || to < from || int64(to) > size-start || to-from != want {
+			return nil, fmt.Errorf("safetensors: tensor %q: bytes %d to %d of %d for a size of %d", name, from, to, size-start, want)
+		}
+		x.Spans[name] = Span{e.DType, e.Shape, start + int64(from), int64(want)}
+	}
+	return x, x.apart()
+}
+
+// apart reports tensors that share bytes.
+func (x *Index) apart() error {
+	names := slices.SortedFunc(maps.Keys(x.Spans), func(a, b string) int {
+		if d := x.Spans[a].Offset - x.Spans[b].Offset; d != 0 {
+			return int(min(max(d, -1), 1))
+		}
+		return int(min(max(x.Spans[a].Size-x.Spans[b].Size, -1), 1))
+	})
+	for i := 1; i < len(names); i++ {
+		if before := x.Spans[names[i-1]]; before.Offset+before.Size > x.Spans[names[i]].Offset {
+			return fmt.Errorf("safetensors: tensors %q and %q share bytes", names[i-1], names[i])
+		}
+	}
+	return nil
+}
+
+// Read reads n bytes of a tensor from one on.
+func (x *Index) Read(name string, from, n int64) ([]byte, error) {
+	s, ok := x.Spans[name]
+	if !ok {
+		return nil, fmt.Errorf("safetensors: no tensor %q", name)
+	}
+	if from < 0 || n < 0 || from > s.Size-n {
+		return nil, fmt.Errorf("safetensors: tensor %q: bytes %d to %d of %d", name, from, from+n, s.Size)
+	}
+	data := make([]byte, n)
+	if _, err := x.r.ReadAt(data, s.Offset+from); err != nil {
+		return nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
+	}
+	return data, nil
+}
+
+// Tensor reads a whole tensor.
+func (x *Index) Tensor(name string) (Tensor, error) {
+	s := x.Spans[name]
+	data, err := x.Read(name, 0, s.Size)
+	return Tensor{s.DType, s.Shape, data}, err
+}
+
+// Spec is a tensor that is to be written.
+type Spec struct {
+	DType DType
+	Shape []int
+}
+
+// Size is its length in bytes, 0 for a type that is not known.
+func (s Spec) Size() int64 {
+	n, err := byteSize(s.DType, s.Shape)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
+// Layout is a file that is to be written without being held in memory: its header, then each tensor's bytes in the order given.
+type Layout struct {
+	Tensors  map[string]Spec
+	Metadata map[string]string
+}
+
+// Header returns the bytes before the data, and the tensors' order: that of their names.
+func (l Layout) Header() (head []byte, names []string, err error) {
+	header := map[string]any{}
+	if len(l.Metadata) > 0 {
+		header["__metadata__"] = l.Metadata
+	}
+	names = slices.Sorted(maps.Keys(l.Tensors))
+	at := 0
+	for _, name := range names {
+		t := l.Tensors[name]
+		size, err := byteSize(t.DType, t.Shape)
+		if err != nil {
+			return nil, nil, fmt.Errorf("safetensors: tensor %q: %w", name, err)
+		}
+		header[name] = entry{t.DType, t.Shape, [2]int{at, at + size}}
+		at += size
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return nil, nil, fmt.Errorf("safetensors: header: %w", err)
+	}
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), names, nil
+}
