@@ -188,23 +188,18 @@ func TestWeSendToPeers(t *testing.T) {
 	}
 }
 
-func TestRejections(t *testing.T) {
-	contexts := []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}}
-	for name, test := range map[string]struct {
-		change          func(*Server)
-		calling, called string
-		want            RejectError
-	}{
-		"called AE title":  {nil, "X", "OTHER", rejectCalledAETitle},
-		"calling AE title": {func(s *Server) { s.Callers = []string{"KNOWN"} }, "X", "LLAMAXR", rejectCallingAETitle},
-		"local limit":      {func(s *Server) { s.MaxAssociations = -1 }, "X", "LLAMAXR", rejectLocalLimit},
-	} {
-		port, _ := start(t, test.change)
-		_, err := Client{CallingAETitle: test.calling, CalledAETitle: test.called}.Dial(t.Context(), "127.0.0.1:"+port, contexts)
-		var got *RejectError
-		if !errors.As(err, &got) || *got != test.want {
-			t.Errorf("%s: got %v, want %v", name, err, &test.want)
-		}
+func noSession(context.Context, *AssociationInfo) (Session, error) {
+	return nil, errors.New("no session today")
+}
+
+// TestRejectionIsTyped: the client tells why it was rejected.
+func TestRejectionIsTyped(t *testing.T) {
+	port, _ := start(t, nil)
+	_, err := Client{CallingAETitle: "X", CalledAETitle: "OTHER"}.Dial(t.Context(), "127.0.0.1:"+port,
+		[]ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}})
+	var got *RejectError
+	if !errors.As(err, &got) || *got != rejectCalledAETitle {
+		t.Errorf("got %v, want %v", err, &rejectCalledAETitle)
 	}
 }
 
