@@ -1,10 +1,13 @@
 package dicomnet
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -25,6 +28,7 @@ const abortTimeout = time.Second
 // interrupt is for others.
 type conn struct {
 	net.Conn
+	address    netip.Addr // of the other side, where a Server has it
 	state      state
 	requestor  bool
 	maxRead    uint32        // of a P-DATA-TF that we take
@@ -60,6 +64,21 @@ func (c *conn) writeBy(t time.Time) {
 	if c.interrupted.Load() {
 		_ = c.SetWriteDeadline(time.Unix(1, 0))
 	}
+}
+
+// handshake makes a TLS connection one, within ARTIM: until it is, PS3.8 has no transport.
+func (c *conn) handshake(ctx context.Context) error {
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	until := time.Now().Add(c.artim)
+	c.readBy(until)
+	c.writeBy(until)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("dicomnet: TLS handshake: %w", err)
+	}
+	return nil
 }
 
 // on moves the state machine. An event that its state does not know means that the association is over, for this side at least.
