@@ -20,9 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "capture the seeds of the fuzz targets from DCMTK")
 
-const captureClass = "1.2.840.10008.5.1.4.1.1.1"
-
-var captureContexts = []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}, {captureClass, []string{ExplicitVRLittleEndian}}}
+var captureContexts = []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}, {crClass, []string{ExplicitVRLittleEndian}}}
 
 // tap passes one connection on and keeps what both sides say.
 type tap struct {
@@ -172,7 +170,7 @@ func answer(t *testing.T) {
 	if err := a.Echo(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := a.Store(t.Context(), StoreRequest{SOPClassUID: captureClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(data)); err != nil {
+	if err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(data)); err != nil {
 		t.Log(err) // storescp compares the UIDs with the data set's: a status that is not success is a good seed too
 	}
 	if err := a.Release(); err != nil {

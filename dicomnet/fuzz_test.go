@@ -157,7 +157,7 @@ func FuzzClient(f *testing.F) {
 			if err := a.Echo(t.Context()); errors.Is(err, context.Canceled) {
 				t.Errorf("Echo: %v", err)
 			}
-			_ = a.Store(t.Context(), StoreRequest{SOPClassUID: captureClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(object))
+			_ = a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(object))
 			_ = a.Release()
 		})
 	})
