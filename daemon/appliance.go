@@ -114,7 +114,7 @@ func (a *Appliance) prepare() error {
 		Complete: a.scheduleCompletion, Log: a.log,
 	}
 	a.server = &dicomnet.Server{
-		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Callers: a.cfg.Callers, MaxAssociations: a.cfg.Limits.Associations,
+		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: dicomnet.AETitles(a.cfg.Callers), MaxAssociations: a.cfg.Limits.Associations,
 		MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime, NewSession: a.newSession, Log: a.log,
 	}
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"llamaxr/dicomnet/dimse"
@@ -29,6 +28,10 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 			c.abort()
 		}
 	}()
+	if err := c.handshake(ctx); err != nil {
+		log.Warn("TLS", "reason", err)
+		return
+	}
 	_, _ = c.on(evtConnection)
 	p, err := c.read(0)
 	if err != nil {
@@ -40,9 +43,12 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 		return // no other PDU leaves Sta2 without an error
 	}
 	log = log.With("calling", request.Calling, "called", request.Called)
-	id, reject := uint64(0), s.refuse(request)
+	id, peer, reject := uint64(0), 0, s.refuse(request)
 	if reject == nil {
-		id, reject = s.establish(c)
+		peer, reject = s.peer(request.Calling, c)
+	}
+	if reject == nil {
+		id, reject = s.establish(c, peer)
 	}
 	if reject != nil {
 		log.Warn("association rejected", "reason", reject.Error())
@@ -65,8 +71,6 @@ func (s *Server) refuse(a *pdu.Associate) *RejectError {
 		return &rejectApplicationContext
 	case !s.AnyCalled && a.Called != strings.TrimSpace(s.AETitle):
 		return &rejectCalledAETitle
-	case len(s.Callers) > 0 && !slices.Contains(s.Callers, a.Calling):
-		return &rejectCallingAETitle
 	case len(a.Contexts) == 0, a.User.MaximumLength != 0 && a.User.MaximumLength < minPDULength:
 		return &rejectNoReason
 	}
@@ -76,7 +80,7 @@ func (s *Server) refuse(a *pdu.Associate) *RejectError {
 // associate opens a session for a request that was taken and serves it to its end.
 func (s *Server) associate(ctx context.Context, c *conn, request *pdu.Associate, id uint64, log *slog.Logger) {
 	session, err := s.NewSession(ctx, &AssociationInfo{
-		ID: id, CallingAETitle: request.Calling, CalledAETitle: request.Called, RemoteAddr: c.RemoteAddr().String(),
+		ID: id, CallingAETitle: request.Calling, CalledAETitle: request.Called, RemoteAddr: c.RemoteAddr().String(), TLS: c.tls(),
 		ImplementationClassUID: request.User.ImplementationClassUID, ImplementationVersionName: request.User.ImplementationVersion,
 	})
 	if err != nil {
@@ -153,6 +157,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		if err != nil {
 			return false, err
 		}
+		s.idle(c, false)
 		if other != nil { // a release: in Sta6 no other PDU comes without an error
 			return true, c.do(evtReleaseResponse, &pdu.ReleaseRP{})
 		}
@@ -176,6 +181,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		if err := c.send(ctx, id, response, nil); err != nil {
 			return false, err
 		}
+		s.idle(c, true)
 	}
 }
 

@@ -24,11 +24,11 @@ type Client struct {
 	PDUTimeout     time.Duration // for one PDU to be written or, once begun, read; also for the answer to A-RELEASE-RQ
 	// ResponseTimeout is how long the peer may take to answer a request; storing may take it a while.
 	ResponseTimeout time.Duration
-	// Dialer opens the transport: nil is a net.Dialer, a tls.Dialer makes it TLS.
-	Dialer Dialer
+	TLS             *Credentials // nil is plain TCP
+	Dialer          Dialer       // opens the transport; nil is a net.Dialer
 }
 
-// Dialer is what *net.Dialer and *tls.Dialer do.
+// Dialer is what *net.Dialer does.
 type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -85,6 +85,11 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 	nc, err := cl.Dialer.DialContext(connecting, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("dicomnet: connecting: %w", err)
+	}
+	if cl.TLS != nil {
+		if nc, err = cl.TLS.secure(connecting, nc, address); err != nil {
+			return nil, err
+		}
 	}
 	// A requestor's ARTIM runs after its own abort only, and nobody should wait for that.
 	c := &conn{

@@ -1,10 +1,13 @@
 package dicomnet
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -21,10 +24,20 @@ const (
 // abortTimeout is how long a peer that takes nothing any more keeps us from closing.
 const abortTimeout = time.Second
 
+// maxDrained is how much is read and thrown away, in bytes, while the peer is waited for to close: what was under way when the association
+// ended fits, a peer that goes on and on is cut off. After the first freelyDrained it is read slowly: junk must not cost the processor
+// that others need.
+const (
+	maxDrained    = 16 << 20
+	freelyDrained = 1 << 20
+	drainPause    = time.Millisecond
+)
+
 // conn is one end of an association: the transport, its place in the state machine and its limits. One goroutine uses it; only
 // interrupt is for others.
 type conn struct {
 	net.Conn
+	address    netip.Addr // of the other side, where a Server has it
 	state      state
 	requestor  bool
 	maxRead    uint32        // of a P-DATA-TF that we take
@@ -33,6 +46,7 @@ type conn struct {
 	artim      time.Duration
 	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs
 	lost       bool      // where the next PDU begins is not known any more
+	drained    int64
 	// interrupted makes whatever is waited for fail.
 	interrupted atomic.Bool
 
@@ -60,6 +74,21 @@ func (c *conn) writeBy(t time.Time) {
 	if c.interrupted.Load() {
 		_ = c.SetWriteDeadline(time.Unix(1, 0))
 	}
+}
+
+// handshake makes a TLS connection one, within ARTIM: until it is, PS3.8 has no transport.
+func (c *conn) handshake(ctx context.Context) error {
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	until := time.Now().Add(c.artim)
+	c.readBy(until)
+	c.writeBy(until)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("dicomnet: TLS handshake: %w", err)
+	}
+	return nil
 }
 
 // on moves the state machine. An event that its state does not know means that the association is over, for this side at least.
@@ -145,6 +174,7 @@ func (c *conn) read(wait time.Duration) (pdu.PDU, error) {
 		case aa6:
 			continue
 		case aa1, aa7, aa8:
+			c.lost = c.lost || act == aa7 // one A-ABORT for somebody who does not listen, not one for each thing said
 			c.sendAbort(act, reasonUnexpectedPDU)
 			return nil, &protocolError{fmt.Errorf("unexpected %T", p)}
 		}
@@ -238,7 +268,7 @@ func (c *conn) finish() {
 	}
 	if c.state == sta13 {
 		c.readBy(c.artimUntil)
-		_, _ = io.Copy(io.Discard, c.Conn)
+		_, _ = io.Copy(io.Discard, &pacedReader{c, true})
 	}
 	c.state = sta1
 	c.Close()
@@ -252,6 +282,14 @@ type pacedReader struct {
 
 func (r *pacedReader) Read(b []byte) (int, error) {
 	n, err := r.c.Conn.Read(b)
+	if r.c.state == sta13 {
+		switch r.c.drained += int64(n); {
+		case r.c.drained > maxDrained:
+			r.c.Close()
+		case r.c.drained > freelyDrained:
+			time.Sleep(drainPause)
+		}
+	}
 	if n > 0 && !r.begun {
 		r.begun = true
 		r.c.readBy(time.Now().Add(r.c.timeout))

@@ -3,114 +3,162 @@ package dicomnet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 
-	"llamaxr/dicomnet/dimse"
-	"llamaxr/dicomnet/pdu"
+	"llamaxr/dicomnet/part10"
 )
 
-// conversation is an association as bytes: accepted, one C-ECHO, one C-STORE, released.
-func conversation(f *testing.F) []byte {
-	request, err := os.ReadFile(filepath.Join("pdu", "testdata", "echoscu-rq.pdu"))
-	if err != nil {
-		f.Fatal(err)
+// pipes is a listener of one connection.
+type pipes struct {
+	conn chan net.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conn:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
 	}
-	out := bytes.Clone(request)
-	for _, c := range []*dimse.Command{
-		{Field: dimse.EchoRQ, MessageID: 1, DataSetType: dimse.NoDataSet, AffectedSOPClassUID: Verification},
-		{Field: dimse.StoreRQ, MessageID: 2, DataSetType: dimse.WithDataSet, AffectedSOPClassUID: Verification, AffectedSOPInstanceUID: "1.2.3"},
-	} {
-		out = (&pdu.DataTF{Values: []pdu.DataValue{{ContextID: 1, Command: true, Last: true, Data: c.Encode()}}}).AppendTo(out)
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
+
+// strict is a session that fails the test for what Serve promises never to hand it.
+type strict struct{ t *testing.T }
+
+func (s strict) Echo(context.Context) error { return nil }
+func (s strict) Close(bool)                 {}
+func (s strict) Store(_ context.Context, req *StoreRequest, data io.Reader) error {
+	if !part10.ValidUID(req.SOPInstanceUID) || !part10.ValidUID(req.SOPClassUID) || !part10.ValidUID(req.TransferSyntaxUID) {
+		s.t.Errorf("a session is given %+v", req)
 	}
-	out = (&pdu.DataTF{Values: []pdu.DataValue{{ContextID: 1, Data: []byte("some")}, {ContextID: 1, Last: true, Data: []byte("data")}}}).AppendTo(out)
-	return (&pdu.ReleaseRQ{}).AppendTo(out)
-}
-
-// FuzzServer feeds a server bytes as a peer would: it never panics, never keeps the connection longer than its timers allow, and every
-// session that was opened is closed.
-func FuzzServer(f *testing.F) {
-	whole := conversation(f)
-	f.Add(whole)
-	f.Add(whole[:len(whole)-10])
-	for _, name := range []string{"storescu-rq", "pynetdicom-rq", "storescp-ac"} {
-		data, err := os.ReadFile(filepath.Join("pdu", "testdata", name+".pdu"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var mu sync.Mutex
-		var log strings.Builder
-		open := 0
-		s := &Server{
-			AnyCalled: true, ARTIM: 20 * time.Millisecond, PDUTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond, MaxPDULength: 16384,
-			Log: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)),
-			NewSession: func(context.Context, *AssociationInfo) (Session, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				open++
-				return counted{&mu, &open}, nil
-			},
-		}
-		s.defaults()
-		ours, theirs := net.Pipe()
-		c := s.admit(theirs)
-		done := make(chan struct{})
-		go func() { s.serve(t.Context(), c); close(done) }()
-		go func() { _, _ = io.Copy(io.Discard, ours) }()
-		_, _ = ours.Write(data)
-		select {
-		case <-done:
-		case <-time.After(5 * time.Second):
-			t.Fatal("the connection is still served")
-		}
-		ours.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		if open != 0 || len(s.connections) != 0 || s.established != 0 {
-			t.Fatalf("%d sessions, %d connections, %d associations are left", open, len(s.connections), s.established)
-		}
-		if strings.Contains(log.String(), "panicked") {
-			t.Fatal(log.String())
-		}
-	})
-}
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
-
-// counted is a session that reads everything and counts itself off.
-type counted struct {
-	mu   *sync.Mutex
-	open *int
-}
-
-func (counted) Echo(context.Context) error { return nil }
-
-func (counted) Store(_ context.Context, _ *StoreRequest, data io.Reader) error {
 	_, err := io.Copy(io.Discard, data)
 	return err
 }
 
-func (c counted) Close(bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	*c.open--
+// panicked is a log that fails the test for a panic: Serve survives one, but there should be none.
+type panicked struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (p panicked) Enabled(context.Context, slog.Level) bool { return true }
+func (p panicked) WithAttrs([]slog.Attr) slog.Handler       { return p }
+func (p panicked) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "association panicked" {
+		r.Attrs(func(a slog.Attr) bool { p.t.Errorf("panic: %v", a.Value); return true })
+	}
+	return nil
+}
+
+// patience is every deadline of a fuzzed connection, and overdue when it is taken for stuck.
+const (
+	patience = 20 * time.Millisecond
+	overdue  = 10 * time.Second
+)
+
+// bounded runs what serves the input and fails the test when it takes longer than its deadlines allow, leaves a goroutine, or
+// allocates more than its limits and its input explain.
+func bounded(t *testing.T, input int, serve func()) {
+	t.Helper()
+	goroutines := runtime.NumGoroutine()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done := make(chan struct{})
+	go func() { defer close(done); serve() }()
+	select {
+	case <-done:
+	case <-time.After(overdue):
+		t.Fatal("the connection did not end")
+	}
+	runtime.ReadMemStats(&after)
+	if grown, most := after.TotalAlloc-before.TotalAlloc, uint64(2<<20+400*input); grown > most {
+		t.Errorf("%d bytes allocated for %d received, at most %d were expected", grown, input, most)
+	}
+	for until := time.Now().Add(time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
+		}
+	}
+}
+
+// throw is the peer: it writes data, and then closes or, when it hangs, says nothing more until the other side closes.
+func throw(peer net.Conn, data []byte, hang bool) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = io.Copy(io.Discard, peer) })
+	_, _ = peer.Write(data)
+	if !hang {
+		peer.Close()
+	}
+	wg.Wait()
+	peer.Close()
+}
+
+// FuzzServer sends whatever comes to a server.
+func FuzzServer(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte, hang bool) {
+		bounded(t, len(data), func() {
+			ours, peer := net.Pipe()
+			listener := &pipes{conn: make(chan net.Conn, 1), done: make(chan struct{})}
+			listener.conn <- ours
+			s := &Server{
+				AnyCalled: true, MaxPDULength: 16 << 10, ARTIM: patience, PDUTimeout: patience, IdleTimeout: patience,
+				NewSession: func(context.Context, *AssociationInfo) (Session, error) { return strict{t}, nil },
+				Log:        slog.New(panicked{slog.DiscardHandler, t}),
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { throw(peer, data, hang); cancel() }()
+			if err := s.Serve(ctx, listener, time.Second); err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+	})
+}
+
+// once dials a connection that is there already.
+type once struct{ net.Conn }
+
+func (o once) DialContext(context.Context, string, string) (net.Conn, error) { return o.Conn, nil }
+
+// FuzzClient answers whatever comes to a client.
+func FuzzClient(f *testing.F) {
+	object := make([]byte, 40<<10)
+	f.Fuzz(func(t *testing.T, data []byte, hang bool) {
+		bounded(t, len(data), func() {
+			ours, peer := net.Pipe()
+			var wg sync.WaitGroup
+			wg.Go(func() { throw(peer, data, hang) })
+			defer wg.Wait()
+			client := Client{
+				CallingAETitle: "X", CalledAETitle: "Y", MaxPDULength: 16 << 10, ConnectTimeout: patience, PDUTimeout: patience,
+				ResponseTimeout: patience, Dialer: once{ours},
+			}
+			a, err := client.Dial(t.Context(), "pipe", captureContexts)
+			if err != nil {
+				return
+			}
+			if err := a.Echo(t.Context()); errors.Is(err, context.Canceled) {
+				t.Errorf("Echo: %v", err)
+			}
+			_ = a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(object))
+			_ = a.Release()
+		})
+	})
 }

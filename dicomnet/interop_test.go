@@ -155,22 +155,12 @@ func TestWeSendToPeers(t *testing.T) {
 				{Verification, []string{ImplicitVRLittleEndian}}, {meta.SOPClassUID, []string{meta.TransferSyntaxUID}},
 			}
 			client := Client{CallingAETitle: "LLAMAXR", CalledAETitle: "PACS"}
-			var a *Association
-			var err error
-			for range 100 {
-				if a, err = client.Dial(t.Context(), "127.0.0.1:"+port, contexts); err == nil {
-					break
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			a := dialUntil(t, client, port, contexts)
 			if err := a.Echo(t.Context()); err != nil {
 				t.Error(err)
 			}
 			for range 2 {
-				if err := a.Store(t.Context(), StoreRequest{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID}, bytes.NewReader(data)); err != nil {
+				if err := a.Store(t.Context(), requestOf(meta), bytes.NewReader(data)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -188,23 +178,18 @@ func TestWeSendToPeers(t *testing.T) {
 	}
 }
 
-func TestRejections(t *testing.T) {
-	contexts := []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}}
-	for name, test := range map[string]struct {
-		change          func(*Server)
-		calling, called string
-		want            RejectError
-	}{
-		"called AE title":  {nil, "X", "OTHER", rejectCalledAETitle},
-		"calling AE title": {func(s *Server) { s.Callers = []string{"KNOWN"} }, "X", "LLAMAXR", rejectCallingAETitle},
-		"local limit":      {func(s *Server) { s.MaxAssociations = -1 }, "X", "LLAMAXR", rejectLocalLimit},
-	} {
-		port, _ := start(t, test.change)
-		_, err := Client{CallingAETitle: test.calling, CalledAETitle: test.called}.Dial(t.Context(), "127.0.0.1:"+port, contexts)
-		var got *RejectError
-		if !errors.As(err, &got) || *got != test.want {
-			t.Errorf("%s: got %v, want %v", name, err, &test.want)
-		}
+func noSession(context.Context, *AssociationInfo) (Session, error) {
+	return nil, errors.New("no session today")
+}
+
+// TestRejectionIsTyped: the client tells why it was rejected.
+func TestRejectionIsTyped(t *testing.T) {
+	port, _ := start(t, nil)
+	_, err := Client{CallingAETitle: "X", CalledAETitle: "OTHER"}.Dial(t.Context(), "127.0.0.1:"+port,
+		[]ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}})
+	var got *RejectError
+	if !errors.As(err, &got) || *got != rejectCalledAETitle {
+		t.Errorf("got %v, want %v", err, &rejectCalledAETitle)
 	}
 }
 
@@ -285,6 +270,25 @@ func TestStatusReachesTheSender(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// dialUntil dials a program that is just starting.
+func dialUntil(t testing.TB, client Client, port string, contexts []ProposedContext) *Association {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		a, err := client.Dial(t.Context(), "127.0.0.1:"+port, contexts)
+		if err == nil {
+			return a
+		}
+		if tries == 200 {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func requestOf(meta *part10.Meta) StoreRequest {
+	return StoreRequest{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID}
 }
 
 func freePort(t testing.TB) string {

@@ -32,7 +32,11 @@ func (c *conn) value(wait time.Duration) (pdu.DataValue, pdu.PDU, error) {
 // command reads a whole command set; other is a PDU that came instead, which is a release.
 func (c *conn) command(wait time.Duration) (cmd *dimse.Command, contextID byte, other pdu.PDU, err error) {
 	var data []byte
+	var until time.Time // for the whole command, from its first fragment
 	for first := true; ; first = false {
+		if !first {
+			wait = time.Until(until)
+		}
 		v, other, err := c.value(wait)
 		if err != nil || other != nil {
 			return nil, 0, other, err
@@ -50,7 +54,9 @@ func (c *conn) command(wait time.Duration) (cmd *dimse.Command, contextID byte, 
 		if v.Last {
 			break
 		}
-		wait = c.timeout
+		if first {
+			until = time.Now().Add(c.timeout)
+		}
 	}
 	cmd, err = dimse.Decode(data)
 	if err != nil {
@@ -67,6 +73,8 @@ type dataSet struct {
 	rest      []byte
 	last      bool
 	err       error
+	received  int64
+	waited    time.Duration // for the peer; what the session does with the data is not the peer's time
 }
 
 // fill makes rest hold something, or returns why there is nothing more.
@@ -78,10 +86,16 @@ func (d *dataSet) fill() error {
 		if d.last {
 			return io.EOF
 		}
+		begun := time.Now()
 		v, other, err := d.c.value(d.c.timeout)
+		d.waited += time.Since(begun)
+		d.received += int64(len(v.Data))
 		switch {
 		case err != nil:
 			d.err = err
+		case d.waited > d.c.timeout+time.Duration(d.received/minRate)*time.Second:
+			d.c.abort()
+			d.err = ErrSilent
 		case other != nil || v.Command || v.ContextID != d.contextID:
 			d.err = d.c.invalid(reasonUnexpectedParam, errors.New("the data set was broken off by something else"))
 		default:

@@ -2,6 +2,7 @@ package dicomnet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,12 @@ const (
 
 	// minPDULength is the least limit of a peer that can be kept: below it a command would go out in shreds.
 	minPDULength = 128
-	// moreConnections is how many connections, beside a full house of associations, may wait to ask or to be closed. What comes on
-	// top is closed unheard: a flood must cost the peer more than us.
-	moreConnections = 64
+	// maxPending is how many connections may wait to ask for an association or to be closed. When one more comes the oldest of the
+	// address that has the most of them gives way: a peer that means it asks at once, so a flood crowds out the flood.
+	maxPending = 256
+	// minRate is the pace in bytes a second that a data set must keep on average, once PDUTimeout is over: a modality's slowest line is
+	// far above it, and a peer that sends a byte now and then does not hold an association for ever.
+	minRate = 4 << 10
 )
 
 // Session is what an association does. Its methods are called one at a time.
@@ -43,6 +47,7 @@ type AssociationInfo struct {
 	CallingAETitle            string
 	CalledAETitle             string
 	RemoteAddr                string
+	TLS                       *tls.ConnectionState // nil on plain TCP
 	ImplementationClassUID    string
 	ImplementationVersionName string
 }
@@ -60,9 +65,10 @@ type StoreRequest struct {
 // Server is an association acceptor. Its fields are read when Serve begins.
 type Server struct {
 	AETitle         string
-	AnyCalled       bool     // take associations whatever AE title they call
-	Callers         []string // calling AE titles that are taken; empty takes all
-	MaxAssociations int
+	AnyCalled       bool          // take associations whatever AE title they call
+	Peers           []Peer        // who may call; empty is anybody
+	TLS             *Credentials  // nil is plain TCP
+	MaxAssociations int           // when they are all taken, one that has been idle for ARTIM is aborted for a newcomer
 	MaxPDULength    uint32        // of a P-DATA-TF that we take
 	ARTIM           time.Duration // for A-ASSOCIATE-RQ to come, and for the peer to close
 	PDUTimeout      time.Duration // for one PDU once begun, and between the fragments of an object
@@ -72,14 +78,15 @@ type Server struct {
 	Log             *slog.Logger
 
 	mu          sync.Mutex
-	connections map[*conn]bool // whether it holds an association
+	tls         *tls.Config
+	connections map[*conn]*place
 	established int
 	lastID      uint64
 	draining    bool
 	wg          sync.WaitGroup
 }
 
-func (s *Server) defaults() {
+func (s *Server) prepare() error {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -100,13 +107,22 @@ func (s *Server) defaults() {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	s.connections = map[*conn]bool{}
+	s.connections = map[*conn]*place{}
+	if err := s.checkPeers(); err != nil || s.TLS == nil {
+		return err
+	}
+	var err error
+	s.tls, err = s.TLS.server()
+	return err
 }
 
 // Serve accepts associations until ctx is cancelled, then waits for those open to end, drain at most, and aborts the rest. It returns
 // when the last session is closed. A Server serves once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, drain time.Duration) error {
-	s.defaults()
+	if err := s.prepare(); err != nil {
+		listener.Close()
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	defer stop()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -143,58 +159,9 @@ func (s *Server) accept(ctx, work context.Context, listener net.Listener) error 
 		}
 		if full != (c == nil) {
 			full = c == nil
-			s.Log.Warn("connection limit", "reached", full, "limit", s.MaxAssociations+moreConnections)
+			s.Log.Warn("connection limit", "reached", full)
 		}
 	}
-}
-
-// admit makes a conn of a connection, nil when there are too many.
-func (s *Server) admit(nc net.Conn) *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.connections) >= s.MaxAssociations+moreConnections {
-		return nil
-	}
-	c := &conn{
-		Conn: nc, state: sta1, maxRead: s.MaxPDULength, timeout: s.PDUTimeout, artim: s.ARTIM,
-	}
-	s.connections[c] = false
-	return c
-}
-
-// establish takes an association in, or says why not.
-func (s *Server) establish(c *conn) (id uint64, reject *RejectError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.draining:
-		return 0, &rejectCongestion
-	case s.established >= s.MaxAssociations:
-		return 0, &rejectLocalLimit
-	}
-	s.connections[c] = true
-	s.established++
-	s.lastID++
-	return s.lastID, nil
-}
-
-// ended gives an association's place to the next; its connection may still wait for the peer to close.
-func (s *Server) ended(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.connections[c] {
-		s.connections[c] = false
-		s.established--
-		if s.draining {
-			c.interrupt()
-		}
-	}
-}
-
-func (s *Server) gone(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.connections, c)
 }
 
 // shut closes connections without an association, waits for the others and aborts what is left.
@@ -212,15 +179,4 @@ func (s *Server) shut(drain time.Duration, cancel context.CancelFunc) {
 	cancel()
 	s.interrupt(true)
 	<-done
-}
-
-func (s *Server) interrupt(established bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.draining = true
-	for c, is := range s.connections {
-		if established || !is {
-			c.interrupt()
-		}
-	}
 }

@@ -81,24 +81,3 @@ func TestBroken(t *testing.T) {
 		}
 	}
 }
-
-// FuzzDecode: no command set makes Decode panic, and one that it takes is written and read again the same, as far as we write it.
-func FuzzDecode(f *testing.F) {
-	for _, c := range commands {
-		f.Add(c.Encode())
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Decode(data)
-		if err != nil {
-			return
-		}
-		again, err := Decode(c.Encode())
-		if err != nil {
-			t.Fatalf("%+v is not read again: %v", c, err)
-		}
-		if again.Field != c.Field || again.DataSetType != c.DataSetType || c.IsResponse() && again.Status != c.Status ||
-			again.AffectedSOPInstanceUID != c.AffectedSOPInstanceUID {
-			t.Fatalf("read %+v, again %+v", c, again)
-		}
-	})
-}

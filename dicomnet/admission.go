@@ -1,0 +1,149 @@
+package dicomnet
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// place is what a Server knows of a connection. The Server's mutex guards it.
+type place struct {
+	opened      time.Time
+	association bool      // holds one of MaxAssociations
+	peer        int       // whose association it is, an index of Peers
+	idleSince   time.Time // since when the association asks for nothing; zero while it does
+	leaving     bool      // was told to give way
+}
+
+// admit makes a conn of a connection, nil when there are too many.
+func (s *Server) admit(nc net.Conn) *conn {
+	c := &conn{
+		Conn: nc, state: sta1, address: addressOf(nc), maxRead: s.MaxPDULength, timeout: s.PDUTimeout, artim: s.ARTIM,
+	}
+	if s.tls != nil {
+		c.Conn = tls.Server(nc, s.tls)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.connections)-s.established >= maxPending && !s.crowdOut() {
+		return nil
+	}
+	s.connections[c] = &place{opened: time.Now()}
+	return c
+}
+
+// crowdOut makes the oldest connection that has no association, of the address that has the most of those, give way. It reports false
+// when as many as are admitted are leaving already, and not fast enough.
+func (s *Server) crowdOut() bool {
+	pending, leaving := map[netip.Addr]int{}, 0
+	for c, p := range s.connections {
+		switch {
+		case p.association:
+		case p.leaving:
+			leaving++
+		default:
+			pending[c.address]++
+		}
+	}
+	var oldest *conn
+	for c, p := range s.connections {
+		if p.association || p.leaving {
+			continue
+		}
+		if oldest == nil || pending[c.address] > pending[oldest.address] ||
+			pending[c.address] == pending[oldest.address] && p.opened.Before(s.connections[oldest].opened) {
+			oldest = c
+		}
+	}
+	if oldest == nil || leaving >= maxPending {
+		return false
+	}
+	s.connections[oldest].leaving = true
+	oldest.interrupt()
+	return true
+}
+
+// establish takes an association in, or says why not.
+func (s *Server) establish(c *conn, peer int) (id uint64, reject *RejectError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := 0
+	for _, p := range s.connections {
+		if p.association && p.peer == peer {
+			of++
+		}
+	}
+	switch {
+	case s.draining:
+		return 0, &rejectCongestion
+	case peer >= 0 && s.Peers[peer].MaxAssociations > 0 && of >= s.Peers[peer].MaxAssociations:
+		return 0, &rejectLocalLimit
+	case s.established >= s.MaxAssociations && !s.reclaim():
+		return 0, &rejectLocalLimit
+	}
+	p := s.connections[c]
+	p.association, p.peer, p.idleSince = true, peer, time.Now()
+	s.established++
+	s.lastID++
+	return s.lastID, nil
+}
+
+// reclaim aborts the association that has asked for nothing the longest, if that is longer than ARTIM: peers that open associations and
+// leave them lying must not keep the others out.
+func (s *Server) reclaim() bool {
+	var idle *conn
+	for c, p := range s.connections {
+		if p.association && !p.idleSince.IsZero() && (idle == nil || p.idleSince.Before(s.connections[idle].idleSince)) {
+			idle = c
+		}
+	}
+	if idle == nil || time.Since(s.connections[idle].idleSince) < s.ARTIM {
+		return false
+	}
+	s.connections[idle].association, s.connections[idle].leaving = false, true
+	s.established--
+	idle.interrupt()
+	return true
+}
+
+// idle notes that an association asks for something, or does not.
+func (s *Server) idle(c *conn, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections[c].idleSince = time.Time{}
+	if is {
+		s.connections[c].idleSince = time.Now()
+	}
+}
+
+// ended gives an association's place to the next; its connection may still wait for the peer to close.
+func (s *Server) ended(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.connections[c]; p.association {
+		p.association = false
+		s.established--
+		if s.draining {
+			c.interrupt()
+		}
+	}
+}
+
+func (s *Server) gone(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c)
+}
+
+// interrupt begins the end: of connections without an association, or of all.
+func (s *Server) interrupt(established bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	for c, p := range s.connections {
+		if established || !p.association {
+			c.interrupt()
+		}
+	}
+}

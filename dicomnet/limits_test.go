@@ -1,0 +1,401 @@
+package dicomnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/pdu"
+)
+
+// crClass is Computed Radiography Image Storage.
+const crClass = "1.2.840.10008.5.1.4.1.1.1"
+
+var crContexts = []ProposedContext{{crClass, []string{ExplicitVRLittleEndian}}}
+
+// sink is a session that throws objects away and counts them.
+type sink struct{ objects, bytes *atomic.Int64 }
+
+func newSink() sink { return sink{new(atomic.Int64), new(atomic.Int64)} }
+
+func (s sink) Echo(context.Context) error { return nil }
+func (s sink) Close(bool)                 {}
+func (s sink) Store(_ context.Context, _ *StoreRequest, data io.Reader) error {
+	n, err := io.Copy(io.Discard, data)
+	s.bytes.Add(n)
+	if err == nil {
+		s.objects.Add(1)
+	}
+	return err
+}
+
+func (s sink) open(context.Context, *AssociationInfo) (Session, error) { return s, nil }
+
+// zeros is a data set of n bytes that nobody holds.
+func zeros(n int64) io.Reader { return io.LimitReader(zero{}, n) }
+
+type zero struct{}
+
+func (zero) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// store sends one object on its own association.
+func store(ctx context.Context, port string, size int64) error {
+	a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}.Dial(ctx, "127.0.0.1:"+port, crContexts)
+	if err != nil {
+		return err
+	}
+	if err := a.Store(ctx, StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, zeros(size)); err != nil {
+		return err
+	}
+	return a.Release()
+}
+
+// TestTwoHundredAssociations hold together, all store, and the next is told to come later.
+func TestTwoHundredAssociations(t *testing.T) {
+	const many = 200
+	got := newSink()
+	port, _ := start(t, func(s *Server) { s.MaxAssociations, s.NewSession = many, got.open })
+	client := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}
+	var open []*Association
+	for range many {
+		a, err := client.Dial(t.Context(), "127.0.0.1:"+port, crContexts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, a)
+	}
+	_, err := client.Dial(t.Context(), "127.0.0.1:"+port, crContexts)
+	var rejected *RejectError
+	if !errors.As(err, &rejected) || *rejected != rejectLocalLimit {
+		t.Errorf("association %d: %v, want %v", many+1, err, &rejectLocalLimit)
+	}
+	var wg sync.WaitGroup
+	for _, a := range open {
+		wg.Go(func() {
+			for range 3 {
+				if err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, zeros(300_000)); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := a.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got.objects.Load() != 3*many {
+		t.Errorf("%d objects, %d were sent", got.objects.Load(), 3*many)
+	}
+	if err := store(t.Context(), port, 1000); err != nil { // the places are free again
+		t.Error(err)
+	}
+}
+
+// TestPeerLimit: one peer's limit does not touch another's.
+func TestPeerLimit(t *testing.T) {
+	port, _ := start(t, func(s *Server) { s.Peers = []Peer{{AETitle: "CT", MaxAssociations: 1}, {AETitle: "DX"}} })
+	client := Client{CallingAETitle: "CT", CalledAETitle: "LLAMAXR"}
+	a, err := client.Dial(t.Context(), "127.0.0.1:"+port, verification)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rejected *RejectError
+	if err := echo(t, port, client); !errors.As(err, &rejected) || *rejected != rejectLocalLimit {
+		t.Errorf("a second association: %v, want %v", err, &rejectLocalLimit)
+	}
+	if err := echo(t, port, Client{CallingAETitle: "DX"}); err != nil {
+		t.Errorf("the other peer: %v", err)
+	}
+	if err := a.Release(); err != nil {
+		t.Error(err)
+	}
+	if err := echo(t, port, client); err != nil {
+		t.Errorf("after the first was released: %v", err)
+	}
+}
+
+// attack keeps 200 connections busy with nothing good, new ones for those that are closed, until ctx ends.
+func attack(t *testing.T, ctx context.Context, port string) (attempts *atomic.Int64, wait func()) {
+	request := pdus[evtAssociateRQ].(*pdu.Associate)
+	full := (&pdu.Associate{Called: "LLAMAXR", Calling: "EVIL", Contexts: []pdu.Context{
+		{ID: 1, AbstractSyntax: Verification, TransferSyntaxes: []string{ExplicitVRLittleEndian}},
+	}}).AppendTo(nil)
+	echoCommand := command(&dimse.Command{Field: dimse.EchoRQ, MessageID: 1, DataSetType: dimse.NoDataSet, AffectedSOPClassUID: Verification})
+	var wg sync.WaitGroup
+	attempts = new(atomic.Int64)
+	trickle := func(nc net.Conn, data []byte) {
+		for i := range data {
+			if _, err := nc.Write(data[i : i+1]); err != nil || ctx.Err() != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	// pour writes without end, with a pause as a network has it: the attackers are on the same two cores as those they attack.
+	pour := func(nc net.Conn, data []byte) {
+		for err := error(nil); err == nil; time.Sleep(20 * time.Millisecond) {
+			_, err = nc.Write(data)
+		}
+	}
+	kinds := []func(nc net.Conn){
+		func(net.Conn) {}, // silent
+		func(nc net.Conn) { trickle(nc, request.AppendTo(nil)) },                // slow loris
+		func(nc net.Conn) { _, _ = nc.Write(request.AppendTo(nil)[:50]) },       // half a request
+		func(nc net.Conn) { _ = nc.(*net.TCPConn).CloseWrite() },                // half open
+		func(nc net.Conn) { _, _ = nc.Write(bytes.Repeat([]byte{0xff}, 4096)) }, // noise
+		func(nc net.Conn) { _, _ = nc.Write(full) },                             // an association that lies idle
+		func(nc net.Conn) { _, _ = nc.Write(full); trickle(nc, make([]byte, 500)) },
+		func(nc net.Conn) { pour(nc, bytes.Repeat(full, 100)) }, // noise without end
+		func(nc net.Conn) { // black hole: asks and asks, and reads no answer
+			_, _ = nc.Write(full)
+			pour(nc, bytes.Repeat(echoCommand, 100))
+		},
+	}
+	for i := range 200 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				attempts.Add(1)
+				nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err != nil {
+					time.Sleep(10 * time.Millisecond)
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { nc.Close() })
+				kinds[i%len(kinds)](nc)
+				_, _ = io.Copy(io.Discard, nc)
+				stop()
+				nc.Close()
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	return attempts, wg.Wait
+}
+
+// TestAttackDoesNotStopTheOthers: 200 idle, slow, half open, black-hole and noisy peers at once, and a normal sender is served in
+// about its normal time, every time.
+func TestAttackDoesNotStopTheOthers(t *testing.T) {
+	got := newSink()
+	port, _ := start(t, func(s *Server) {
+		s.MaxAssociations, s.NewSession = 16, got.open
+		s.ARTIM, s.PDUTimeout, s.IdleTimeout = time.Second, 2*time.Second, time.Minute
+		s.Peers = []Peer{{AETitle: "EVIL", MaxAssociations: 12}, {AETitle: "B", MaxAssociations: 2}, {AETitle: "X"}}
+	})
+	const size = 2 << 20
+	measure := func(n int) (worst time.Duration) {
+		for range n {
+			begun := time.Now()
+			if err := store(t.Context(), port, size); err != nil {
+				t.Errorf("a normal sender: %v", err)
+			}
+			worst = max(worst, time.Since(begun))
+		}
+		return worst
+	}
+	calm := measure(20)
+	ctx, cancel := context.WithCancel(t.Context())
+	attempts, wait := attack(t, ctx, port)
+	time.Sleep(2 * time.Second)
+	storm := measure(50)
+	cancel()
+	wait()
+	t.Logf("worst of a normal sender: %v alone, %v among %d connections of attackers", calm, storm, attempts.Load())
+	if limit := 20*calm + time.Second; storm > limit { // the attackers are on the same two cores
+		t.Errorf("a normal sender takes %v, alone %v", storm, calm)
+	}
+}
+
+// TestIdleAssociationsGiveWay: who opens associations and leaves them lying does not keep others out of a full house.
+func TestIdleAssociationsGiveWay(t *testing.T) {
+	got := newSink()
+	port, _ := start(t, func(s *Server) { s.MaxAssociations, s.ARTIM, s.NewSession = 2, 300*time.Millisecond, got.open })
+	client := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}
+	for range 2 {
+		if _, err := client.Dial(t.Context(), "127.0.0.1:"+port, crContexts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rejected *RejectError
+	if err := store(t.Context(), port, 10); !errors.As(err, &rejected) || *rejected != rejectLocalLimit {
+		t.Errorf("at once: %v, want %v", err, &rejectLocalLimit)
+	}
+	time.Sleep(400 * time.Millisecond)
+	for range 3 {
+		if err := store(t.Context(), port, 10); err != nil {
+			t.Errorf("after ARTIM: %v", err)
+		}
+	}
+}
+
+// raw opens an association and returns its connection, to say what no client of ours would.
+func raw(t *testing.T, port string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	request := &pdu.Associate{Called: "LLAMAXR", Calling: "X", Contexts: []pdu.Context{
+		{ID: 1, AbstractSyntax: crClass, TransferSyntaxes: []string{ExplicitVRLittleEndian}},
+	}}
+	if _, err := nc.Write(request.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	p, _, err := pdu.Read(nc, 1<<20, nil)
+	if a, ok := p.(*pdu.Associate); !ok || !a.Accept {
+		t.Fatalf("got %#v, %v", p, err)
+	}
+	return nc
+}
+
+// aborted reads the A-ABORT that must come.
+func aborted(t *testing.T, nc net.Conn, source, reason byte) {
+	t.Helper()
+	p, _, err := pdu.Read(nc, 1<<20, nil)
+	if a, ok := p.(*pdu.Abort); !ok || *a != (pdu.Abort{Source: source, Reason: reason}) {
+		t.Errorf("got %#v, %v, want A-ABORT source %d, reason %d", p, err, source, reason)
+	}
+}
+
+// TestBeyondTheLimitsIsAborted: a P-DATA-TF longer than was agreed, silence, and a trickle.
+func TestBeyondTheLimitsIsAborted(t *testing.T) {
+	got := newSink()
+	port, _ := start(t, func(s *Server) {
+		s.MaxPDULength, s.IdleTimeout, s.PDUTimeout, s.NewSession = 4096, 300*time.Millisecond, 300*time.Millisecond, got.open
+	})
+	fragment := func(n int, command, last bool) []byte {
+		return (&pdu.DataTF{Values: []pdu.DataValue{{ContextID: 1, Command: command, Last: last, Data: make([]byte, n)}}}).AppendTo(nil)
+	}
+	t.Run("PDU length", func(t *testing.T) {
+		nc := raw(t, port)
+		_, _ = nc.Write(fragment(4096-pdu.DataHeaderLength+1, true, true))
+		aborted(t, nc, abortServiceProvider, reasonInvalidParam)
+	})
+	t.Run("idle", func(t *testing.T) { aborted(t, raw(t, port), abortServiceUser, 0) })
+	t.Run("half a PDU", func(t *testing.T) {
+		nc := raw(t, port)
+		_, _ = nc.Write(fragment(1000, true, true)[:500])
+		aborted(t, nc, abortServiceUser, 0)
+	})
+	t.Run("a command in crumbs", func(t *testing.T) {
+		nc := raw(t, port)
+		go func() {
+			for err := error(nil); err == nil; time.Sleep(50 * time.Millisecond) {
+				_, err = nc.Write(fragment(2, true, false))
+			}
+		}()
+		aborted(t, nc, abortServiceUser, 0)
+	})
+	t.Run("a data set in crumbs", func(t *testing.T) {
+		nc := raw(t, port)
+		_, _ = nc.Write(storeCommand())
+		go func() {
+			for err := error(nil); err == nil; time.Sleep(50 * time.Millisecond) {
+				_, err = nc.Write(fragment(2, false, false))
+			}
+		}()
+		aborted(t, nc, abortServiceUser, 0)
+	})
+	if got.objects.Load() != 0 {
+		t.Errorf("%d objects were received", got.objects.Load())
+	}
+}
+
+// TestPDULengths: objects of every awkward length go through every PDU length, and arrive whole.
+func TestPDULengths(t *testing.T) {
+	for _, limit := range []uint32{minPDULength, 4096, 4097, 16384, 65536, DefaultMaxPDULength, 1 << 20} {
+		port, got := start(t, func(s *Server) { s.MaxPDULength = limit })
+		a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR", MaxPDULength: 1 << 20}.Dial(t.Context(), "127.0.0.1:"+port, crContexts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		room := int(limit-pdu.DataHeaderLength) &^ 1
+		for _, n := range []int{0, 2, room - 2, room, room + 2, 2 * room, 3*room + 2} {
+			want := make([]byte, n)
+			for i := range want {
+				want[i] = byte(i * 7)
+			}
+			uid := "1.2." + strconv.Itoa(n)
+			if err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: uid}, bytes.NewReader(want)); err != nil {
+				t.Fatalf("PDU length %d, object of %d: %v", limit, n, err)
+			}
+			got.mu.Lock()
+			if !bytes.Equal(got.objects[uid], want) {
+				t.Errorf("PDU length %d, object of %d bytes arrives with %d", limit, n, len(got.objects[uid]))
+			}
+			got.mu.Unlock()
+		}
+		if err := a.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLargeObjectsAreNotHeld: 300 MB go through, and to disk, with a heap that does not know it.
+func TestLargeObjectsAreNotHeld(t *testing.T) {
+	const size, most = 300 << 20, 8 << 20
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	port, _ := start(t, func(s *Server) {
+		s.NewSession = func(context.Context, *AssociationInfo) (Session, error) { return toFile{file}, nil }
+	})
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	peak, done := uint64(0), make(chan error, 1)
+	go func() { done <- store(t.Context(), port, size) }()
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		case <-time.After(5 * time.Millisecond):
+		}
+		runtime.ReadMemStats(&now)
+		peak = max(peak, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+	}
+	if info, err := file.Stat(); err != nil || info.Size() != size {
+		t.Errorf("%d bytes on disk, %v", info.Size(), err)
+	}
+	t.Logf("heap grew by %d KiB at most, %d KiB were allocated in all", peak>>10, (now.TotalAlloc-before.TotalAlloc)>>10)
+	if peak > most {
+		t.Errorf("the heap grew by %d bytes for an object of %d, at most %d were expected", peak, size, most)
+	}
+}
+
+// toFile is a session that writes to a file.
+type toFile struct{ *os.File }
+
+func (f toFile) Echo(context.Context) error { return nil }
+func (f toFile) Close(bool)                 {}
+func (f toFile) Store(_ context.Context, _ *StoreRequest, data io.Reader) error {
+	_, err := io.Copy(f.File, data)
+	return err
+}
+
+// storeCommand is a C-STORE-RQ with a data set to follow.
+func storeCommand() []byte {
+	return command(&dimse.Command{
+		Field: dimse.StoreRQ, MessageID: 1, DataSetType: dimse.WithDataSet, AffectedSOPClassUID: crClass, AffectedSOPInstanceUID: "1.2.3",
+	})
+}
+
+func command(cmd *dimse.Command) []byte {
+	return (&pdu.DataTF{Values: []pdu.DataValue{{ContextID: 1, Command: true, Last: true, Data: cmd.Encode()}}}).AppendTo(nil)
+}

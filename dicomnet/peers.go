@@ -1,0 +1,105 @@
+package dicomnet
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Peer is somebody who may open associations. What is left empty is not looked at.
+type Peer struct {
+	AETitle   string         // the calling AE title
+	Addresses []netip.Prefix // where it calls from
+	// Certificates names those that it may show over TLS: the SHA-256 of the certificate in hexadecimal, or its common name or one of
+	// its DNS names. One match is enough; a name counts only in a certificate of the Server's authorities.
+	Certificates []string
+	// MaxAssociations is how many it may hold at once; what it asks for on top is rejected for now. 0 is no limit but the Server's.
+	MaxAssociations int
+}
+
+// AETitles are peers known by their titles alone.
+func AETitles(titles []string) []Peer {
+	var peers []Peer
+	for _, title := range titles {
+		peers = append(peers, Peer{AETitle: title})
+	}
+	return peers
+}
+
+// peer finds the entry of Peers for a caller, -1 when Peers is empty and anybody may call. A title that comes from the wrong address or
+// with the wrong certificate is as unknown as one never heard of, and PS3.8 has one reason for them all.
+func (s *Server) peer(calling string, c *conn) (int, *RejectError) {
+	if len(s.Peers) == 0 {
+		return -1, nil
+	}
+	for i, p := range s.Peers {
+		if p.AETitle != "" && strings.TrimSpace(p.AETitle) != calling {
+			continue
+		}
+		if len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Contains(c.address) }) {
+			continue
+		}
+		if len(p.Certificates) > 0 && !shows(c.tls(), p.Certificates) {
+			continue
+		}
+		return i, nil
+	}
+	return 0, &rejectCallingAETitle
+}
+
+// shows reports whether the other side of a TLS connection showed one of the certificates that are meant.
+func shows(state *tls.ConnectionState, meant []string) bool {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return false
+	}
+	leaf := state.PeerCertificates[0]
+	digest := sha256.Sum256(leaf.Raw)
+	var names []string
+	if len(state.VerifiedChains) > 0 {
+		names = append(slices.Clone(leaf.DNSNames), leaf.Subject.CommonName)
+	}
+	for _, m := range meant {
+		fingerprint := strings.ReplaceAll(m, ":", "")
+		if want, err := hex.DecodeString(fingerprint); err == nil && len(want) == sha256.Size {
+			if bytes.Equal(want, digest[:]) {
+				return true
+			}
+		} else if m != "" && slices.Contains(names, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPeers tells of rules that cannot be meant.
+func (s *Server) checkPeers() error {
+	for _, p := range s.Peers {
+		if len(p.Certificates) > 0 && (s.TLS == nil || !s.TLS.Mutual) {
+			return fmt.Errorf("dicomnet: peer %q is known by its certificate, but the server asks for none", p.AETitle)
+		}
+	}
+	return nil
+}
+
+// addressOf is the address of the other side, the zero Addr when it has none.
+func addressOf(nc net.Conn) netip.Addr {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// tls is what TLS says of the other side, nil on plain TCP.
+func (c *conn) tls() *tls.ConnectionState {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		return &state
+	}
+	return nil
+}
