@@ -176,7 +176,7 @@ func TestTLSVersions(t *testing.T) {
 	authority := newAuthority(t)
 	server := authority.credentials("llamaxr")
 	server.Mutual = false
-	port, _ := start(t, func(s *Server) { s.TLS = server; s.ARTIM = time.Second })
+	port, _ := start(t, func(s *Server) { s.TLS = server })
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.root)
 	for _, test := range []struct {
