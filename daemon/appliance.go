@@ -103,7 +103,7 @@ func (a *Appliance) prepare() error {
 	if a.reader, err = inference.Open(eng, models.OpenStore(filepath.Join(a.cfg.State, ModelFolder))); err != nil {
 		return err
 	}
-	for _, c := range a.reader.Cards {
+	for _, c := range a.reader.Cards() {
 		a.log.Info("model", "role", c.Role, "name", c.Name, "version", c.Version, "sha256", c.Digest[:16])
 		if c.Starter {
 			a.log.Warn(study.StarterWarning, "model", c.Name)

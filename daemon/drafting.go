@@ -130,7 +130,7 @@ func WriteDraft(ctx context.Context, reader *inference.Reader, scores study.Pair
 	}
 	return &study.Draft{
 		Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
-		Sentences: guard.Check(written.Text, scores, maps), Models: reader.Cards, Engine: reader.Engine,
+		Sentences: guard.Check(written.Text, scores, maps), Models: written.Models, Engine: reader.Engine,
 	}, nil
 }
 

@@ -58,6 +58,9 @@ func choose(store *models.Store) (*parts, error) {
 		case models.RoleLanguageModel:
 			out.language, out.adapter = chosen, nil
 		case models.RoleAdapter:
+			if m.Base == nil || m.Base.Digest != out.language.card.Digest {
+				continue // made for another language model, as after the starter's own was replaced by a newer one
+			}
 			out.adapter = &chosen
 		}
 	}

@@ -2,8 +2,11 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"sync"
 	"time"
 
 	"llamaxr/inference/engine"
@@ -20,10 +23,13 @@ const maxReportTokens = 220
 // Reader scores views and writes reports with one set of models.
 type Reader struct {
 	Engine     string
-	Cards      []study.ModelCard
 	classifier *xrv.Model
 	writer     *llama.Model
-	template   prompt.Template
+
+	mu       sync.Mutex // held while a report is written: its adapter does not change under it
+	cards    []study.ModelCard
+	template prompt.Template
+	chosen   *parts
 }
 
 // OpenStarter loads the starter bundle onto an engine.
@@ -35,28 +41,72 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{Engine: eng.Name}
+	r := &Reader{Engine: eng.Name, chosen: chosen}
 	if err := r.openClassifier(eng, chosen.classifier); err != nil {
 		return nil, err
 	}
 	if r.writer, err = llama.Load(eng, chosen.language.files); err != nil {
 		return nil, err
 	}
-	r.Cards = append(r.Cards, chosen.language.card)
-	template := chosen.language.template
+	r.cards = append(r.cards, chosen.language.card)
+	return r, r.adapt(chosen)
+}
+
+// adapt puts the adapter of a choice over the language model. Cards before the adapter's stay.
+func (r *Reader) adapt(chosen *parts) error {
+	cards, template := r.cards[:2:2], chosen.language.template
 	if a := chosen.adapter; a != nil {
-		if err := r.writer.SetAdapter(a.files); err != nil {
-			return nil, err
-		}
 		manifest, err := llama.ReadAdapterManifest(a.files)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		template = manifest.Template
-		r.Cards = append(r.Cards, a.card)
+		if err := r.writer.SetAdapter(a.files); err != nil {
+			return err
+		}
+		template, cards = manifest.Template, append(cards, a.card)
 	}
-	r.template, err = prompt.ByName(template)
-	return r, err
+	filled, err := prompt.ByName(template)
+	if err != nil {
+		return err
+	}
+	r.cards, r.template, r.chosen = cards, filled, chosen
+	return nil
+}
+
+// ErrOtherBase is returned for a choice that only a restart can follow: another classifier or language model.
+var ErrOtherBase = errors.New("inference: another classifier or language model was chosen: restart to use it")
+
+// Adapt follows a changed choice of adapter without reading the models again. The report being written is finished first.
+func (r *Reader) Adapt(store *models.Store) error {
+	chosen, err := choose(store)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if chosen.language.card != r.chosen.language.card || chosen.classifier.card.Digest != r.chosen.classifier.card.Digest ||
+		chosen.adapter == nil && r.chosen.adapter != nil {
+		return ErrOtherBase
+	}
+	return r.adapt(chosen)
+}
+
+// Cards describe the models in use.
+func (r *Reader) Cards() []study.ModelCard {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.cards)
+}
+
+// LanguageModel is the folder of the language model in use, the folder of its adapter (nil when there is none), the prompt template and
+// the model's digest: what fine-tuning starts from.
+func (r *Reader) LanguageModel() (base, adapter fs.FS, template prompt.Template, digest string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.chosen.adapter != nil {
+		adapter = r.chosen.adapter.files
+	}
+	return r.chosen.language.files, adapter, r.template, r.chosen.language.card.Digest
 }
 
 func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
@@ -76,7 +126,7 @@ func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
 		return err
 	}
 	chosen.card.Name = card.Name
-	r.Cards = append(r.Cards, chosen.card)
+	r.cards = append(r.cards, chosen.card)
 	return nil
 }
 
@@ -116,18 +166,21 @@ func (r *Reader) Score(ctx context.Context, frontal, lateral *study.Normalised) 
 // Written is a report as the language model wrote it.
 type Written struct {
 	Template, Prompt, Text string
+	Models                 []study.ModelCard
 	NewTokens              int
 	Prefill, Decode        time.Duration
 }
 
 // Write fills the prompt with the scores and lets the language model write.
 func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	filled := r.template.Fill(scores)
 	result, err := r.writer.Generate(ctx, filled, maxReportTokens)
 	if err != nil {
 		return nil, err
 	}
 	return &Written{
-		Template: r.template.Name, Prompt: filled, Text: result.Text, NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
+		Template: r.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.cards), NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
 	}, nil
 }

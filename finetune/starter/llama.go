@@ -9,10 +9,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"llamaxr/finetune/qlora"
+	"llamaxr/finetune/rows"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/models"
@@ -194,15 +194,6 @@ type reports struct {
 	opts      LlamaOptions
 }
 
-// What a token of the answer weighs in the loss. Most tokens follow from those before them; a sentence's first tokens decide what is
-// said of a finding, and an impression names each finding anew.
-const (
-	tokenWeight      = 1
-	decisionWeight   = 4
-	impressionWeight = 2
-	decisionTokens   = 2 // that many begin a sentence
-)
-
 // batch makes the rows of one step. Rows of the final stage come in pairs that differ in one finding's scores, so that what the loss
 // asks of a pair is that one statement changes and no other.
 func (r reports) batch(step int, final bool) qlora.Batch {
@@ -211,9 +202,9 @@ func (r reports) batch(step int, final bool) qlora.Batch {
 		stream, length = 17, r.opts.AdapterLength
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed<<32|uint64(step), stream))
-	b := qlora.Batch{Size: r.opts.Batch, Length: length}
+	var list []rows.Row
 	var scores study.PairScores
-	for row := range b.Size {
+	for row := range r.opts.Batch {
 		pick := randomStyle(rng)
 		switch {
 		case !final:
@@ -223,41 +214,7 @@ func (r reports) batch(step int, final bool) qlora.Batch {
 		default:
 			scores, pick = Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng), finalStyle
 		}
-		r.appendRow(&b, scores, pick)
+		list = append(list, rows.Make(r.tokenizer, prompt.Grounded.Fill(scores), Report(scores, pick), rows.Grounded))
 	}
-	return b
-}
-
-// appendRow adds one prompt with its report, cut or padded to the batch's length.
-func (r reports) appendRow(b *qlora.Batch, scores study.PairScores, pick style) {
-	row := append([]int{r.tokenizer.BOS}, r.tokenizer.Encode(prompt.Grounded.Fill(scores))...)
-	weights := make([]float32, len(row))
-	add := func(text string, weight float32) {
-		for i, token := range r.tokenizer.Encode(text) {
-			row = append(row, token)
-			if i < decisionTokens {
-				weights = append(weights, max(weight, decisionWeight))
-			} else {
-				weights = append(weights, weight)
-			}
-		}
-	}
-	findings, conclusion, _ := strings.Cut(Report(scores, pick), "IMPRESSION")
-	const heading = "FINDINGS:"
-	add(heading, tokenWeight)
-	for sentence := range strings.SplitAfterSeq(strings.TrimPrefix(findings, heading), ".") {
-		add(sentence, tokenWeight)
-	}
-	add("IMPRESSION"+conclusion, impressionWeight)
-	row, weights = append(row, r.tokenizer.EOS), append(weights, impressionWeight)
-	for i := range b.Length + 1 {
-		token, weight := r.tokenizer.EOS, float32(0)
-		if i < len(row) {
-			token, weight = row[i], weights[i]
-		}
-		b.Tokens = append(b.Tokens, int32(token))
-		if i > 0 {
-			b.Weights = append(b.Weights, weight)
-		}
-	}
+	return rows.Batch(list, length, r.tokenizer.EOS)
 }

@@ -39,12 +39,9 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 		return nil, err
 	}
 	defer unlock()
-	base, err := s.Get(what.Base)
+	base, err := s.languageModel(what.Base)
 	if err != nil {
 		return nil, err
-	}
-	if base.Kind != KindLlama {
-		return nil, fmt.Errorf("models: %s is no language model", what.Base)
 	}
 	data := map[string][]byte{}
 	for _, name := range []string{llama.AdapterConfigFile, llama.AdapterWeightsFile} {
@@ -52,7 +49,7 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 			return nil, fmt.Errorf("models: adapter: %w", err)
 		}
 	}
-	text, err := fs.ReadFile(s.Open(base), llama.ConfigFile)
+	text, err := fs.ReadFile(base.files, llama.ConfigFile)
 	if err != nil {
 		return nil, fmt.Errorf("models: %s: %w", what.Base, err)
 	}
@@ -67,11 +64,11 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if manifest.Base != "" && manifest.Base != base.Digest() {
+	if manifest.Base != "" && manifest.Base != base.digest {
 		return nil, fmt.Errorf("models: adapter: %s says that its base has digest %.16s, %s has %.16s", llama.AdapterManifestFile, manifest.Base,
-			what.Base, base.Digest())
+			what.Base, base.digest)
 	}
-	for _, template := range []string{base.Template, manifest.Template, what.Template} { // the last that says something
+	for _, template := range []string{base.template, manifest.Template, what.Template} { // the last that says something
 		if template != "" {
 			manifest.Template = template
 		}
@@ -79,15 +76,44 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	if _, err := prompt.ByName(manifest.Template); err != nil {
 		return nil, err
 	}
-	manifest.Base = base.Digest()
+	manifest.Base = base.digest
 	if data[llama.AdapterManifestFile], err = json.Marshal(manifest); err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
 	m := &Model{
 		Name: what.Name, Kind: KindAdapter, Source: Origin{From: what.From}, Template: manifest.Template, Imported: what.Now.UTC(),
-		Base: &Base{base.Name, base.Digest()},
+		Base: &Base{what.Base, base.digest},
 	}
 	return m, s.installSmall(m, data)
+}
+
+// language is a model that an adapter is made for.
+type language struct {
+	files            fs.FS
+	digest, template string
+}
+
+// languageModel finds an adapter's base: in the registry, or the starter's own.
+func (s *Store) languageModel(name string) (*language, error) {
+	if name == StarterName {
+		bundle, err := Starter()
+		if err != nil {
+			return nil, err
+		}
+		files, err := fs.Sub(bundle.Files, LlamaFolder)
+		if err != nil {
+			return nil, fmt.Errorf("models: %w", err)
+		}
+		return &language{files: files, digest: bundle.Digest(LlamaFolder)}, nil
+	}
+	base, err := s.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if base.Kind != KindLlama {
+		return nil, fmt.Errorf("models: %s is no language model", name)
+	}
+	return &language{s.Open(base), base.Digest(), base.Template}, nil
 }
 
 // installSmall installs files that are in memory. The lock must be held.

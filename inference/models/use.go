@@ -48,14 +48,12 @@ func (s *Store) Use(name string) (dropped string, err error) {
 			return "", err
 		}
 	case KindAdapter:
-		base, err := s.InUse(RoleLanguageModel)
-		switch {
-		case err != nil:
+		used, digest, err := s.languageInUse()
+		if err != nil {
 			return "", err
-		case base == nil:
-			return "", fmt.Errorf("models: adapter %s is made for %s, but the starter's language model is in use", name, m.Base.Name)
-		case base.Digest() != m.Base.Digest:
-			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", name, m.Base.Name, m.Base.Digest, base.Name, base.Digest())
+		}
+		if digest != m.Base.Digest {
+			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", name, m.Base.Name, m.Base.Digest, used, digest)
 		}
 	}
 	return dropped, s.point(useFolder, fileOf(m.Kind.Role()), m)
@@ -69,11 +67,31 @@ func (s *Store) UseStarter(role Role) (dropped string, err error) {
 	}
 	defer unlock()
 	if role == RoleLanguageModel {
-		if dropped, err = s.dropAdapter(""); err != nil {
+		starter, err := s.languageModel(StarterName)
+		if err != nil {
+			return "", err
+		}
+		if dropped, err = s.dropAdapter(starter.digest); err != nil {
 			return "", err
 		}
 	}
 	return dropped, s.forget(role)
+}
+
+// languageInUse names the language model in use and its digest.
+func (s *Store) languageInUse() (name, digest string, err error) {
+	m, err := s.InUse(RoleLanguageModel)
+	if err != nil {
+		return "", "", err
+	}
+	if m != nil {
+		return m.Name, m.Digest(), nil
+	}
+	starter, err := s.languageModel(StarterName)
+	if err != nil {
+		return "", "", err
+	}
+	return StarterName, starter.digest, nil
 }
 
 func (s *Store) dropAdapter(base string) (dropped string, err error) {
