@@ -43,7 +43,7 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 	out := checker.section(study.SectionFindings, findings)
 	for _, f := range study.Findings() {
 		if scores.Present(f) && !checker.said[f] {
-			out = append(out, checker.sentence(study.SectionFindings, statement(f, scores), study.VerdictAdded,
+			out = append(out, checker.sentence(study.SectionFindings, Statement(f, scores), study.VerdictAdded,
 				fmt.Sprintf("%s is scored present and the model left it out", f)))
 		}
 	}
@@ -99,7 +99,7 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		if !ok {
 			continue
 		}
-		names = append(names, statement(f, c.scores))
+		names = append(names, Statement(f, c.scores))
 		if (said != study.Absent) != c.scores.Present(f) {
 			score, view := c.scores.Combined(f)
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))

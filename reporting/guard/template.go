@@ -38,8 +38,8 @@ var terms = [study.NumFindings]string{
 	study.Pneumothorax:              "pneumothorax",
 }
 
-// statement is the plain sentence that says what the scores say of f.
-func statement(f study.Finding, scores study.PairScores) string {
+// Statement is the plain sentence that says what the scores say of f.
+func Statement(f study.Finding, scores study.PairScores) string {
 	if !scores.Present(f) {
 		return "No " + terms[f] + "."
 	}

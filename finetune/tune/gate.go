@@ -1,0 +1,251 @@
+package tune
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"llamaxr/finetune/starter"
+	"llamaxr/inference/llama"
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
+)
+
+// Settings of the gate.
+const (
+	DefaultGateVectors = 60
+	mostHeldOut        = 60 // held-out corrections that are written about; more cost hours on a CPU
+	resamples          = 1000
+	confidence         = 0.95
+	longestReport      = 220 // tokens
+)
+
+// Measure is one figure of the old and the new adapter. Low and High bound the mean difference, new less old, with 95 % confidence.
+type Measure struct {
+	Name string  `json:"name"`
+	Old  float64 `json:"old"`
+	New  float64 `json:"new"`
+	Low  float64 `json:"difference_low"`
+	High float64 `json:"difference_high"`
+	Pass bool    `json:"pass"` // not worse beyond its confidence interval
+}
+
+// Verdict is what the gate says of a new adapter.
+type Verdict struct {
+	Pass     bool      `json:"pass"`
+	Why      string    `json:"why"`
+	Measures []Measure `json:"measures"`
+	Examples []Example `json:"examples"` // the held-out reports that changed most
+}
+
+// Example is a held-out report as signed and as both adapters write it.
+type Example struct {
+	Final string `json:"final"`
+	Old   string `json:"old"`
+	New   string `json:"new"`
+}
+
+// judge lets both adapters write about the held-out corrections and about unseen score vectors.
+func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
+	model, err := llama.Load(r.eng, r.opts.Base)
+	if err != nil {
+		return nil, err
+	}
+	heldOut = heldOut[:min(len(heldOut), mostHeldOut)]
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 71))
+	vectors, flips, flipped := make([]study.PairScores, r.opts.GateVectors), make([]study.PairScores, r.opts.GateVectors), make([]study.Finding, r.opts.GateVectors)
+	for i := range vectors {
+		vectors[i], flipped[i] = starter.RandomScores(rng), study.Finding(rng.IntN(study.NumFindings))
+		flips[i] = starter.Flip(vectors[i], flipped[i], rng)
+	}
+	var texts [2][]string
+	var grounded, followed [2][]float64
+	for k := range 2 {
+		switch {
+		case k == 1:
+			err = model.SetAdapter(os.DirFS(filepath.Join(r.opts.Folder, AdapterFolder)))
+		case r.opts.Adapter != nil:
+			err = model.SetAdapter(r.opts.Adapter)
+		}
+		if err != nil {
+			return nil, err
+		}
+		write := func(scores study.PairScores) (string, error) {
+			if err := r.opts.Yield(ctx); err != nil {
+				return "", err
+			}
+			result, err := model.Generate(ctx, r.opts.Template.Fill(scores), longestReport)
+			if err != nil {
+				return "", err
+			}
+			return result.Text, nil
+		}
+		for _, e := range heldOut {
+			text, err := write(e.scores)
+			if err != nil {
+				return nil, err
+			}
+			texts[k] = append(texts[k], text)
+		}
+		for i := range vectors {
+			text, err := write(vectors[i])
+			if err != nil {
+				return nil, err
+			}
+			said := starter.Statements(text)
+			grounded[k] = append(grounded[k], agreement(said, vectors[i]))
+			if text, err = write(flips[i]); err != nil {
+				return nil, err
+			}
+			moved := starter.Statements(text)
+			followed[k] = append(followed[k], score(moved[flipped[i]] != said[flipped[i]]))
+		}
+	}
+	v := new(Verdict)
+	compare := func(name string, of func(e example, text string) float64) {
+		var values [2][]float64
+		for k := range 2 {
+			for i, e := range heldOut {
+				values[k] = append(values[k], of(e, texts[k][i]))
+			}
+		}
+		v.Measures = append(v.Measures, compareMeans(name, values[0], values[1], r.opts.Seed))
+	}
+	compare("ROUGE-L to the signed report", func(e example, text string) float64 { return rougeL(e.text, text) })
+	compare("findings said as in the signed report (F1)", func(e example, text string) float64 { return findingsF1(e.text, text) })
+	v.Measures = append(v.Measures,
+		compareMeans("findings said as scored", grounded[0], grounded[1], r.opts.Seed),
+		compareMeans("a changed score changes its statement", followed[0], followed[1], r.opts.Seed))
+	var failed []string
+	for _, m := range v.Measures {
+		if !m.Pass {
+			failed = append(failed, fmt.Sprintf("%s fell from %.3f to %.3f", m.Name, m.Old, m.New))
+		}
+	}
+	if v.Pass = len(failed) == 0; v.Pass {
+		v.Why = "nothing fell beyond its confidence interval"
+	} else {
+		v.Why = strings.Join(failed, "; ")
+	}
+	v.Examples = examples(heldOut, texts)
+	return v, nil
+}
+
+// examples are the held-out reports whose likeness to the signed one changed most.
+func examples(heldOut []example, texts [2][]string) (out []Example) {
+	order := make([]int, len(heldOut))
+	change := make([]float64, len(heldOut))
+	for i, e := range heldOut {
+		order[i], change[i] = i, rougeL(e.text, texts[1][i])-rougeL(e.text, texts[0][i])
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch x, y := abs(change[a]), abs(change[b]); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return 0
+	})
+	for _, i := range order[:min(len(order), 3)] {
+		out = append(out, Example{heldOut[i].text, texts[0][i], texts[1][i]})
+	}
+	return out
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+func score(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// agreement is the share of the 18 findings of which the text says what the scores say.
+func agreement(said [study.NumFindings]bool, scores study.PairScores) float64 {
+	right := 0
+	for _, f := range study.Findings() {
+		if said[f] == scores.Present(f) {
+			right++
+		}
+	}
+	return float64(right) / study.NumFindings
+}
+
+// findingsF1 compares what two texts say is present; two that say nothing is agree.
+func findingsF1(reference, candidate string) float64 {
+	want, got := labeler.Label(reference), labeler.Label(candidate)
+	both, all := 0, 0
+	for _, f := range study.Findings() {
+		w, okW := want[f]
+		g, okG := got[f]
+		w1, g1 := okW && w != study.Absent, okG && g != study.Absent
+		if w1 && g1 {
+			both++
+		}
+		if w1 {
+			all++
+		}
+		if g1 {
+			all++
+		}
+	}
+	if all == 0 {
+		return 1
+	}
+	return 2 * float64(both) / float64(all)
+}
+
+// rougeL is the F-measure of the longest common subsequence of lower-case words (Lin 2004).
+func rougeL(reference, candidate string) float64 {
+	a, b := words(reference), words(candidate)
+	if len(a) == 0 || len(b) == 0 {
+		return 0
+	}
+	row := make([]int, len(b)+1)
+	for _, x := range a {
+		diagonal := 0
+		for j, y := range b {
+			above := row[j+1]
+			if x == y {
+				row[j+1] = diagonal + 1
+			} else {
+				row[j+1] = max(above, row[j])
+			}
+			diagonal = above
+		}
+	}
+	return 2 * float64(row[len(b)]) / float64(len(a)+len(b))
+}
+
+func words(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 127) })
+}
+
+// compareMeans bounds the mean difference by a paired bootstrap (Efron 1979), seeded.
+func compareMeans(name string, before, after []float64, seed uint64) Measure {
+	m := Measure{Name: name}
+	n := len(before)
+	differences := make([]float64, n)
+	for i := range before {
+		m.Old += before[i] / float64(n)
+		m.New += after[i] / float64(n)
+		differences[i] = after[i] - before[i]
+	}
+	rng := rand.New(rand.NewPCG(seed, 91))
+	means := make([]float64, resamples)
+	for k := range means {
+		for range n {
+			means[k] += differences[rng.IntN(n)] / float64(n)
+		}
+	}
+	slices.Sort(means)
+	m.Low, m.High = means[int((1-confidence)/2*resamples)], means[int((1+confidence)/2*resamples)-1]
+	m.Pass = m.High >= 0
+	return m
+}

@@ -1,0 +1,398 @@
+package tune
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"llamaxr/finetune/corrections"
+	"llamaxr/finetune/qlora"
+	"llamaxr/finetune/rows"
+	"llamaxr/finetune/starter"
+	"llamaxr/inference/engine"
+	"llamaxr/inference/llama"
+	"llamaxr/inference/prompt"
+	"llamaxr/study"
+
+	"github.com/google/renameio/v2"
+)
+
+// LeastCorrections is how many corrections a run needs to train on; with fewer there is no habit to learn and no gate to pass.
+const LeastCorrections = 20
+
+// Options are what a run needs.
+type Options struct {
+	ID     string
+	Folder string // of this run: record, checkpoint, adapter
+	Preset Preset
+	Seed   uint64
+	// Base and Adapter are the language model in use and its adapter (nil when there is none); Digest is the model's.
+	Base, Adapter fs.FS
+	Template      prompt.Template
+	Digest        string
+	Corrections   []*study.Correction
+	GateVectors   int // score vectors of the grounding measurement; DefaultGateVectors when 0
+	Now           func() time.Time
+	Yield         func(context.Context) error // before each step and each gate report
+	Progress      func(*Record)               // after each step
+}
+
+// Point is one entry of a curve.
+type Point struct {
+	Step int     `json:"step"`
+	Loss float64 `json:"loss"`
+}
+
+// States of a run.
+const (
+	Running  = "running"
+	Judging  = "judging"
+	Promoted = "promoted" // by the gate, or by a person
+	Kept     = "kept"     // the gate said no; the adapter is there, marked and explained
+	Stopped  = "stopped"
+	Failed   = "failed"
+)
+
+// Record is what is known of a run; it lies beside its adapter as record.json.
+type Record struct {
+	ID          string    `json:"id"`
+	State       string    `json:"state"`
+	Error       string    `json:"error,omitempty"`
+	Preset      Preset    `json:"preset"`
+	Seed        uint64    `json:"seed"`
+	Engine      string    `json:"engine"`
+	Started     time.Time `json:"started"`
+	Ended       time.Time `json:"ended,omitzero"`
+	Base        string    `json:"base_sha256"`
+	Template    string    `json:"template"`
+	Train       int       `json:"train_corrections"`
+	HeldOut     int       `json:"held_out_corrections"`
+	Unusable    int       `json:"unusable_corrections"` // nothing was left to learn after masking
+	Composed    int       `json:"composed_reports"`
+	Step        int       `json:"step"`
+	Steps       int       `json:"steps"`
+	Loss        float64   `json:"loss"`
+	TokensASec  float64   `json:"tokens_per_second"`
+	SecondsLeft float64   `json:"seconds_left"`
+	Losses      []Point   `json:"losses"`
+	Validation  []Point   `json:"validation"`
+	BestStep    int       `json:"best_step"`
+	Verdict     *Verdict  `json:"verdict,omitempty"`
+	Adapter     string    `json:"adapter,omitempty"` // its name in the registry
+}
+
+// Files of a run's folder.
+const (
+	RecordFile     = "record.json"
+	checkpointFile = "checkpoint.safetensors"
+	AdapterFolder  = "adapter"
+)
+
+// example is one prompt with the report that is learnt.
+type example struct {
+	scores study.PairScores
+	text   string
+}
+
+// Run trains, judges and records. A run whose folder holds a checkpoint goes on from it.
+func Run(ctx context.Context, eng *engine.Engine, opts Options) (*Record, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Yield == nil {
+		opts.Yield = func(context.Context) error { return nil }
+	}
+	if opts.GateVectors == 0 {
+		opts.GateVectors = DefaultGateVectors
+	}
+	if err := os.MkdirAll(opts.Folder, 0o700); err != nil {
+		return nil, fmt.Errorf("tune: %w", err)
+	}
+	r := &run{opts: opts, eng: eng, record: &Record{
+		ID: opts.ID, State: Running, Preset: opts.Preset, Seed: opts.Seed, Engine: eng.Name, Started: opts.Now().UTC(), Base: opts.Digest, Template: opts.Template.Name,
+	}}
+	err := r.all(ctx)
+	r.record.Ended = opts.Now().UTC()
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled):
+		r.record.State, r.record.Error = Stopped, "stopped before its end"
+	default:
+		r.record.State, r.record.Error = Failed, err.Error()
+	}
+	if saved := r.save(); err == nil {
+		err = saved
+	}
+	return r.record, err
+}
+
+type run struct {
+	opts    Options
+	eng     *engine.Engine
+	record  *Record
+	config  *llama.Config
+	weights llama.Weights
+	tokens  *llama.Tokenizer
+}
+
+func (r *run) all(ctx context.Context) error {
+	train, heldOut := r.divide()
+	if len(train) < LeastCorrections {
+		return fmt.Errorf("tune: %d corrections to learn from, at least %d are needed", len(train), LeastCorrections)
+	}
+	if len(heldOut) == 0 {
+		return errors.New("tune: no patient is in the held-out part: the gate would have nothing to judge by")
+	}
+	if err := r.load(); err != nil {
+		return err
+	}
+	adapter, err := r.train(ctx, train, heldOut)
+	if err != nil {
+		return err
+	}
+	if err := r.write(adapter); err != nil {
+		return err
+	}
+	r.record.State = Judging
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.record.Verdict, err = r.judge(ctx, heldOut); err != nil {
+		return err
+	}
+	if r.record.State = Kept; r.record.Verdict.Pass {
+		r.record.State = Promoted
+	}
+	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile))
+}
+
+// divide makes examples of the corrections, by patient.
+func (r *run) divide() (train, heldOut []example) {
+	for _, c := range r.opts.Corrections {
+		report, err := corrections.ParseReport(c.Final)
+		text := ""
+		if err == nil {
+			text = corrections.TrainingText(report)
+		}
+		switch {
+		case text == "":
+			r.record.Unusable++
+		case corrections.HeldOut(c.Patient, r.opts.Preset.HeldOut):
+			heldOut = append(heldOut, example{c.Scores, text})
+		default:
+			train = append(train, example{c.Scores, text})
+		}
+	}
+	r.record.Train, r.record.HeldOut = len(train), len(heldOut)
+	return train, heldOut
+}
+
+func (r *run) load() error {
+	read := func(name string) ([]byte, error) { return fs.ReadFile(r.opts.Base, name) }
+	text, err := read(llama.ConfigFile)
+	if err != nil {
+		return fmt.Errorf("tune: the language model: %w", err)
+	}
+	if r.config, err = llama.ParseConfig(text); err != nil {
+		return err
+	}
+	if text, err = read(llama.TokenizerFile); err != nil {
+		return fmt.Errorf("tune: the language model: %w", err)
+	}
+	if r.tokens, err = llama.ParseTokenizer(text); err != nil {
+		return err
+	}
+	data, err := read(llama.WeightsFile)
+	if err != nil {
+		return fmt.Errorf("tune: the language model: %w", err)
+	}
+	r.weights, err = llama.ReadWeights(r.config, data)
+	return err
+}
+
+// composed are reports in the site's own words for scores that it never saw, in pairs that differ in one finding.
+func (r *run) composed(train []example) []example {
+	var texts []string
+	for _, e := range train {
+		texts = append(texts, e.text)
+	}
+	bank := NewBank(texts)
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 51))
+	var out []example
+	for range int(r.opts.Preset.Composed*float64(len(train))) / 2 {
+		scores := starter.RandomScores(rng)
+		flipped := starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
+		words := rng.Uint64() // both draw the same of the site's sentences
+		for _, s := range []study.PairScores{scores, flipped} {
+			out = append(out, example{s, bank.Compose(s, rand.New(rand.NewPCG(words, 1)))})
+		}
+	}
+	return out
+}
+
+func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapter, error) {
+	composed := r.composed(train)
+	r.record.Composed = len(composed)
+	all := append(train, composed...)
+	p := r.opts.Preset
+	r.record.Steps = p.steps(len(all))
+	row := func(e example) rows.Row {
+		return rows.Make(r.tokens, r.opts.Template.Fill(e.scores), e.text, p.Weights)
+	}
+	validate, err := batches(heldOut, p.Batch, row, p.MaxTokens, r.tokens.EOS)
+	if err != nil {
+		return nil, err
+	}
+	tokens, started, first := 0, r.opts.Now(), -1
+	opts := qlora.Options{
+		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Schedule: p.schedule(), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, Validate: validate, ValidateEvery: p.ValidateEvery,
+		Patience: p.Patience, CheckpointEvery: p.Checkpoint, Checkpoint: r.checkpoint, Yield: r.opts.Yield,
+		Next: func(number int) qlora.Batch {
+			perEpoch := (len(all) + p.Batch - 1) / p.Batch
+			order := rand.New(rand.NewPCG(r.opts.Seed, 1000+uint64(number/perEpoch))).Perm(len(all))
+			var list []rows.Row
+			for k := range p.Batch {
+				list = append(list, row(all[order[(number%perEpoch*p.Batch+k)%len(all)]]))
+			}
+			b := rows.Batch(list, p.MaxTokens, r.tokens.EOS)
+			tokens += b.Size * b.Length
+			return b
+		},
+		Progress: func(step int, loss float64) {
+			if first < 0 {
+				first = step
+			}
+			took := r.opts.Now().Sub(started).Seconds()
+			r.record.Step, r.record.Loss, r.record.TokensASec = step+1, loss, float64(tokens)/took
+			r.record.SecondsLeft = took / float64(step+1-first) * float64(r.record.Steps-step-1)
+			r.record.Losses = append(r.record.Losses, Point{step, loss})
+			r.report()
+		},
+		Validated: func(steps int, loss float64, best bool) {
+			r.record.Validation = append(r.record.Validation, Point{steps, loss})
+			if best {
+				r.record.BestStep = steps
+			}
+			r.report()
+		},
+	}
+	if p.Continue {
+		if opts.Adapter, err = r.adapterInUse(); err != nil {
+			return nil, err
+		}
+	}
+	if data, err := os.ReadFile(filepath.Join(r.opts.Folder, checkpointFile)); err == nil {
+		if opts.Resume, err = qlora.DecodeState(data); err != nil {
+			return nil, err
+		}
+	}
+	result, err := qlora.Train(ctx, r.eng, opts)
+	if err != nil {
+		return nil, err
+	}
+	return result.Adapter, nil
+}
+
+func batches(list []example, size int, row func(example) rows.Row, longest, padding int) ([]qlora.Batch, error) {
+	var out []qlora.Batch
+	for len(list) > 0 {
+		n := min(size, len(list))
+		var made []rows.Row
+		for _, e := range list[:n] {
+			made = append(made, row(e))
+		}
+		out, list = append(out, rows.Batch(made, longest, padding)), list[n:]
+	}
+	return out, nil
+}
+
+// adapterInUse is the adapter to go on from; nil where there is none of the preset's rank.
+func (r *run) adapterInUse() (*llama.Adapter, error) {
+	if r.opts.Adapter == nil {
+		return nil, nil
+	}
+	config, err := fs.ReadFile(r.opts.Adapter, llama.AdapterConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("tune: the adapter in use: %w", err)
+	}
+	data, err := fs.ReadFile(r.opts.Adapter, llama.AdapterWeightsFile)
+	if err != nil {
+		return nil, fmt.Errorf("tune: the adapter in use: %w", err)
+	}
+	adapter, err := llama.ReadAdapter(r.config, config, data)
+	if err != nil || adapter.Rank != r.opts.Preset.Rank || adapter.Alpha != r.opts.Preset.Alpha || len(adapter.A) != len(r.config.Linears()) {
+		return nil, err
+	}
+	return adapter, nil
+}
+
+func (r *run) checkpoint(s *qlora.State) error {
+	data, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(r.opts.Folder, checkpointFile), data, 0o600); err != nil {
+		return fmt.Errorf("tune: %w", err)
+	}
+	return r.save()
+}
+
+// write puts the adapter beside the record, as a PEFT folder with its manifest.
+func (r *run) write(adapter *llama.Adapter) error {
+	config, data, err := llama.WriteAdapter(r.config, adapter, "language model "+r.opts.Digest[:min(16, len(r.opts.Digest))])
+	if err != nil {
+		return err
+	}
+	manifest, err := json.Marshal(llama.AdapterManifest{Template: r.opts.Template.Name, Base: r.opts.Digest})
+	if err != nil {
+		return fmt.Errorf("tune: %w", err)
+	}
+	folder := filepath.Join(r.opts.Folder, AdapterFolder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("tune: %w", err)
+	}
+	for name, content := range map[string][]byte{llama.AdapterConfigFile: config, llama.AdapterWeightsFile: data, llama.AdapterManifestFile: manifest} {
+		if err := renameio.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			return fmt.Errorf("tune: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *run) report() {
+	if r.opts.Progress != nil {
+		r.opts.Progress(r.record)
+	}
+}
+
+// save writes the record whole.
+func (r *run) save() error {
+	text, err := json.MarshalIndent(r.record, "", " ")
+	if err != nil {
+		return fmt.Errorf("tune: %w", err)
+	}
+	if err := renameio.WriteFile(filepath.Join(r.opts.Folder, RecordFile), append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("tune: %w", err)
+	}
+	return nil
+}
+
+// ReadRecord reads a run's record.
+func ReadRecord(folder string) (*Record, error) {
+	data, err := os.ReadFile(filepath.Join(folder, RecordFile))
+	if err != nil {
+		return nil, fmt.Errorf("tune: %w", err)
+	}
+	record := new(Record)
+	if err := json.Unmarshal(data, record); err != nil {
+		return nil, fmt.Errorf("tune: %s: %w", filepath.Base(folder), err)
+	}
+	return record, nil
+}
