@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 
 	"llamaxr/inference/engine"
+	"llamaxr/inference/gguf"
 	"llamaxr/inference/safetensors"
 )
 
@@ -269,4 +270,27 @@ func TestLargeTokenizerIsRefused(t *testing.T) {
 	if _, err := Load(eng, files); err == nil {
 		t.Error("420 tokens for a model of 320 are loaded")
 	}
+}
+
+// FuzzGGUFModel: no GGUF file makes it panic, and a model that it accepts has all its weights and a tokenizer.
+func FuzzGGUFModel(f *testing.F) {
+	f.Add(read(f, "families", "llama32.gguf"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		content, err := gguf.Read(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		source := new(Source)
+		if source.fromGGUF(content) != nil {
+			return
+		}
+		if _, err := source.Pack(NF4); err != nil {
+			t.Errorf("accepted, but it cannot be packed: %v", err)
+		}
+		tokenizer, err := ParseTokenizer(source.Tokenizer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokenizer.Prompt("No effusion.")
+	})
 }
