@@ -272,6 +272,19 @@ func TestLargeTokenizerIsRefused(t *testing.T) {
 	}
 }
 
+// TestModelsTooLargeForFloat32AreRefused before their weights are read.
+func TestModelsTooLargeForFloat32AreRefused(t *testing.T) {
+	config := bytes.Replace(read(t, "families", "llama2", ConfigFile), []byte(`"num_hidden_layers": 2`), []byte(`"num_hidden_layers": 500`), 1)
+	config = bytes.Replace(config, []byte(`"intermediate_size": 128`), []byte(`"intermediate_size": 65536`), 1)
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(eng, fstest.MapFS{ConfigFile: {Data: config}}); err == nil || !strings.Contains(err.Error(), "million parameters") {
+		t.Errorf("6,300 million parameters: %v", err)
+	}
+}
+
 // FuzzGGUFModel: no GGUF file makes it panic, and a model that it accepts has all its weights and a tokenizer.
 func FuzzGGUFModel(f *testing.F) {
 	f.Add(read(f, "families", "llama32.gguf"))
