@@ -43,6 +43,12 @@ def main(folder):
         for key, part in state.as_dict(packed=True).items():
             out[f"{name}.weight.{key}"] = part.clone()
         out[f"{name}.back"] = bnb.dequantize_4bit(packed, state).contiguous()
+        state.dtype = torch.bfloat16
+        out[f"{name}.back16"] = bnb.dequantize_4bit(packed, state).contiguous()
+        packed, state = bnb.quantize_4bit(values, blocksize=64, compress_statistics=False, quant_type="nf4")
+        assert torch.equal(packed, out[f"{name}.weight"])
+        out[f"{name}.plain.absmax"] = state.absmax.clone()
+        out[f"{name}.plain.back"] = bnb.dequantize_4bit(packed, state).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(out, folder / "nf4.safetensors")
 

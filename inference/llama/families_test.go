@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 
 	"llamaxr/inference/engine"
+	"llamaxr/inference/gguf"
 	"llamaxr/inference/safetensors"
 )
 
@@ -269,4 +270,40 @@ func TestLargeTokenizerIsRefused(t *testing.T) {
 	if _, err := Load(eng, files); err == nil {
 		t.Error("420 tokens for a model of 320 are loaded")
 	}
+}
+
+// TestModelsTooLargeForFloat32AreRefused before their weights are read.
+func TestModelsTooLargeForFloat32AreRefused(t *testing.T) {
+	config := bytes.Replace(read(t, "families", "llama2", ConfigFile), []byte(`"num_hidden_layers": 2`), []byte(`"num_hidden_layers": 500`), 1)
+	config = bytes.Replace(config, []byte(`"intermediate_size": 128`), []byte(`"intermediate_size": 65536`), 1)
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(eng, fstest.MapFS{ConfigFile: {Data: config}}); err == nil || !strings.Contains(err.Error(), "million parameters") {
+		t.Errorf("6,300 million parameters: %v", err)
+	}
+}
+
+// FuzzGGUFModel: no GGUF file makes it panic, and a model that it accepts has all its weights and a tokenizer.
+func FuzzGGUFModel(f *testing.F) {
+	f.Add(read(f, "families", "llama32.gguf"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		content, err := gguf.Read(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		source := new(Source)
+		if source.fromGGUF(content) != nil {
+			return
+		}
+		if _, err := source.Pack(NF4); err != nil {
+			t.Errorf("accepted, but it cannot be packed: %v", err)
+		}
+		tokenizer, err := ParseTokenizer(source.Tokenizer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokenizer.Prompt("No effusion.")
+	})
 }

@@ -26,6 +26,8 @@ const (
 	maxContext = 4096
 	// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
 	prefillStep = 32
+	// maxParameters is what is dequantised to float32 when a model is loaded: 8 GB. Larger ones would exhaust a machine silently.
+	maxParameters = 2_000_000_000
 )
 
 // Names of a PEFT folder's files.
@@ -68,23 +70,37 @@ type Model struct {
 
 // Load reads a model's folder.
 func Load(eng *engine.Engine, files fs.FS) (*Model, error) {
-	var content [3][]byte
-	for i, name := range []string{ConfigFile, TokenizerFile, WeightsFile} {
+	read := func(name string) ([]byte, error) {
 		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("llama: %w", err)
 		}
-		content[i] = data
+		return data, nil
 	}
-	config, err := ParseConfig(content[0])
+	text, err := read(ConfigFile)
 	if err != nil {
 		return nil, err
 	}
-	weights, err := ReadWeights(config, content[2])
+	config, err := ParseConfig(text)
 	if err != nil {
 		return nil, err
 	}
-	return build(eng, config, content[1], weights)
+	if n := config.parameters(); n > maxParameters {
+		return nil, fmt.Errorf("llama: %d million parameters, more than the %d million that are computed with in float32", n/1e6, maxParameters/1_000_000)
+	}
+	tokenizer, err := read(TokenizerFile)
+	if err != nil {
+		return nil, err
+	}
+	data, err := read(WeightsFile)
+	if err != nil {
+		return nil, err
+	}
+	weights, err := ReadWeights(config, data)
+	if err != nil {
+		return nil, err
+	}
+	return build(eng, config, tokenizer, weights)
 }
 
 // LoadSource loads a model from where it was found, its values as they are there.

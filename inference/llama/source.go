@@ -289,17 +289,22 @@ func openGGUF(path string) (s *Source, err error) {
 	if err != nil {
 		return s, err
 	}
+	return s, s.fromGGUF(content)
+}
+
+// fromGGUF finds config, weights and tokenizer in a file that is open.
+func (s *Source) fromGGUF(content *gguf.File) (err error) {
 	if s.Config, err = configFromGGUF(content); err != nil {
-		return s, err
+		return err
 	}
 	if s.weights, err = weightsFromGGUF(s.Config, content); err != nil {
-		return s, err
+		return err
 	}
 	if s.Tokenizer, err = tokenizerFromGGUF(content); err != nil {
-		return s, err
+		return err
 	}
 	if licence, err := content.Text("general.license"); err == nil {
 		s.Licence = strings.TrimSpace(licence)
 	}
-	return s, s.check()
+	return s.check()
 }

@@ -55,6 +55,16 @@ func TestBitsandbytes(t *testing.T) {
 				t.Fatal(err)
 			}
 			same(t, "dequantised", back, floats(name+".back"))
+			rounded := make([]float32, len(back))
+			for i, v := range back {
+				rounded[i] = math.Float32frombits(uint32(safetensors.ToBF16(v)) << 16)
+			}
+			same(t, "rounded to bf16", rounded, floats(name+".back16"))
+			plain := Tensor{Len: len(values), Packed: want.Packed, Magnitudes: floats(name + ".plain.absmax")}
+			if back, err = plain.Dequantise(); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "without double quantisation", back, floats(name+".plain.back"))
 			whole, err := Quantise(values)
 			if err != nil {
 				t.Fatal(err)

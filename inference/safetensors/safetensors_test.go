@@ -87,6 +87,28 @@ func TestLiesAreRefused(t *testing.T) {
 	}
 }
 
+func TestTensorsThatShareBytesAreRefused(t *testing.T) {
+	text := `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`
+	data := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
+	if _, err := Parse(append(data, make([]byte, 8)...)); err == nil || !strings.Contains(err.Error(), "share") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestBFloat16 rounds every bfloat16 to itself, and what lies between to the nearer one, ties to even.
+func TestBFloat16(t *testing.T) {
+	for h := range 0x7f80 {
+		v := math.Float32frombits(uint32(h) << 16)
+		half := math.Float32frombits(uint32(h)<<16 | 0x8000)
+		if ToBF16(v) != uint16(h) || ToBF16(-v) != uint16(h)|0x8000 {
+			t.Fatalf("%g becomes %#x", v, ToBF16(v))
+		}
+		if got, want := ToBF16(half), uint16(h+h%2); got != want {
+			t.Fatalf("half way after %#x becomes %#x, want %#x", h, got, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	var buf bytes.Buffer
 	file := &File{Tensors: map[string]Tensor{"a": FromFloats(F32, []int{1}, []float32{1})}}
