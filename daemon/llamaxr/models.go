@@ -119,7 +119,7 @@ func newModelsPull() *cobra.Command {
 	importFlags(cmd, &what.Import, &state, &precision, &asJSON)
 	cmd.Flags().StringVar(&what.Revision, "revision", "main", "branch, tag or commit")
 	cmd.Flags().StringVar(&what.File, "file", "", "one GGUF file of the repository")
-	cmd.Flags().StringVar(&what.Hub, "hub", models.DefaultHub, "address of the hub, or of a mirror in the house")
+	cmd.Flags().StringVar(&what.Hub, "hub", os.Getenv(models.HubVariable), "address of the hub, or of a mirror in the house; "+models.HubVariable+" when not given")
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the hub's access token")
 	return cmd
 }

@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// DefaultHub is where OWNER/NAME is looked for.
-	DefaultHub = "https://huggingface.co"
+	// HubVariable holds the address of the hub where OWNER/NAME is looked for, as Hugging Face's own tools read it. No address is built
+	// in: an appliance asks nobody whom the site did not name.
+	HubVariable = "HF_ENDPOINT"
 	// TokenVariable holds the site's access token for gated models.
 	TokenVariable = "HF_TOKEN"
 	// maxListing bounds a hub's answer about a repository.
@@ -78,6 +79,9 @@ type sibling struct {
 func (s *Store) Pull(ctx context.Context, what Pull) (*Model, error) {
 	if !validRepository.MatchString(what.Repository) {
 		return nil, fmt.Errorf("models: %q is no repository; OWNER/NAME is", what.Repository)
+	}
+	if what.Hub == "" {
+		return nil, fmt.Errorf("models: no hub was named: give --hub URL or set %s", HubVariable)
 	}
 	h := hub{base: strings.TrimSuffix(what.Hub, "/"), token: what.Token, client: newClient()}
 	commit, files, err := h.list(ctx, what)
