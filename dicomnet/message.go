@@ -155,7 +155,10 @@ func (c *conn) send(ctx context.Context, contextID byte, cmd *dimse.Command, dat
 // sendData writes a data set. One fragment is read ahead, so that the last is known when it is sent; the reader fills the PDU in place.
 func (c *conn) sendData(ctx context.Context, contextID byte, data io.Reader, room int) error {
 	const head = pdu.HeaderLength + pdu.DataHeaderLength
-	current, ahead := make([]byte, head+room), make([]byte, head+room)
+	if c.fragments[0] == nil {
+		c.fragments = [2][]byte{make([]byte, head+room), make([]byte, head+room)}
+	}
+	current, ahead := c.fragments[0], c.fragments[1]
 	n, err := readFragment(data, current[head:])
 	for err == nil {
 		var next int
