@@ -178,61 +178,6 @@ func TestWeSendToPeers(t *testing.T) {
 	}
 }
 
-func noSession(context.Context, *AssociationInfo) (Session, error) {
-	return nil, errors.New("no session today")
-}
-
-// TestRejectionIsTyped: the client tells why it was rejected.
-func TestRejectionIsTyped(t *testing.T) {
-	port, _ := start(t, nil)
-	_, err := Client{CallingAETitle: "X", CalledAETitle: "OTHER"}.Dial(t.Context(), "127.0.0.1:"+port,
-		[]ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}})
-	var got *RejectError
-	if !errors.As(err, &got) || *got != rejectCalledAETitle {
-		t.Errorf("got %v, want %v", err, &rejectCalledAETitle)
-	}
-}
-
-// TestAbortsOnTheWire sends what PS3.8 does not allow and reads the bytes of the answer.
-func TestAbortsOnTheWire(t *testing.T) {
-	abort := func(source, reason byte) []byte { return []byte{7, 0, 0, 0, 0, 4, 0, 0, source, reason} }
-	for name, test := range map[string]struct{ send, want []byte }{
-		"data before an association":    {[]byte{4, 0, 0, 0, 0, 6, 0, 0, 0, 2, 1, 3}, abort(0, 0)},
-		"release before an association": {[]byte{5, 0, 0, 0, 0, 4, 0, 0, 0, 0}, abort(0, 0)},
-		"unknown PDU type":              {[]byte{9, 0, 0, 0, 0, 0}, abort(0, 0)},
-		"a length of 4 GB":              {[]byte{1, 0, 0xff, 0xff, 0xff, 0xff}, abort(0, 0)},
-	} {
-		port, _ := start(t, func(s *Server) { s.ARTIM = 100 * time.Millisecond })
-		nc, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := nc.Write(test.send); err != nil {
-			t.Fatal(err)
-		}
-		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
-		got, _ := io.ReadAll(nc)
-		nc.Close()
-		if !bytes.Equal(got, test.want) {
-			t.Errorf("%s: answered % x, want % x", name, got, test.want)
-		}
-	}
-}
-
-// TestSilentPeerIsLeft: ARTIM closes a connection on which no association is asked for.
-func TestSilentPeerIsLeft(t *testing.T) {
-	port, _ := start(t, func(s *Server) { s.ARTIM = 100 * time.Millisecond })
-	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("after ARTIM: %v, want the connection closed", err)
-	}
-}
-
 // failing is a session that refuses or panics.
 type failing struct{ panics bool }
 

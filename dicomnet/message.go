@@ -74,11 +74,15 @@ type dataSet struct {
 	last      bool
 	err       error
 	received  int64
+	limit     int64         // of received; beyond it reading fails, though the association goes on
 	waited    time.Duration // for the peer; what the session does with the data is not the peer's time
 }
 
 // fill makes rest hold something, or returns why there is nothing more.
 func (d *dataSet) fill() error {
+	if d.received > d.limit {
+		return d.tooLong()
+	}
 	for len(d.rest) == 0 {
 		if d.err != nil {
 			return d.err
@@ -100,9 +104,20 @@ func (d *dataSet) fill() error {
 			d.err = d.c.invalid(reasonUnexpectedParam, errors.New("the data set was broken off by something else"))
 		default:
 			d.rest, d.last = v.Data, v.Last
+			if d.received > d.limit {
+				return d.tooLong()
+			}
 		}
 	}
 	return nil
+}
+
+// tooLong is the status of an object over the limit, nil for others.
+func (d *dataSet) tooLong() error {
+	if d.received <= d.limit {
+		return nil
+	}
+	return &dimse.StatusError{Status: dimse.OutOfResources, Comment: fmt.Sprintf("object of more than %d bytes", d.limit)}
 }
 
 // Read implements io.Reader.
