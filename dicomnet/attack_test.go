@@ -108,6 +108,44 @@ func TestAttackDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+// TestFloodCrowdsOutItself: of a flood of silent connections only so many are held, the newest, and a quiet one from elsewhere stays; who
+// means it is served.
+func TestFloodCrowdsOutItself(t *testing.T) {
+	var server *Server
+	got := newSink()
+	port, _ := start(t, func(s *Server) { server, s.NewSession, s.ARTIM = s, got.open, time.Minute })
+	dial := func(from net.IP) net.Conn {
+		t.Helper()
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
+		nc, err := dialer.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		return nc
+	}
+	quiet := dial(net.IPv4(127, 0, 0, 2))
+	flood := make([]net.Conn, 3*maxPending)
+	for i := range flood {
+		flood[i] = dial(net.IPv4(127, 0, 0, 1))
+	}
+	if err := store(t.Context(), port, 1<<20); err != nil {
+		t.Errorf("a normal sender: %v", err)
+	}
+	open := func(nc net.Conn) bool {
+		_ = nc.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err := nc.Read(make([]byte, 1))
+		return isTimeout(err)
+	}
+	if !open(quiet) || !open(flood[len(flood)-1]) || open(flood[0]) {
+		t.Errorf("open: the quiet one %t, the flood's last %t and first %t", open(quiet), open(flood[len(flood)-1]), open(flood[0]))
+	}
+	stats := server.Stats()
+	if stats.CrowdedOut+stats.Refused < 2*maxPending || stats.Connections > maxPending+1 {
+		t.Errorf("%+v", stats)
+	}
+}
+
 // TestMutatedAssociations: real associations with bytes changed, cut, doubled and swapped leave the server serving, with the memory
 // and the goroutines that it had. LLAMAXR_TORTURE=1 sends a million.
 func TestMutatedAssociations(t *testing.T) {
