@@ -44,15 +44,17 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 		return // no other PDU leaves Sta2 without an error
 	}
 	log = log.With("calling", request.Calling, "called", request.Called)
-	id, peer, reject := uint64(0), 0, s.refuse(request)
-	if reject == nil {
-		peer, reject = s.peer(request.Calling, c)
-	}
-	if reject == nil {
+	id, reject := uint64(0), s.refuse(request)
+	peer, why := s.peer(request.Calling, c)
+	switch {
+	case reject != nil:
+	case why != "":
+		reject = &rejectCallingAETitle
+	default:
 		id, reject = s.establish(c, peer)
 	}
 	if reject != nil {
-		log.Warn("association rejected", "reason", reject.Error())
+		log.Warn("association rejected", "reason", reject.Error(), "why", why)
 		s.reject(c, reject)
 		return
 	}
