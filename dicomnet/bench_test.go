@@ -3,8 +3,10 @@ package dicomnet
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 
 	"llamaxr/dicomnet/dimse"
@@ -116,24 +118,37 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// BenchmarkBoth is our sender to our receiver.
+// BenchmarkBoth is our sender to our receiver, on one association and on many at once.
 func BenchmarkBoth(b *testing.B) {
 	for name, size := range sizes {
-		b.Run(name, func(b *testing.B) {
-			got := newSink()
-			port, _ := start(b, func(s *Server) { s.AnyCalled, s.NewSession = true, got.open })
-			a, err := Client{CallingAETitle: "X", CalledAETitle: "Y"}.Dial(b.Context(), "127.0.0.1:"+port, crContexts)
-			if err != nil {
-				b.Fatal(err)
-			}
-			object := make([]byte, size)
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				if err := a.Store(b.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(object)); err != nil {
-					b.Fatal(err)
+		for _, associations := range []int{1, 8, 50} {
+			b.Run(fmt.Sprintf("%s/%d", name, associations), func(b *testing.B) {
+				got := newSink()
+				port, _ := start(b, func(s *Server) { s.AnyCalled, s.NewSession = true, got.open })
+				object, work := make([]byte, size), make(chan bool)
+				var wg sync.WaitGroup
+				for range associations {
+					a, err := Client{CallingAETitle: "X", CalledAETitle: "Y"}.Dial(b.Context(), "127.0.0.1:"+port, crContexts)
+					if err != nil {
+						b.Fatal(err)
+					}
+					wg.Go(func() {
+						for range work {
+							if err := a.Store(b.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, bytes.NewReader(object)); err != nil {
+								b.Error(err)
+							}
+						}
+						_ = a.Release()
+					})
 				}
-			}
-			_ = a.Release()
-		})
+				b.SetBytes(int64(size))
+				b.ResetTimer()
+				for range b.N {
+					work <- true
+				}
+				close(work)
+				wg.Wait()
+			})
+		}
 	}
 }
