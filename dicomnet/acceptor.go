@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
 
 	"llamaxr/dicomnet/dimse"
@@ -13,7 +14,7 @@ import (
 	"llamaxr/dicomnet/pdu"
 )
 
-// maxSkipped is how much of an object that was refused is still read, to answer in order; real ones are smaller.
+// maxSkipped is how much in bytes of an object that was refused is still read, to answer in order; real ones are smaller.
 const maxSkipped = 4 << 30
 
 // serve runs one association from its connection to its end.
@@ -43,15 +44,17 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 		return // no other PDU leaves Sta2 without an error
 	}
 	log = log.With("calling", request.Calling, "called", request.Called)
-	id, peer, reject := uint64(0), 0, s.refuse(request)
-	if reject == nil {
-		peer, reject = s.peer(request.Calling, c)
-	}
-	if reject == nil {
+	id, reject := uint64(0), s.refuse(request)
+	peer, why := s.peer(request.Calling, c)
+	switch {
+	case reject != nil:
+	case why != "":
+		reject = &rejectCallingAETitle
+	default:
 		id, reject = s.establish(c, peer)
 	}
 	if reject != nil {
-		log.Warn("association rejected", "reason", reject.Error())
+		log.Warn("association rejected", "reason", reject.Error(), "why", why)
 		s.reject(c, reject)
 		return
 	}
@@ -59,6 +62,9 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 }
 
 func (s *Server) reject(c *conn, r *RejectError) {
+	s.mu.Lock()
+	s.stats.Rejected[*r]++
+	s.mu.Unlock()
 	_ = c.do(evtReject, &pdu.AssociateRJ{Result: r.Result, Source: r.Source, Reason: r.Reason}) // if it is lost the peer sees it
 }
 
@@ -175,7 +181,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 			Field: cmd.Field | 0x8000, RespondedTo: cmd.MessageID, DataSetType: dimse.NoDataSet,
 			AffectedSOPClassUID: cmd.AffectedSOPClassUID, AffectedSOPInstanceUID: cmd.AffectedSOPInstanceUID,
 		}
-		if err := perform(ctx, c, session, cmd, id, agreed, response, log); err != nil {
+		if err := s.perform(ctx, c, session, cmd, id, agreed, response, log); err != nil {
 			return false, err
 		}
 		if err := c.send(ctx, id, response, nil); err != nil {
@@ -186,13 +192,17 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 }
 
 // perform carries out a request and fills in the response; an error means that the association is over.
-func perform(ctx context.Context, c *conn, session Session, cmd *dimse.Command, id byte, agreed agreed, response *dimse.Command, log *slog.Logger) error {
+func (s *Server) perform(ctx context.Context, c *conn, session Session, cmd *dimse.Command, id byte, agreed agreed, response *dimse.Command, log *slog.Logger) error {
 	var data *dataSet
 	if cmd.HasDataSet() {
-		data = &dataSet{c: c, contextID: id}
+		data = &dataSet{c: c, contextID: id, limit: s.MaxObjectLength}
 	}
 	err := provide(ctx, session, cmd, agreed, data)
 	if data != nil {
+		if why := data.tooLong(); why != nil {
+			err = why // whatever the session makes of a read that fails
+		}
+		data.limit = math.MaxInt64
 		skipped, broken := io.Copy(io.Discard, io.LimitReader(data, maxSkipped))
 		switch {
 		case broken != nil:

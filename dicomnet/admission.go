@@ -2,6 +2,7 @@ package dicomnet
 
 import (
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/netip"
 	"time"
@@ -16,6 +17,27 @@ type place struct {
 	leaving     bool      // was told to give way
 }
 
+// Stats tell how a Server is doing and whom it turned away, for a site that wonders why its images do not arrive.
+type Stats struct {
+	Connections  int // open now, those that hold associations too
+	Associations int // open now
+	Accepted     uint64
+	Rejected     map[RejectError]uint64
+	Refused      uint64 // connections closed unheard, because too many were leaving already
+	CrowdedOut   uint64 // connections without an association that gave way to newer ones
+	Reclaimed    uint64 // idle associations that were aborted for newer ones
+}
+
+// Stats returns the figures since Serve began.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.stats
+	stats.Connections, stats.Associations, stats.Accepted = len(s.connections), s.established, s.lastID
+	stats.Rejected = maps.Clone(s.stats.Rejected)
+	return stats
+}
+
 // admit makes a conn of a connection, nil when there are too many.
 func (s *Server) admit(nc net.Conn) *conn {
 	c := &conn{
@@ -27,6 +49,7 @@ func (s *Server) admit(nc net.Conn) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.connections)-s.established >= maxPending && !s.crowdOut() {
+		s.stats.Refused++
 		return nil
 	}
 	s.connections[c] = &place{opened: time.Now()}
@@ -59,6 +82,7 @@ func (s *Server) crowdOut() bool {
 	if oldest == nil || leaving >= maxPending {
 		return false
 	}
+	s.stats.CrowdedOut++
 	s.connections[oldest].leaving = true
 	oldest.interrupt()
 	return true
@@ -103,6 +127,7 @@ func (s *Server) reclaim() bool {
 	}
 	s.connections[idle].association, s.connections[idle].leaving = false, true
 	s.established--
+	s.stats.Reclaimed++
 	idle.interrupt()
 	return true
 }

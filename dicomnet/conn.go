@@ -53,6 +53,8 @@ type conn struct {
 	in    []byte          // the last PDU read
 	out   []byte          // the PDU being written
 	queue []pdu.DataValue // of the last P-DATA-TF, not yet taken
+	// fragments are PDUs of a data set being sent: maxWrite is settled before the first.
+	fragments [2][]byte
 }
 
 // interrupt makes what conn's goroutine waits for fail, now and later. What it waits for next is its own affair: it sends A-ABORT.

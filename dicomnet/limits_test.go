@@ -124,101 +124,14 @@ func TestPeerLimit(t *testing.T) {
 	}
 }
 
-// attack keeps 200 connections busy with nothing good, new ones for those that are closed, until ctx ends.
-func attack(t *testing.T, ctx context.Context, port string) (attempts *atomic.Int64, wait func()) {
-	request := pdus[evtAssociateRQ].(*pdu.Associate)
-	full := (&pdu.Associate{Called: "LLAMAXR", Calling: "EVIL", Contexts: []pdu.Context{
-		{ID: 1, AbstractSyntax: Verification, TransferSyntaxes: []string{ExplicitVRLittleEndian}},
-	}}).AppendTo(nil)
-	echoCommand := command(&dimse.Command{Field: dimse.EchoRQ, MessageID: 1, DataSetType: dimse.NoDataSet, AffectedSOPClassUID: Verification})
-	var wg sync.WaitGroup
-	attempts = new(atomic.Int64)
-	trickle := func(nc net.Conn, data []byte) {
-		for i := range data {
-			if _, err := nc.Write(data[i : i+1]); err != nil || ctx.Err() != nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	// pour writes without end, with a pause as a network has it: the attackers are on the same two cores as those they attack.
-	pour := func(nc net.Conn, data []byte) {
-		for err := error(nil); err == nil; time.Sleep(20 * time.Millisecond) {
-			_, err = nc.Write(data)
-		}
-	}
-	kinds := []func(nc net.Conn){
-		func(net.Conn) {}, // silent
-		func(nc net.Conn) { trickle(nc, request.AppendTo(nil)) },                // slow loris
-		func(nc net.Conn) { _, _ = nc.Write(request.AppendTo(nil)[:50]) },       // half a request
-		func(nc net.Conn) { _ = nc.(*net.TCPConn).CloseWrite() },                // half open
-		func(nc net.Conn) { _, _ = nc.Write(bytes.Repeat([]byte{0xff}, 4096)) }, // noise
-		func(nc net.Conn) { _, _ = nc.Write(full) },                             // an association that lies idle
-		func(nc net.Conn) { _, _ = nc.Write(full); trickle(nc, make([]byte, 500)) },
-		func(nc net.Conn) { pour(nc, bytes.Repeat(full, 100)) }, // noise without end
-		func(nc net.Conn) { // black hole: asks and asks, and reads no answer
-			_, _ = nc.Write(full)
-			pour(nc, bytes.Repeat(echoCommand, 100))
-		},
-	}
-	for i := range 200 {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				attempts.Add(1)
-				nc, err := net.Dial("tcp", "127.0.0.1:"+port)
-				if err != nil {
-					time.Sleep(10 * time.Millisecond)
-					continue
-				}
-				stop := context.AfterFunc(ctx, func() { nc.Close() })
-				kinds[i%len(kinds)](nc)
-				_, _ = io.Copy(io.Discard, nc)
-				stop()
-				nc.Close()
-				time.Sleep(10 * time.Millisecond)
-			}
-		})
-	}
-	return attempts, wg.Wait
-}
-
-// TestAttackDoesNotStopTheOthers: 200 idle, slow, half open, black-hole and noisy peers at once, and a normal sender is served in
-// about its normal time, every time.
-func TestAttackDoesNotStopTheOthers(t *testing.T) {
-	got := newSink()
-	port, _ := start(t, func(s *Server) {
-		s.MaxAssociations, s.NewSession = 16, got.open
-		s.ARTIM, s.PDUTimeout, s.IdleTimeout = time.Second, 2*time.Second, time.Minute
-		s.Peers = []Peer{{AETitle: "EVIL", MaxAssociations: 12}, {AETitle: "B", MaxAssociations: 2}, {AETitle: "X"}}
-	})
-	const size = 2 << 20
-	measure := func(n int) (worst time.Duration) {
-		for range n {
-			begun := time.Now()
-			if err := store(t.Context(), port, size); err != nil {
-				t.Errorf("a normal sender: %v", err)
-			}
-			worst = max(worst, time.Since(begun))
-		}
-		return worst
-	}
-	calm := measure(20)
-	ctx, cancel := context.WithCancel(t.Context())
-	attempts, wait := attack(t, ctx, port)
-	time.Sleep(2 * time.Second)
-	storm := measure(50)
-	cancel()
-	wait()
-	t.Logf("worst of a normal sender: %v alone, %v among %d connections of attackers", calm, storm, attempts.Load())
-	if limit := 20*calm + time.Second; storm > limit { // the attackers are on the same two cores
-		t.Errorf("a normal sender takes %v, alone %v", storm, calm)
-	}
-}
-
 // TestIdleAssociationsGiveWay: who opens associations and leaves them lying does not keep others out of a full house.
 func TestIdleAssociationsGiveWay(t *testing.T) {
 	got := newSink()
-	port, _ := start(t, func(s *Server) { s.MaxAssociations, s.ARTIM, s.NewSession = 2, 300*time.Millisecond, got.open })
+	var server *Server
+	port, _ := start(t, func(s *Server) {
+		server = s
+		s.MaxAssociations, s.ARTIM, s.NewSession = 2, 300*time.Millisecond, got.open
+	})
 	client := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}
 	for range 2 {
 		if _, err := client.Dial(t.Context(), "127.0.0.1:"+port, crContexts); err != nil {
@@ -234,6 +147,9 @@ func TestIdleAssociationsGiveWay(t *testing.T) {
 		if err := store(t.Context(), port, 10); err != nil {
 			t.Errorf("after ARTIM: %v", err)
 		}
+	}
+	if stats := server.Stats(); stats.Reclaimed != 1 || stats.Rejected[rejectLocalLimit] != 1 || stats.Accepted != 5 || stats.Associations > 2 {
+		t.Errorf("%+v: one place was reclaimed, one association rejected, five accepted", stats)
 	}
 }
 
@@ -376,6 +292,33 @@ func TestLargeObjectsAreNotHeld(t *testing.T) {
 	t.Logf("heap grew by %d KiB at most, %d KiB were allocated in all", peak>>10, (now.TotalAlloc-before.TotalAlloc)>>10)
 	if peak > most {
 		t.Errorf("the heap grew by %d bytes for an object of %d, at most %d were expected", peak, size, most)
+	}
+}
+
+// TestObjectLength: an object over the limit gets its status and no more of it is handed on; the association goes on.
+func TestObjectLength(t *testing.T) {
+	const limit = 200_000
+	got := newSink()
+	port, _ := start(t, func(s *Server) { s.MaxObjectLength, s.NewSession = limit, got.open })
+	a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}.Dial(t.Context(), "127.0.0.1:"+port, crContexts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		size int64
+		ok   bool
+	}{{limit, true}, {limit + 2, false}, {50 * limit, false}, {limit, true}} {
+		err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, zeros(test.size))
+		var status *dimse.StatusError
+		if test.ok && err != nil || !test.ok && (!errors.As(err, &status) || status.Status != dimse.OutOfResources) {
+			t.Errorf("object of %d bytes: %v", test.size, err)
+		}
+	}
+	if got.bytes.Load() > 4*limit {
+		t.Errorf("the session was handed %d bytes", got.bytes.Load())
+	}
+	if err := a.Release(); err != nil {
+		t.Error(err)
 	}
 }
 

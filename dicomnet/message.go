@@ -74,11 +74,15 @@ type dataSet struct {
 	last      bool
 	err       error
 	received  int64
+	limit     int64         // of received; beyond it reading fails, though the association goes on
 	waited    time.Duration // for the peer; what the session does with the data is not the peer's time
 }
 
 // fill makes rest hold something, or returns why there is nothing more.
 func (d *dataSet) fill() error {
+	if d.received > d.limit {
+		return d.tooLong()
+	}
 	for len(d.rest) == 0 {
 		if d.err != nil {
 			return d.err
@@ -100,9 +104,20 @@ func (d *dataSet) fill() error {
 			d.err = d.c.invalid(reasonUnexpectedParam, errors.New("the data set was broken off by something else"))
 		default:
 			d.rest, d.last = v.Data, v.Last
+			if d.received > d.limit {
+				return d.tooLong()
+			}
 		}
 	}
 	return nil
+}
+
+// tooLong is the status of an object over the limit, nil for others.
+func (d *dataSet) tooLong() error {
+	if d.received <= d.limit {
+		return nil
+	}
+	return &dimse.StatusError{Status: dimse.OutOfResources, Comment: fmt.Sprintf("object of more than %d bytes", d.limit)}
 }
 
 // Read implements io.Reader.
@@ -155,7 +170,10 @@ func (c *conn) send(ctx context.Context, contextID byte, cmd *dimse.Command, dat
 // sendData writes a data set. One fragment is read ahead, so that the last is known when it is sent; the reader fills the PDU in place.
 func (c *conn) sendData(ctx context.Context, contextID byte, data io.Reader, room int) error {
 	const head = pdu.HeaderLength + pdu.DataHeaderLength
-	current, ahead := make([]byte, head+room), make([]byte, head+room)
+	if c.fragments[0] == nil {
+		c.fragments = [2][]byte{make([]byte, head+room), make([]byte, head+room)}
+	}
+	current, ahead := c.fragments[0], c.fragments[1]
 	n, err := readFragment(data, current[head:])
 	for err == nil {
 		var next int

@@ -33,24 +33,24 @@ func AETitles(titles []string) []Peer {
 }
 
 // peer finds the entry of Peers for a caller, -1 when Peers is empty and anybody may call. A title that comes from the wrong address or
-// with the wrong certificate is as unknown as one never heard of, and PS3.8 has one reason for them all.
-func (s *Server) peer(calling string, c *conn) (int, *RejectError) {
+// with the wrong certificate is as unknown as one never heard of, and PS3.8 has one reason for them all; why is for our own log.
+func (s *Server) peer(calling string, c *conn) (index int, why string) {
 	if len(s.Peers) == 0 {
-		return -1, nil
+		return -1, ""
 	}
+	why = "no peer has this AE title"
 	for i, p := range s.Peers {
-		if p.AETitle != "" && strings.TrimSpace(p.AETitle) != calling {
-			continue
+		switch {
+		case p.AETitle != "" && strings.TrimSpace(p.AETitle) != calling:
+		case len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Contains(c.address) }):
+			why = "a peer of this AE title has other addresses"
+		case len(p.Certificates) > 0 && !shows(c.tls(), p.Certificates):
+			why = "a peer of this AE title and address has another certificate"
+		default:
+			return i, ""
 		}
-		if len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Contains(c.address) }) {
-			continue
-		}
-		if len(p.Certificates) > 0 && !shows(c.tls(), p.Certificates) {
-			continue
-		}
-		return i, nil
 	}
-	return 0, &rejectCallingAETitle
+	return 0, why
 }
 
 // shows reports whether the other side of a TLS connection showed one of the certificates that are meant.

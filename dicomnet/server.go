@@ -15,6 +15,7 @@ import (
 // Defaults of a Server and a Client.
 const (
 	DefaultMaxPDULength    = 131072
+	DefaultMaxObjectLength = 4 << 30 // the largest that one element of explicit length can be
 	DefaultMaxAssociations = 64
 	DefaultARTIM           = 10 * time.Second
 	DefaultPDUTimeout      = 30 * time.Second
@@ -70,6 +71,7 @@ type Server struct {
 	TLS             *Credentials  // nil is plain TCP
 	MaxAssociations int           // when they are all taken, one that has been idle for ARTIM is aborted for a newcomer
 	MaxPDULength    uint32        // of a P-DATA-TF that we take
+	MaxObjectLength int64         // of a data set, in bytes; one that is longer is refused with 0xA700
 	ARTIM           time.Duration // for A-ASSOCIATE-RQ to come, and for the peer to close
 	PDUTimeout      time.Duration // for one PDU once begun, and between the fragments of an object
 	IdleTimeout     time.Duration // between two requests
@@ -82,11 +84,14 @@ type Server struct {
 	connections map[*conn]*place
 	established int
 	lastID      uint64
+	stats       Stats
 	draining    bool
 	wg          sync.WaitGroup
 }
 
 func (s *Server) prepare() error {
+	s.mu.Lock() // for Stats
+	defer s.mu.Unlock()
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -101,6 +106,9 @@ func (s *Server) prepare() error {
 	if s.MaxPDULength == 0 {
 		s.MaxPDULength = DefaultMaxPDULength
 	}
+	if s.MaxObjectLength == 0 {
+		s.MaxObjectLength = DefaultMaxObjectLength
+	}
 	if s.Accept == nil {
 		s.Accept = AcceptStorage
 	}
@@ -108,6 +116,7 @@ func (s *Server) prepare() error {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	s.connections = map[*conn]*place{}
+	s.stats.Rejected = map[RejectError]uint64{}
 	if err := s.checkPeers(); err != nil || s.TLS == nil {
 		return err
 	}

@@ -88,6 +88,7 @@ func decodeAssociate(kind Type, body []byte) (*Associate, error) {
 			}
 			a.Contexts = append(a.Contexts, c)
 		case itemUserInformation:
+			a.User = UserInformation{} // there is one; of more the last holds
 			return decodeUser(value, &a.User)
 		}
 		return nil // PS3.8 9.3.1: unknown items are passed over
