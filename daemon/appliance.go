@@ -15,7 +15,6 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
-	"llamaxr/inference/models"
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
@@ -42,6 +41,8 @@ type Appliance struct {
 	spool  *spool.Spool
 	views  *viewnet.Net
 	reader *inference.Reader
+	engine *engine.Engine
+	tuner  tuner
 	drafts drafts
 	device sr.Device
 
@@ -99,8 +100,9 @@ func (a *Appliance) prepare() error {
 	if err != nil {
 		return err
 	}
+	a.engine = eng
 	a.log.Info("engine", "name", eng.Name, "why", eng.Why)
-	if a.reader, err = inference.Open(eng, models.OpenStore(filepath.Join(a.cfg.State, ModelFolder))); err != nil {
+	if a.reader, err = inference.Open(eng, a.models()); err != nil {
 		return err
 	}
 	for _, c := range a.reader.Cards() {
@@ -135,7 +137,11 @@ func (a *Appliance) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
+	a.tuner.ctx = work
 	a.startWorkers(work, &wg)
+	if err := a.resumeTuning(); err != nil {
+		a.log.Error("going on with a fine-tuning run", "error", err)
+	}
 	wg.Go(func() { a.health.serve(a.log) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	err := a.server.Serve(ctx, a.listener, drain)
@@ -143,6 +149,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	stopWork()
 	a.health.close()
 	wg.Wait()
+	a.tuner.wg.Wait()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

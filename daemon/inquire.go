@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"llamaxr/queue"
@@ -107,7 +109,7 @@ func (a *Appliance) answer(ctx context.Context) error {
 	mux := http.NewServeMux()
 	reply := func(w http.ResponseWriter, value any, err error) {
 		switch {
-		case errors.Is(err, ErrNoStudy):
+		case errors.Is(err, ErrNoStudy), errors.Is(err, ErrNoRun):
 			http.Error(w, err.Error(), http.StatusNotFound)
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -125,6 +127,7 @@ func (a *Appliance) answer(ctx context.Context) error {
 		id := r.URL.Query().Get("id")
 		reply(w, "resent", a.db.Update(func(tx *queue.Tx) error { return tx.Resend(id) }))
 	})
+	a.answerTuning(mux, reply)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: httpTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -142,12 +145,16 @@ func (a *Appliance) serveAnswers(ctx context.Context, log *slog.Logger) {
 }
 
 // ask puts a question to the running daemon; running is false when there is none.
-func ask(state, method, path string, into any) (running bool, err error) {
+func ask(state, method, path string, body, into any) (running bool, err error) {
 	socket := filepath.Join(state, socketFile)
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: httpTimeout}).DialContext(ctx, "unix", socket)
 	}}}
-	request, err := http.NewRequest(method, "http://daemon"+path, http.NoBody)
+	data, err := json.Marshal(body)
+	if err != nil {
+		return false, err
+	}
+	request, err := http.NewRequest(method, "http://daemon"+path, bytes.NewReader(data))
 	if err != nil {
 		return false, err
 	}
@@ -159,7 +166,7 @@ func ask(state, method, path string, into any) (running bool, err error) {
 		return true, fmt.Errorf("daemon: asking the running daemon: %w", err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	data, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return true, fmt.Errorf("daemon: asking the running daemon: %w", err)
 	}
@@ -169,12 +176,12 @@ func ask(state, method, path string, into any) (running bool, err error) {
 	case http.StatusNotFound:
 		return true, ErrNoStudy
 	}
-	return true, fmt.Errorf("daemon: %s", data)
+	return true, errors.New(strings.TrimSpace(string(data)))
 }
 
 // inquire asks the running daemon, or reads the state itself when none runs.
 func inquire[T any](state, path string, read func(ledger) (T, error)) (out T, err error) {
-	if running, err := ask(state, http.MethodGet, path, &out); running {
+	if running, err := ask(state, http.MethodGet, path, nil, &out); running {
 		return out, err
 	}
 	file := filepath.Join(state, databaseFile)
@@ -205,7 +212,7 @@ func Jobs(state string) ([]*queue.Job, error) { return inquire(state, "/jobs", l
 // Resend gives a dead letter another round.
 func Resend(state, id string) error {
 	var said string
-	if running, err := ask(state, http.MethodPost, "/jobs/resend?id="+url.QueryEscape(id), &said); running {
+	if running, err := ask(state, http.MethodPost, "/jobs/resend?id="+url.QueryEscape(id), nil, &said); running {
 		return err
 	}
 	db, err := queue.Open(filepath.Join(state, databaseFile), queue.Options{})

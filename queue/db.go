@@ -23,7 +23,13 @@ var (
 	bucketAside     = []byte("aside")     // SOP Instance UID / digest → Instance kept aside
 	bucketJobs      = []byte("jobs")      // job id → Job
 	bucketDone      = []byte("done")      // job id → time
-	allBuckets      = [][]byte{bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone}
+
+	bucketCorrections      = []byte("corrections")       // identifier → study.Correction
+	bucketCorrectionsAside = []byte("corrections aside") // identifier → AsideCorrection
+
+	allBuckets = [][]byte{
+		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketCorrections, bucketCorrectionsAside,
+	}
 )
 
 // Options are what a DB needs from outside.
@@ -215,7 +221,11 @@ func (tx *Tx) Now() time.Time { return tx.db.opts.Now() }
 
 // get decodes the record under key; found is false when there is none.
 func get[T any](tx *Tx, bucket []byte, key string) (value *T, err error) {
-	data := tx.bolt.Bucket(bucket).Get([]byte(key))
+	b := tx.bolt.Bucket(bucket)
+	if b == nil {
+		return nil, nil // a state of an older program, opened to read
+	}
+	data := b.Get([]byte(key))
 	if data == nil {
 		return nil, nil
 	}
@@ -239,7 +249,11 @@ func put(tx *Tx, bucket []byte, key string, value any) error {
 
 // each visits all records of a bucket in the order of their keys.
 func each[T any](tx *Tx, bucket []byte, visit func(key string, value *T) error) error {
-	return tx.bolt.Bucket(bucket).ForEach(func(k, v []byte) error {
+	b := tx.bolt.Bucket(bucket)
+	if b == nil {
+		return nil
+	}
+	return b.ForEach(func(k, v []byte) error {
 		value := new(T)
 		if err := json.Unmarshal(v, value); err != nil {
 			return fmt.Errorf("queue: record %s/%s: %w", bucket, k, err)

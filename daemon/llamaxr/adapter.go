@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"llamaxr/daemon"
 	"llamaxr/inference/models"
 
 	"github.com/spf13/cobra"
@@ -12,7 +13,7 @@ import (
 
 func newAdapter() *cobra.Command {
 	cmd := &cobra.Command{Use: "adapter", Short: "Import, list, show and choose adapters"}
-	cmd.AddCommand(newAdapterImport(), newAdapterList(), newAdapterShow(), newAdapterUse())
+	cmd.AddCommand(newAdapterImport(), newAdapterList(), newAdapterShow(), newAdapterUse(), newAdapterRollback())
 	return cmd
 }
 
@@ -83,20 +84,35 @@ func newAdapterShow() *cobra.Command {
 func newAdapterUse() *cobra.Command {
 	var state string
 	cmd := &cobra.Command{
-		Use:   "use NAME|none --state DIR",
-		Short: "Choose the adapter for the language model in use",
-		Args:  exactly(1, "one name"),
+		Use:     "use NAME|starter --state DIR",
+		Aliases: []string{"promote"},
+		Short:   "Put an adapter to work over the language model in use, at once where an appliance runs",
+		Args:    exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if args[0] == "none" {
-				_, err = store(state).UseStarter(models.RoleAdapter)
-			} else {
-				_, err = store(state).Use(args[0])
+			if err := daemon.UseAdapter(state, args[0]); err != nil {
+				return err
 			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is in use\n", args[0])
+			return nil
+		},
+	}
+	stateFlag(cmd, &state)
+	return cmd
+}
+
+func newAdapterRollback() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:   "rollback --state DIR",
+		Short: "Go back to the adapter that was in use before",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, err := daemon.RollBackAdapter(state)
 			if err != nil {
 				return err
 			}
-			return chosen(cmd.OutOrStdout(), args[0], "")
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is in use again\n", name)
+			return nil
 		},
 	}
 	stateFlag(cmd, &state)

@@ -43,9 +43,8 @@ func DefaultDenseNet(out string, log io.Writer) DenseNetOptions {
 	return DenseNetOptions{
 		Seed: 1, Out: out, Log: log,
 		Stages: []Stage{
-			{Size: 112, Cases: 7000, Batch: 16, Steps: 1500, PeakRate: 2e-3},
-			{Size: 160, Cases: 3000, Batch: 12, Steps: 500, PeakRate: 1e-3},
-			{Size: 224, Cases: 1600, Batch: 8, Steps: 400, PeakRate: 6e-4},
+			{Size: 112, Cases: 6000, Batch: 16, Steps: 1000, PeakRate: 2e-3},
+			{Size: 224, Cases: 1000, Batch: 8, Steps: 260, PeakRate: 8e-4},
 		},
 	}
 }
@@ -368,7 +367,7 @@ func (s *denseState) train(ctx context.Context, eng *engine.Engine, stage Stage,
 				(time.Duration(each*float64(stage.Steps-step)) * time.Second).Round(time.Second))
 			record.Losses = append(record.Losses, LossPoint{record.Steps + step, stage.Size, average})
 		}
-		if stage.Size == study.InputSize && step > 0 && step%150 == 0 {
+		if stage.Size == study.InputSize && step > 0 && step%100 == 0 {
 			if err := s.export(ctx, eng, opts, record); err != nil {
 				return err
 			}

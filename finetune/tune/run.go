@@ -126,6 +126,9 @@ func Run(ctx context.Context, eng *engine.Engine, opts Options) (*Record, error)
 	default:
 		r.record.State, r.record.Error = Failed, err.Error()
 	}
+	if ctx.Err() != nil && err != nil {
+		return r.record, err // what is on disk says that the run goes on; whoever stopped it writes otherwise
+	}
 	if saved := r.save(); err == nil {
 		err = saved
 	}
@@ -372,13 +375,15 @@ func (r *run) report() {
 	}
 }
 
-// save writes the record whole.
-func (r *run) save() error {
-	text, err := json.MarshalIndent(r.record, "", " ")
+func (r *run) save() error { return r.record.Write(r.opts.Folder) }
+
+// Write puts the record into its run's folder, whole.
+func (r *Record) Write(folder string) error {
+	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("tune: %w", err)
 	}
-	if err := renameio.WriteFile(filepath.Join(r.opts.Folder, RecordFile), append(text, '\n'), 0o600); err != nil {
+	if err := renameio.WriteFile(filepath.Join(folder, RecordFile), append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("tune: %w", err)
 	}
 	return nil

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
+
+	"github.com/google/renameio/v2"
 )
 
 // StarterName chooses the embedded starter models again.
@@ -56,7 +59,47 @@ func (s *Store) Use(name string) (dropped string, err error) {
 			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", name, m.Base.Name, m.Base.Digest, used, digest)
 		}
 	}
+	if err := s.remember(m.Kind.Role(), name); err != nil {
+		return "", err
+	}
 	return dropped, s.point(useFolder, fileOf(m.Kind.Role()), m)
+}
+
+// before is the ending of the file that names what had a role before.
+const before = "-before"
+
+// remember keeps the name of what has a role now, unless next is the same.
+func (s *Store) remember(role Role, next string) error {
+	m, err := s.InUse(role)
+	if err != nil {
+		return err
+	}
+	name := StarterName
+	if m != nil {
+		name = m.Name
+	}
+	if name == next {
+		return nil
+	}
+	if err := os.MkdirAll(s.path(useFolder), 0o700); err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	if err := renameio.WriteFile(s.path(useFolder, fileOf(role)+before), []byte(name+"\n"), 0o600); err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	return nil
+}
+
+// Previous names what had a role before the present one.
+func (s *Store) Previous(role Role) (string, error) {
+	text, err := readSmall(s.path(useFolder, fileOf(role)+before), 256)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("models: no other %s was in use before", role)
+	}
+	if err != nil {
+		return "", fmt.Errorf("models: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // UseStarter goes back to the starter's model in a role; without its language model no adapter of another stays.
@@ -75,6 +118,9 @@ func (s *Store) UseStarter(role Role) (dropped string, err error) {
 			return "", err
 		}
 	}
+	if err := s.remember(role, StarterName); err != nil {
+		return "", err
+	}
 	return dropped, s.forget(role)
 }
 
@@ -92,6 +138,15 @@ func (s *Store) languageInUse() (name, digest string, err error) {
 		return "", "", err
 	}
 	return StarterName, starter.digest, nil
+}
+
+// LanguageModelName names the language model in use as ImportAdapter takes it.
+func (s *Store) LanguageModelName() string {
+	name, _, err := s.languageInUse()
+	if err != nil {
+		return StarterName
+	}
+	return name
 }
 
 func (s *Store) dropAdapter(base string) (dropped string, err error) {

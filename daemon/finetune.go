@@ -1,0 +1,349 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"llamaxr/finetune/tune"
+	"llamaxr/inference/models"
+	"llamaxr/queue"
+	"llamaxr/study"
+
+	"github.com/google/renameio/v2"
+)
+
+// Folders and files of fine-tuning in the state.
+const (
+	tuneFolder      = "finetune"
+	correctionsFile = "corrections.json" // of a run: the identifiers of what it learns from
+	maxTuneRequest  = 64 << 20
+)
+
+// Errors of fine-tuning.
+var (
+	ErrNoRun   = errors.New("daemon: no such fine-tuning run")
+	errTuning  = errors.New("daemon: a fine-tuning run is under way; `llamaxr finetune stop` ends it")
+	errNoTuner = errors.New("daemon: no appliance runs on this state: start it with `llamaxr run`")
+)
+
+// tuner runs one fine-tuning at a time beside the drafting, which always goes first.
+type tuner struct {
+	mu      sync.Mutex
+	running string // the run's identifier
+	stop    context.CancelFunc
+	live    tune.Record // of the run under way
+	wg      sync.WaitGroup
+	ctx     context.Context // of the appliance
+}
+
+func (a *Appliance) tuneRoot() string { return filepath.Join(a.cfg.State, tuneFolder) }
+
+// StartTuning begins a run on all corrections; its identifier is returned at once.
+func (a *Appliance) StartTuning(presetName string) (string, error) {
+	preset, err := tune.PresetByName(presetName)
+	if err != nil {
+		return "", err
+	}
+	list, err := ledger{a.db, a.drafts}.corrections()
+	if err != nil {
+		return "", err
+	}
+	if len(list.Corrections) < tune.LeastCorrections {
+		return "", fmt.Errorf("daemon: %d corrections are kept, a run needs at least %d", len(list.Corrections), tune.LeastCorrections)
+	}
+	id := time.Now().UTC().Format("20060102-150405")
+	folder := filepath.Join(a.tuneRoot(), id)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("daemon: %w", err)
+	}
+	var ids []string
+	for _, c := range list.Corrections {
+		ids = append(ids, c.ID)
+	}
+	if err := renameio.WriteFile(filepath.Join(folder, correctionsFile), mustJSON(ids), 0o600); err != nil {
+		return "", fmt.Errorf("daemon: %w", err)
+	}
+	return id, a.tune(id, preset, list.Corrections)
+}
+
+// tune runs in the background; a run that a crash ended goes on from its checkpoint.
+func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction) error {
+	t := &a.tuner
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running != "" {
+		return errTuning
+	}
+	ctx, stop := context.WithCancel(t.ctx)
+	t.running, t.stop, t.live = id, stop, tune.Record{ID: id, State: tune.Running, Preset: preset}
+	base, adapter, template, digest := a.reader.LanguageModel()
+	opts := tune.Options{
+		ID: id, Folder: filepath.Join(a.tuneRoot(), id), Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest,
+		Corrections: list, Yield: a.yield,
+		Progress: func(r *tune.Record) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.live = *r
+			t.live.Losses, t.live.Validation = slices.Clone(r.Losses), slices.Clone(r.Validation)
+		},
+	}
+	a.log.Info("fine-tuning begins", "run", id, "preset", preset.Name, "corrections", len(list))
+	t.wg.Go(func() {
+		defer stop()
+		record, err := tune.Run(ctx, a.engine, opts)
+		if err != nil && t.ctx.Err() != nil {
+			record = nil // the appliance stops: the run goes on when it is started again
+		}
+		if record != nil {
+			a.settleTuning(record, err)
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.running = ""
+	})
+	return nil
+}
+
+// settleTuning puts the new adapter into the registry and, when the gate lets it, to work.
+func (a *Appliance) settleTuning(record *tune.Record, err error) {
+	folder := filepath.Join(a.tuneRoot(), record.ID)
+	if err == nil && record.Verdict != nil {
+		store := a.models()
+		name := "site-" + record.ID
+		_, err = store.ImportAdapter(models.AdapterImport{From: filepath.Join(folder, tune.AdapterFolder), Name: name, Base: store.LanguageModelName(), Now: time.Now()})
+		if err == nil {
+			record.Adapter = name
+			if record.Verdict.Pass {
+				err = a.UseAdapter(name)
+			}
+		}
+		if err != nil {
+			record.State, record.Error = tune.Failed, err.Error()
+		}
+	}
+	if err := record.Write(folder); err != nil {
+		a.log.Error("writing a run's record", "run", record.ID, "error", err)
+	}
+	a.log.Info("fine-tuning ended", "run", record.ID, "state", record.State, "adapter", record.Adapter, "error", record.Error)
+}
+
+func (a *Appliance) models() *models.Store {
+	return models.OpenStore(filepath.Join(a.cfg.State, ModelFolder))
+}
+
+// UseAdapter chooses an adapter of the registry, or the starter's by the name "starter", and puts it to work at once.
+func (a *Appliance) UseAdapter(name string) error {
+	store := a.models()
+	var err error
+	if name == models.StarterName {
+		_, err = store.UseStarter(models.RoleAdapter)
+	} else {
+		_, err = store.Use(name)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.reader.Adapt(store); err != nil {
+		return err
+	}
+	a.log.Info("adapter in use", "name", name)
+	return nil
+}
+
+// tuningWaits is how often a run that yields looks whether the drafting is done.
+const tuningWaits = 100 * time.Millisecond
+
+// yield waits while a study is being looked at, drafted or reported.
+func (a *Appliance) yield(ctx context.Context) error {
+	for {
+		busy := false
+		err := a.db.View(func(tx *queue.Tx) error {
+			jobs, err := tx.Jobs("")
+			for _, j := range jobs {
+				ready := !j.Dead && !j.NotBefore.After(tx.Now())
+				busy = busy || ready && (j.Kind == kindExamine || j.Kind == kindDraft || j.Kind == kindReport)
+			}
+			return err
+		})
+		if err != nil || !busy {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(tuningWaits):
+		}
+	}
+}
+
+// resumeTuning goes on with the newest run that a stop or a crash left under way.
+func (a *Appliance) resumeTuning() error {
+	records, err := a.tuningRuns()
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	last := records[len(records)-1]
+	if last.State != tune.Running && last.State != tune.Judging {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(a.tuneRoot(), last.ID, correctionsFile))
+	if err != nil {
+		return fmt.Errorf("daemon: resuming run %s: %w", last.ID, err)
+	}
+	var ids []string
+	if err := json.Unmarshal(data, &ids); err != nil {
+		return fmt.Errorf("daemon: resuming run %s: %w", last.ID, err)
+	}
+	var list []*study.Correction
+	err = a.db.View(func(tx *queue.Tx) error {
+		for _, id := range ids {
+			c, err := tx.Correction(id)
+			if err != nil {
+				return err
+			}
+			if c != nil {
+				list = append(list, c)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.tune(last.ID, last.Preset, list)
+}
+
+// tuningRuns reads all records, oldest first; the one under way as it stands.
+func (a *Appliance) tuningRuns() ([]*tune.Record, error) {
+	records, err := readRuns(a.tuneRoot())
+	if err != nil {
+		return nil, err
+	}
+	a.tuner.mu.Lock()
+	defer a.tuner.mu.Unlock()
+	if a.tuner.running == "" {
+		return records, nil
+	}
+	live := a.tuner.live
+	if i := slices.IndexFunc(records, func(r *tune.Record) bool { return r.ID == live.ID }); i >= 0 {
+		if records[i].State == tune.Running {
+			records[i] = &live
+		}
+		return records, nil
+	}
+	return append(records, &live), nil
+}
+
+func readRuns(root string) ([]*tune.Record, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("daemon: %w", err)
+	}
+	var out []*tune.Record
+	for _, e := range entries {
+		record, err := tune.ReadRecord(filepath.Join(root, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // begun, and nothing written yet
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, record)
+	}
+	return out, nil
+}
+
+// answerTuning adds the questions and commands of fine-tuning to the state's socket.
+func (a *Appliance) answerTuning(mux *http.ServeMux, reply func(http.ResponseWriter, any, error)) {
+	l := ledger{a.db, a.drafts}
+	mux.HandleFunc("GET /corrections", func(w http.ResponseWriter, _ *http.Request) { out, err := l.corrections(); reply(w, out, err) })
+	mux.HandleFunc("POST /corrections", func(w http.ResponseWriter, r *http.Request) {
+		var list []CorrectionInput
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxTuneRequest)).Decode(&list); err != nil {
+			reply(w, nil, fmt.Errorf("daemon: corrections: %w", err))
+			return
+		}
+		reply(w, addCorrections(a.db, a.drafts, list), nil)
+	})
+	mux.HandleFunc("GET /finetune", func(w http.ResponseWriter, _ *http.Request) { out, err := a.tuningRuns(); reply(w, out, err) })
+	mux.HandleFunc("POST /finetune/start", func(w http.ResponseWriter, r *http.Request) {
+		id, err := a.StartTuning(r.URL.Query().Get("preset"))
+		reply(w, id, err)
+	})
+	mux.HandleFunc("POST /finetune/stop", func(w http.ResponseWriter, _ *http.Request) {
+		a.tuner.mu.Lock()
+		id, stop := a.tuner.running, a.tuner.stop
+		a.tuner.mu.Unlock()
+		if id == "" {
+			reply(w, nil, ErrNoRun)
+			return
+		}
+		stop()
+		reply(w, id, nil)
+	})
+	mux.HandleFunc("POST /adapter/use", func(w http.ResponseWriter, r *http.Request) {
+		name := r.URL.Query().Get("name")
+		reply(w, name, a.UseAdapter(name))
+	})
+}
+
+// TuningRuns lists the fine-tuning runs of a state, oldest first.
+func TuningRuns(state string) (out []*tune.Record, err error) {
+	if running, err := ask(state, http.MethodGet, "/finetune", nil, &out); running {
+		return out, err
+	}
+	return readRuns(filepath.Join(state, tuneFolder))
+}
+
+// StartTuning asks the running appliance to begin a run.
+func StartTuning(state, preset string) (id string, err error) {
+	return command(state, "/finetune/start?preset="+url.QueryEscape(preset))
+}
+
+// StopTuning ends the run under way; what it has learnt so far is dropped.
+func StopTuning(state string) (id string, err error) { return command(state, "/finetune/stop") }
+
+// UseAdapter puts an adapter to work in the running appliance, or chooses it for the next start when none runs.
+func UseAdapter(state, name string) error {
+	_, err := command(state, "/adapter/use?name="+url.QueryEscape(name))
+	if !errors.Is(err, errNoTuner) {
+		return err
+	}
+	store := models.OpenStore(filepath.Join(state, ModelFolder))
+	if name == models.StarterName {
+		_, err = store.UseStarter(models.RoleAdapter)
+	} else {
+		_, err = store.Use(name)
+	}
+	return err
+}
+
+func command(state, path string) (said string, err error) {
+	running, err := ask(state, http.MethodPost, path, nil, &said)
+	if !running && err == nil {
+		err = errNoTuner
+	}
+	if errors.Is(err, ErrNoStudy) {
+		err = ErrNoRun
+	}
+	return strings.TrimSpace(said), err
+}
+
+// RollBackAdapter goes back to the adapter that was in use before the present one and returns its name.
+func RollBackAdapter(state string) (name string, err error) {
+	if name, err = models.OpenStore(filepath.Join(state, ModelFolder)).Previous(models.RoleAdapter); err != nil {
+		return "", err
+	}
+	return name, UseAdapter(state, name)
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/finetune/corrections"
+
+	"github.com/spf13/cobra"
+)
+
+// maxCorrections bounds one file of corrections; a year of a busy site has fewer.
+const maxCorrections = 200_000
+
+func newCorrections() *cobra.Command {
+	cmd := &cobra.Command{Use: "corrections", Short: "Import and list the reports that radiologists signed"}
+	cmd.AddCommand(newCorrectionsImport(), newCorrectionsList())
+	return cmd
+}
+
+func newCorrectionsImport() *cobra.Command {
+	var state string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "import FILE --state DIR",
+		Short: "Import signed reports from JSONL or CSV",
+		Long: "Each line of JSONL, or row of CSV with a header, has study_instance_uid or accession_number, report (with the headings FINDINGS:\n" +
+			"and IMPRESSION:) or findings and impression, and where known role and time (RFC 3339). Only final, signed text belongs here.\n" +
+			"Names, dates and numbers are masked before anything is kept. A report that fits no draft is kept aside, with the reason.",
+		Args: exactly(1, "one file, or - for standard input"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := readCorrections(args[0])
+			if err != nil {
+				return err
+			}
+			outcomes, err := daemon.ImportCorrections(state, list)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(outcomes)
+			}
+			kept, aside, failed := 0, 0, 0
+			for i, o := range outcomes {
+				switch {
+				case o.Error != "":
+					failed++
+					fmt.Fprintf(cmd.ErrOrStderr(), "report %d: %s\n", i+1, o.Error)
+				case o.Aside != "":
+					aside++
+					fmt.Fprintf(cmd.ErrOrStderr(), "report %d: kept aside: %s\n", i+1, o.Aside)
+				default:
+					kept++
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d kept, %d kept aside, %d not taken\n", kept, aside, failed)
+			if failed > 0 {
+				return fmt.Errorf("%d of %d reports were not taken", failed, len(outcomes))
+			}
+			return nil
+		},
+	}
+	stateFlags(cmd, &state, &asJSON)
+	return cmd
+}
+
+// correctionRow is one report as a file holds it.
+type correctionRow struct {
+	daemon.CorrectionInput
+	Findings   string `json:"findings"`
+	Impression string `json:"impression"`
+}
+
+func (r correctionRow) input(source string) daemon.CorrectionInput {
+	in := r.CorrectionInput
+	if in.Report == "" {
+		in.Report = corrections.Report{Findings: r.Findings, Impression: r.Impression}.String()
+	}
+	in.Source = source
+	return in
+}
+
+func readCorrections(path string) ([]daemon.CorrectionInput, error) {
+	in := io.Reader(os.Stdin)
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	source := "file " + filepath.Base(path)
+	if strings.EqualFold(filepath.Ext(path), ".csv") {
+		return readCorrectionsCSV(in, source)
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 4*corrections.MaxReport)
+	var out []daemon.CorrectionInput
+	for n := 1; lines.Scan(); n++ {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		var row correctionRow
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", filepath.Base(path), n, err)
+		}
+		if len(out) == maxCorrections {
+			return nil, fmt.Errorf("%s: more than %d reports", filepath.Base(path), maxCorrections)
+		}
+		out = append(out, row.input(source))
+	}
+	return out, lines.Err()
+}
+
+func readCorrectionsCSV(in io.Reader, source string) ([]daemon.CorrectionInput, error) {
+	rows := csv.NewReader(in)
+	header, err := rows.Read()
+	if err != nil {
+		return nil, fmt.Errorf("%s: header: %w", source, err)
+	}
+	var out []daemon.CorrectionInput
+	for {
+		record, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
+		if len(out) == maxCorrections {
+			return nil, fmt.Errorf("%s: more than %d reports", source, maxCorrections)
+		}
+		var row correctionRow
+		for i, name := range header {
+			switch value := record[i]; strings.TrimSpace(strings.ToLower(name)) {
+			case "study_instance_uid":
+				row.StudyInstanceUID = value
+			case "accession_number":
+				row.AccessionNumber = value
+			case "report":
+				row.Report = value
+			case "findings":
+				row.Findings = value
+			case "impression":
+				row.Impression = value
+			case "role":
+				row.Role = value
+			case "time":
+				if value == "" {
+					continue
+				}
+				if row.Time, err = time.Parse(time.RFC3339, value); err != nil {
+					return nil, fmt.Errorf("%s: report %d: time: %w", source, len(out)+1, err)
+				}
+			}
+		}
+		out = append(out, row.input(source))
+	}
+}
+
+func newCorrectionsList() *cobra.Command {
+	var state string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list --state DIR",
+		Short: "List what is kept for fine-tuning, and what was kept aside",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := daemon.Corrections(state)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(list)
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(table, "TIME\tSTUDY\tMASKED\tROLE\tSOURCE")
+			for _, c := range list.Corrections {
+				fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", c.Time.Format("2006-01-02 15:04"), c.StudyInstanceUID, c.Masked, c.Role, c.Source)
+			}
+			for _, c := range list.Aside {
+				fmt.Fprintf(table, "%s\t%s\t-\taside: %s\t%s\n", c.Time.Format("2006-01-02 15:04"), c.StudyInstanceUID, c.Reason, c.Source)
+			}
+			return table.Flush()
+		},
+	}
+	stateFlags(cmd, &state, &asJSON)
+	return cmd
+}

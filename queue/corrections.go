@@ -1,0 +1,61 @@
+package queue
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"llamaxr/study"
+)
+
+// AsideCorrection is a corrected report that fits no draft, or more than one: kept with the reason, never guessed.
+type AsideCorrection struct {
+	ID               string    `json:"id"`
+	StudyInstanceUID string    `json:"study_instance_uid,omitempty"`
+	AccessionNumber  string    `json:"accession_number,omitempty"`
+	Report           string    `json:"report"` // masked
+	Source           string    `json:"source"`
+	Reason           string    `json:"reason"`
+	Time             time.Time `json:"time"`
+}
+
+// Correction returns a correction, nil when there is none.
+func (tx *Tx) Correction(id string) (*study.Correction, error) {
+	return get[study.Correction](tx, bucketCorrections, id)
+}
+
+// PutCorrection stores a correction.
+func (tx *Tx) PutCorrection(c *study.Correction) error { return put(tx, bucketCorrections, c.ID, c) }
+
+// EachCorrection visits all corrections by their identifiers.
+func (tx *Tx) EachCorrection(visit func(*study.Correction) error) error {
+	return each(tx, bucketCorrections, func(_ string, c *study.Correction) error { return visit(c) })
+}
+
+// SetCorrectionAside keeps a report that fits no draft.
+func (tx *Tx) SetCorrectionAside(c *AsideCorrection) error {
+	return put(tx, bucketCorrectionsAside, c.ID, c)
+}
+
+// EachAsideCorrection visits the reports kept aside.
+func (tx *Tx) EachAsideCorrection(visit func(*AsideCorrection) error) error {
+	return each(tx, bucketCorrectionsAside, func(_ string, c *AsideCorrection) error { return visit(c) })
+}
+
+var siteKey = []byte("site key")
+
+// SiteKey is this installation's own secret; the first call, inside Update, makes it.
+func (tx *Tx) SiteKey() ([]byte, error) {
+	meta := tx.bolt.Bucket(bucketMeta)
+	if key := meta.Get(siteKey); key != nil {
+		return append([]byte(nil), key...), nil
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("queue: site key: %w", err)
+	}
+	if err := meta.Put(siteKey, key); err != nil {
+		return nil, fmt.Errorf("queue: site key: %w", err)
+	}
+	return key, nil
+}
