@@ -384,8 +384,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// TestDuplicatesAsConfigured: other bytes under a known UID never replace the first, whatever the sender is told.
-func TestDuplicatesAsConfigured(t *testing.T) {
+// TestResendWithOtherBytes: other bytes under a known UID never replace the first, whatever the sender is told.
+func TestResendWithOtherBytes(t *testing.T) {
 	for accept, want := range map[bool]uint16{false: ingest.StatusDuplicate, true: 0} {
 		w := newWorld(t)
 		w.r.AcceptDuplicates = accept
