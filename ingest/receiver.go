@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -44,9 +47,15 @@ type Incoming struct {
 	Head []byte
 }
 
+// Ledger is the durable state that a receiver needs; *queue.DB is one.
+type Ledger interface {
+	View(read func(*queue.Tx) error) error
+	Update(apply func(*queue.Tx) error) error
+}
+
 // Receiver stores objects.
 type Receiver struct {
-	DB    *queue.DB
+	DB    Ledger
 	Spool *spool.Spool
 	// ReadHeader reads a stored file, within bounds.
 	ReadHeader func(path string) (study.Header, error)
@@ -55,6 +64,8 @@ type Receiver struct {
 	// Complete schedules the study's completion, in the transaction that makes the instance known.
 	Complete func(tx *queue.Tx, s *queue.Study) error
 	Log      *slog.Logger
+
+	turns turns
 }
 
 // Receive streams the data set to disk, makes the object known and returns its header. When the error is nil the object is durable: file, folder and
@@ -71,56 +82,90 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 	header, err := r.ReadHeader(w.Path())
 	if err != nil {
 		w.Abort()
-		return header, &StatusError{StatusCannotUnderstand, clip("data set cannot be read: " + err.Error()), err}
+		return header, unreadable(err)
 	}
 	if status := check(in, header); status != nil {
 		w.Abort()
 		return header, status
 	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
+	return header, r.keep(w, instance)
+}
+
+// keep makes a whole object durable. Two objects of one SOP Instance UID come here one after the other: else the second could
+// replace, or after a failure remove, the file of the first.
+func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance) error {
+	uid := instance.Header.SOPInstanceUID
+	defer r.turns.take(uid)()
 	var known *queue.Instance
-	err = r.DB.View(func(tx *queue.Tx) (err error) {
-		known, err = tx.Instance(header.SOPInstanceUID)
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		known, err = tx.Instance(uid)
 		return err
 	})
 	if err != nil {
 		w.Abort()
-		return header, internal(err)
+		return internal(err)
 	}
-	if known != nil {
-		return header, r.again(w, instance, known)
-	}
-	if instance.Path, err = w.Commit(header.SOPInstanceUID + "/" + instance.SHA256); err != nil {
-		return header, resources(err)
-	}
-	err = r.DB.Update(func(tx *queue.Tx) error { return r.record(tx, instance) })
-	if errors.Is(err, errTaken) { // the same UID came in on two associations at once
-		err = r.DB.View(func(tx *queue.Tx) (err error) {
-			known, err = tx.Instance(header.SOPInstanceUID)
-			return err
-		})
-		if err == nil && known != nil && known.SHA256 == instance.SHA256 {
-			return header, nil
+	switch {
+	case known == nil:
+		if instance.Path, err = w.Commit(uid + "/" + instance.SHA256); err != nil {
+			return resources(err)
 		}
-		return header, r.different(instance, known)
+		// When the ledger fails the file stays: whether the commit reached the disk is unknown. The next start sweeps it or the
+		// sender sends again.
+		if err := r.DB.Update(func(tx *queue.Tx) error { return r.record(tx, instance) }); err != nil {
+			return resources(err)
+		}
+		return nil
+	case known.SHA256 != instance.SHA256:
+		if instance.Path, err = w.CommitAside(uid + "/" + instance.SHA256); err != nil {
+			return resources(err)
+		}
+		return r.different(instance, known)
+	case r.Spool.Has(known.Path, known.Size):
+		w.Abort()
+		return nil
 	}
-	if err != nil {
-		return header, internal(err)
+	// The ledger knows the object and the disk has lost it: the sender brings it back.
+	if _, err := w.Commit(uid + "/" + instance.SHA256); err != nil {
+		return resources(err)
 	}
-	return header, nil
+	r.Log.Warn("a lost file came back with a resend", "sop_instance", uid)
+	return nil
 }
 
-var errTaken = errors.New("ingest: the SOP Instance UID is taken")
+// turns lets the holders of one key pass one after the other. The zero value is ready.
+type turns struct {
+	mu   sync.Mutex
+	held map[string]chan struct{}
+}
+
+// take waits for the key and returns what gives it back.
+func (t *turns) take(key string) (give func()) {
+	for {
+		t.mu.Lock()
+		wait := t.held[key]
+		if wait == nil {
+			if t.held == nil {
+				t.held = map[string]chan struct{}{}
+			}
+			mine := make(chan struct{})
+			t.held[key] = mine
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				delete(t.held, key)
+				t.mu.Unlock()
+				close(mine)
+			}
+		}
+		t.mu.Unlock()
+		<-wait
+	}
+}
 
 // record makes the instance part of the ledger and its study.
 func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
-	known, err := tx.Instance(i.Header.SOPInstanceUID)
-	if err != nil {
-		return err
-	}
-	if known != nil {
-		return errTaken
-	}
 	now := tx.Now().UTC()
 	i.Received = now
 	s, err := tx.Study(i.Header.StudyInstanceUID)
@@ -155,20 +200,7 @@ func modality(h study.Header) string {
 	return "a " + h.Modality
 }
 
-// again handles an instance that is known: the same bytes are the same instance, others are kept aside.
-func (r *Receiver) again(w *spool.Writer, instance, known *queue.Instance) error {
-	if known.SHA256 == instance.SHA256 {
-		w.Abort()
-		return nil
-	}
-	path, err := w.CommitAside(instance.Header.SOPInstanceUID + "/" + instance.SHA256)
-	if err != nil {
-		return resources(err)
-	}
-	instance.Path = path
-	return r.different(instance, known)
-}
-
+// different records an object that is kept aside, and answers it.
 func (r *Receiver) different(instance, known *queue.Instance) error {
 	err := r.DB.Update(func(tx *queue.Tx) error {
 		instance.Received = tx.Now().UTC()
@@ -181,7 +213,7 @@ func (r *Receiver) different(instance, known *queue.Instance) error {
 		return tx.SetAside(instance)
 	})
 	if err != nil {
-		return internal(err)
+		return resources(err)
 	}
 	r.Log.Warn("SOP instance sent again with other bytes; kept aside", "sop_instance", instance.Header.SOPInstanceUID,
 		"first", known.SHA256[:12], "now", instance.SHA256[:12])
@@ -210,10 +242,19 @@ func check(in Incoming, h study.Header) error {
 }
 
 func resources(err error) error {
-	if errors.Is(err, spool.ErrNoSpace) {
+	if errors.Is(err, spool.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) { // the ledger's disk too
 		return &StatusError{StatusOutOfResources, clip("out of disk space"), err}
 	}
 	return internal(err)
+}
+
+// unreadable tells a data set that breaks its rules from a disk that cannot be read: only the first is the sender's doing.
+func unreadable(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return internal(err)
+	}
+	return &StatusError{StatusCannotUnderstand, clip("data set cannot be read: " + err.Error()), err}
 }
 
 func internal(err error) error {
@@ -224,7 +265,7 @@ func internal(err error) error {
 func clip(text string) string { return text[:min(len(text), 64)] }
 
 // Known returns the paths of all files that the ledger knows, for Spool.Sweep.
-func Known(db *queue.DB) (map[string]bool, error) {
+func Known(db Ledger) (map[string]bool, error) {
 	known := map[string]bool{}
 	err := db.View(func(tx *queue.Tx) error {
 		aside, err := tx.Aside()

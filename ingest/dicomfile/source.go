@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 )
 
 // source is the bytes a data set is read from: the file, or the inflated data set of a deflated file.
@@ -59,6 +60,10 @@ func inflate(src source, start int64) (*chunks, error) {
 				return nil, &Error{Offset: start, What: fmt.Sprintf("deflated data set: %v", again), Err: ErrTruncated}
 			}
 			return all, nil
+		}
+		var disk *fs.PathError
+		if errors.As(err, &disk) {
+			return nil, fmt.Errorf("dicomfile: deflated data set: %w", err)
 		}
 		if err != nil {
 			return nil, &Error{Offset: start, What: fmt.Sprintf("deflated data set: %v", err), Err: ErrMalformed}

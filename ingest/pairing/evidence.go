@@ -51,7 +51,15 @@ var (
 	}
 	lateralWords = regexp.MustCompile(`(?i)\b(?:lat|lateral|laterale?|seitl(?:ich)?|seitlich|profil|profile|perfil|latero|ll)\b`)
 	frontalWords = regexp.MustCompile(`(?i)\b(?:pa|ap|p\.?a\.?|a\.?p\.?|frontal|front|face|frente|postero-?anterior|antero-?posterior|portable)\b`)
-	decubitus    = regexp.MustCompile(`(?i)\b(?:decub\w*|lordotic|apical|oblique|obl|ribs?|sternum|scout|abdomen|kub|shoulder)\b`)
+	otherWords   = regexp.MustCompile(`(?i)\b(?:decub\w*|lld|rld|lordotic|apical|oblique|obl|ribs?|sternum|scout|abdomen|kub|shoulder|post-?mortem|autopsy)\b`)
+	childWords   = regexp.MustCompile(`(?i)\b(?:pa?ediatric|ped|infant|neonat\w*|newborn|babygram|child)\b`)
+	chestWords   = regexp.MustCompile(`CHEST|THORAX|T[OÓ]RAX|LUNG|PULMO`)
+	beyondChest  = regexp.MustCompile(`ABDOMEN|PELVIS|SPINE|NECK|HEAD|BODY`)
+	// tiltedCodes are View Modifiers (CID 4011) of projections that the models have not seen.
+	tiltedCodes = map[string]bool{
+		"399196006": true, "R-102CF": true, // cephalad: lordotic
+		"399265001": true, "R-102D0": true, // caudad
+	}
 )
 
 // evidence lists what the header says of the view.
@@ -118,14 +126,23 @@ func Unsuited(h study.Header, cfg Config) string {
 	if h.NumberOfFrames > 1 {
 		return fmt.Sprintf("%d frames in one object: not one radiograph", h.NumberOfFrames)
 	}
-	region := strings.ToUpper(h.BodyPartExamined)
-	if region != "" && !strings.Contains(region, "CHEST") && !strings.Contains(region, "THORAX") && !strings.Contains(region, "LUNG") &&
-		!strings.Contains(region, "TORAX") {
-		return fmt.Sprintf("Body Part Examined is %s", region)
+	if h.Rows > 0 && h.Columns > 0 && (h.Rows > longest*h.Columns || h.Columns > longest*h.Rows) {
+		return fmt.Sprintf("%d rows and %d columns: two exposures in one picture, or a strip of one", h.Rows, h.Columns)
+	}
+	if reason := elsewhere(h); reason != "" {
+		return reason
+	}
+	if reason := turned(h.PatientOrientation); reason != "" {
+		return reason
 	}
 	for _, c := range h.ViewCodes {
 		if obliqueCodes[c.Value] {
 			return fmt.Sprintf("View Code says %s: neither frontal nor lateral", c.Meaning)
+		}
+	}
+	for _, c := range h.ViewModifierCodes {
+		if tiltedCodes[c.Value] {
+			return fmt.Sprintf("View Modifier says %s: outside the intended use", c.Meaning)
 		}
 	}
 	switch position := strings.ToUpper(h.ViewPosition); position {
@@ -134,14 +151,47 @@ func Unsuited(h study.Header, cfg Config) string {
 	case "LLO", "RLO", "LAO", "RAO", "LPO", "RPO":
 		return "oblique: neither frontal nor lateral"
 	}
-	if words := h.SeriesDescription + " " + h.ProtocolName; decubitus.MatchString(words) {
+	words := strings.Join([]string{h.SeriesDescription, h.ProtocolName, h.AcquisitionDevice, h.AcquisitionCode}, " ")
+	if otherWords.MatchString(words) {
 		return fmt.Sprintf("a description speaks of another projection: %q", clip(words))
 	}
 	if kind := strings.ToUpper(h.ImageType); strings.Contains(kind, "LOCALIZER") || strings.Contains(kind, "BONE") || strings.Contains(kind, "SUPPRESS") {
 		return fmt.Sprintf("Image Type %s is not the radiograph itself", h.ImageType)
 	}
-	if age, known := years(h); known && age < cfg.MinimumAge {
+	switch age, known := years(h); {
+	case known && age < cfg.MinimumAge:
 		return fmt.Sprintf("the patient is %d: the models are for adults", age)
+	case !known && cfg.MinimumAge > 0 && childWords.MatchString(words+" "+h.StudyDescription):
+		return "no age, and a description speaks of a child: the models are for adults"
+	}
+	return ""
+}
+
+// elsewhere says when the object names another part of the body than the chest, or more than it.
+func elsewhere(h study.Header) string {
+	if region := strings.ToUpper(strings.TrimSpace(h.BodyPartExamined)); region != "" {
+		if !chestWords.MatchString(region) || beyondChest.MatchString(region) {
+			return fmt.Sprintf("Body Part Examined is %s", region)
+		}
+		return ""
+	}
+	for _, c := range h.AnatomicRegions {
+		if meaning := strings.ToUpper(c.Meaning); meaning != "" && (!chestWords.MatchString(meaning) || beyondChest.MatchString(meaning)) {
+			return fmt.Sprintf("Anatomic Region is %s", c.Meaning)
+		}
+	}
+	return ""
+}
+
+// turned says when Patient Orientation (PS3.3 C.7.6.1.1.1) has the head anywhere but at the top. The image is not turned back: the
+// attribute is as often left over from before a reader turned the picture.
+func turned(orientation string) string {
+	row, column, _ := strings.Cut(strings.ToUpper(strings.ReplaceAll(orientation, " ", "")), `\`)
+	switch {
+	case strings.HasPrefix(row, "H") || strings.HasPrefix(row, "F"):
+		return fmt.Sprintf("the cassette was turned: Patient Orientation is %s", orientation)
+	case strings.HasPrefix(column, "H"):
+		return fmt.Sprintf("the picture stands on its head: Patient Orientation is %s", orientation)
 	}
 	return ""
 }

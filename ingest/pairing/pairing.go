@@ -20,6 +20,8 @@ const (
 	otherCertain = 0.9
 	// most is the number of images judged together; a study with more is judged image by image.
 	most = 10
+	// longest is the ratio of the sides from which a picture is no single view: of 5,956 real ones none passes 1.71.
+	longest = 2
 )
 
 // Config is what a site can set.
@@ -33,6 +35,7 @@ type Candidate struct {
 	Received time.Time
 	Picture  *Picture // nil when there is none
 	NoImage  string   // why there is no picture that can be read; empty when there is, or when nobody looked
+	Rejected string   // why a rejection note took the object back (IHE IOCM); empty when none did
 }
 
 // Decide picks the views to read.
@@ -45,7 +48,9 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 	var images []*judged
 	for _, c := range all {
 		j := &judged{c: c, choice: study.Choice{SOPInstanceUID: c.Header.SOPInstanceUID}}
-		if reason := Unsuited(c.Header, cfg); reason != "" {
+		if c.Rejected != "" {
+			j.leave(study.ProjectionUnknown, "left: rejected: "+c.Rejected)
+		} else if reason := Unsuited(c.Header, cfg); reason != "" {
 			j.leave(study.ProjectionOther, "left: "+reason)
 		} else if c.NoImage != "" {
 			j.leave(study.ProjectionUnknown, "left: "+c.NoImage)
@@ -56,6 +61,9 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 	}
 	if patients(images) > 1 {
 		pair.Refusal = "images of different patients in one study"
+		for _, j := range usable(images) {
+			j.leave(study.ProjectionUnknown, "left: "+pair.Refusal)
+		}
 	}
 	dropTwins(images)
 	judge(usable(images))

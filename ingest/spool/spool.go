@@ -1,6 +1,13 @@
 // Package spool makes received bytes durable: an object is written aside while it arrives, synced, renamed to a name of our own
 // choosing and its folder synced, before anybody is told. What is broken off leaves nothing behind. No name that a peer sends
 // reaches the file system.
+//
+//	w, err := s.Begin(head)
+//	_, err = io.Copy(w, data)
+//	path, err := w.Commit(key) // durable when err is nil; nothing is there when it is not
+//
+// A call that fails is not tried again on the same file: after a failed fsync the kernel may have dropped the pages, and a second
+// one would succeed without them.
 package spool
 
 import (
@@ -9,10 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io/fs"
-	"os"
+	"io"
 	"path/filepath"
-	"syscall"
 )
 
 // ErrNoSpace is returned when the disk is full or fuller than the watermark.
@@ -26,67 +31,85 @@ const (
 
 // Spool is a folder of objects.
 type Spool struct {
+	files   Files
 	root    string
 	minFree int64
 }
 
-// Open makes the folders and removes what a crash left half written.
-func Open(root string, minFree int64) (*Spool, error) {
-	s := &Spool{root, minFree}
-	if err := os.RemoveAll(filepath.Join(root, incoming)); err != nil {
-		return nil, fmt.Errorf("spool: clearing half-written objects: %w", err)
-	}
+// Open makes the folders and removes what a crash left half written. Objects are refused while less than minFree bytes are free.
+// The names in root are made durable too, those of other files in it as well.
+func Open(root string, minFree int64) (*Spool, error) { return OpenOn(OS{}, root, minFree) }
+
+// OpenOn opens a spool on the given file system.
+func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
+	s := &Spool{files, root, minFree}
 	for _, name := range []string{incoming, objects, aside} {
-		if err := os.MkdirAll(filepath.Join(root, name), 0o700); err != nil {
+		if err := files.MkdirAll(filepath.Join(root, name)); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
 	for i := range 256 {
-		if err := os.MkdirAll(filepath.Join(root, objects, fmt.Sprintf("%02x", i)), 0o700); err != nil {
+		if err := files.MkdirAll(filepath.Join(root, objects, fmt.Sprintf("%02x", i))); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
 	}
-	return s, syncFolder(filepath.Join(root, objects))
+	for _, folder := range []string{filepath.Join(root, objects), root} {
+		if err := files.SyncFolder(folder); err != nil {
+			return nil, fmt.Errorf("spool: syncing a folder: %w", err)
+		}
+	}
+	half, err := files.List(filepath.Join(root, incoming))
+	if err != nil {
+		return nil, fmt.Errorf("spool: looking for half-written objects: %w", err)
+	}
+	for _, path := range half {
+		if err := files.Remove(path); err != nil {
+			return nil, fmt.Errorf("spool: clearing half-written objects: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // Path returns where an object lies, from the path that the ledger keeps.
 func (s *Spool) Path(relative string) string { return filepath.Join(s.root, relative) }
 
+// Has reports whether the object that the ledger keeps under relative is there with at least size bytes.
+func (s *Spool) Has(relative string, size int64) bool {
+	n, err := s.files.Size(s.Path(relative))
+	return err == nil && n >= size
+}
+
 // Writer receives one object.
 type Writer struct {
 	spool *Spool
-	file  *os.File
+	file  File
 	hash  hash.Hash
 	size  int64
-	head  int64
 }
 
 // Begin starts an object with the head of its file, which is not part of its digest.
 func (s *Spool) Begin(head []byte) (*Writer, error) {
-	if err := s.room(); err != nil {
-		return nil, err
+	free, err := s.files.Free(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("spool: free space: %w", err)
 	}
-	file, err := os.CreateTemp(filepath.Join(s.root, incoming), "object-")
+	if free < s.minFree {
+		return nil, fmt.Errorf("%w: %d MB free, %d MB are kept", ErrNoSpace, free>>20, s.minFree>>20)
+	}
+	file, err := s.files.CreateTemp(filepath.Join(s.root, incoming))
 	if err != nil {
 		return nil, full(fmt.Errorf("spool: %w", err))
 	}
-	w := &Writer{spool: s, file: file, hash: sha256.New(), head: int64(len(head))}
-	if _, err := file.Write(head); err != nil {
+	w := &Writer{spool: s, file: file, hash: sha256.New()}
+	n, err := file.Write(head)
+	if err == nil && n < len(head) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
 		w.Abort()
 		return nil, full(fmt.Errorf("spool: %w", err))
 	}
 	return w, nil
-}
-
-func (s *Spool) room() error {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(s.root, &stat); err != nil {
-		return fmt.Errorf("spool: free space: %w", err)
-	}
-	if free := int64(stat.Bavail) * stat.Bsize; free < s.minFree {
-		return fmt.Errorf("%w: %d MB free, %d MB are kept", ErrNoSpace, free>>20, s.minFree>>20)
-	}
-	return nil
 }
 
 // Write takes the next bytes of the data set.
@@ -109,8 +132,9 @@ func (w *Writer) SHA256() string { return hex.EncodeToString(w.hash.Sum(nil)) }
 // Size is that of the data set so far.
 func (w *Writer) Size() int64 { return w.size }
 
-// Commit makes the object durable under the name that key's digest gives and returns its path for the ledger. Committing the same
-// key again replaces the file.
+// Commit makes the object durable under the name that key's digest gives and returns its path for the ledger. A file of the same key
+// must be of the same bytes and is replaced. When Commit fails it leaves no file that was not there before, so the caller must not
+// let two objects of one key come here at once.
 func (w *Writer) Commit(key string) (string, error) { return w.commit(objects, key) }
 
 // CommitAside makes the object durable among those kept aside.
@@ -128,14 +152,19 @@ func (w *Writer) commit(room, key string) (string, error) {
 	if closed := w.file.Close(); err == nil {
 		err = closed
 	}
-	if err == nil {
-		err = os.Rename(w.file.Name(), path)
+	if err != nil {
+		w.remove(w.file.Name())
+		return "", full(fmt.Errorf("spool: making an object durable: %w", err))
 	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+	_, absent := w.spool.files.Size(path)
+	if err = w.spool.files.Rename(w.file.Name(), path); err == nil {
+		err = w.spool.files.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil {
-		os.Remove(w.file.Name())
+		w.remove(w.file.Name())
+		if absent != nil { // else somebody may have been told of it
+			w.remove(path)
+		}
 		return "", full(fmt.Errorf("spool: making an object durable: %w", err))
 	}
 	return relative, nil
@@ -143,47 +172,33 @@ func (w *Writer) commit(room, key string) (string, error) {
 
 // Abort removes what was written.
 func (w *Writer) Abort() {
-	w.file.Close()
-	os.Remove(w.file.Name())
+	_ = w.file.Close() // nothing of it is kept
+	w.remove(w.file.Name())
 }
+
+// remove does its best: what stays is unknown to the ledger and goes at the next start.
+func (w *Writer) remove(path string) { _ = w.spool.files.Remove(path) }
 
 // Sweep removes committed objects that the ledger does not know: the process died between file and ledger, so nobody was told.
 func (s *Spool) Sweep(known map[string]bool) (removed int, err error) {
 	for _, room := range []string{objects, aside} {
-		err := filepath.WalkDir(filepath.Join(s.root, room), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				return err
-			}
-			relative, err := filepath.Rel(s.root, path)
-			if err != nil || known[relative] {
-				return err
-			}
-			removed++
-			return os.Remove(path)
-		})
+		paths, err := s.files.List(filepath.Join(s.root, room))
 		if err != nil {
 			return removed, fmt.Errorf("spool: sweeping: %w", err)
 		}
+		for _, path := range paths {
+			relative, err := filepath.Rel(s.root, path)
+			if err != nil {
+				return removed, fmt.Errorf("spool: sweeping: %w", err)
+			}
+			if known[relative] {
+				continue
+			}
+			if err := s.files.Remove(path); err != nil {
+				return removed, fmt.Errorf("spool: sweeping: %w", err)
+			}
+			removed++
+		}
 	}
 	return removed, nil
-}
-
-// full marks an error as ErrNoSpace when the disk or a quota says so.
-func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	}
-	return err
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("spool: syncing a folder: %w", err)
-	}
-	return nil
 }
