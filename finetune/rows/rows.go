@@ -35,7 +35,8 @@ type Row struct {
 	Weights []float32
 }
 
-// Make makes a row. report has the form FINDINGS: ... IMPRESSION: ...
+// Make makes a row. report has the form FINDINGS: ... IMPRESSION: ...; one without an impression teaches its findings alone, not that
+// the text ends there.
 func Make(tokenizer *llama.Tokenizer, prompt, report string, w Weights) Row {
 	r := Row{Tokens: append([]int{tokenizer.BOS}, tokenizer.Encode(prompt)...)}
 	for range r.Tokens {
@@ -53,10 +54,13 @@ func Make(tokenizer *llama.Tokenizer, prompt, report string, w Weights) Row {
 		}
 	}
 	const heading = "FINDINGS:"
-	findings, conclusion, _ := strings.Cut(report, "IMPRESSION")
+	findings, conclusion, whole := strings.Cut(report, "IMPRESSION")
 	add(heading, w.Token, w.Token)
 	for sentence := range strings.SplitAfterSeq(strings.TrimPrefix(findings, heading), ".") {
 		add(sentence, w.Token, w.Decision)
+	}
+	if !whole {
+		return r
 	}
 	add("IMPRESSION"+conclusion, w.Impression, w.Decision)
 	r.Tokens, r.Weights = append(r.Tokens, tokenizer.EOS), append(r.Weights, w.Impression)

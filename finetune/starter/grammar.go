@@ -50,6 +50,9 @@ type style func(f study.Finding, hundredths, choices int) int
 // learnt in the starter's time and blurs what is said with how.
 func finalStyle(f study.Finding, _, choices int) int { return int(f) % choices }
 
+// FinalReport is the report that the shipped adapter learnt to write about scores.
+func FinalReport(scores study.PairScores) string { return Report(scores, finalStyle) }
+
 // randomStyle is free: the base model learns every way of saying a thing.
 func randomStyle(rng *rand.Rand) style {
 	return func(_ study.Finding, _, choices int) int { return rng.IntN(choices) }

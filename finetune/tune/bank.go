@@ -2,6 +2,7 @@ package tune
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,12 +13,23 @@ import (
 	"llamaxr/study"
 )
 
-// Bank is how a site says each thing: its sentences for each finding, present and absent, and the order in which it speaks of them.
+// Bank is how a site says each thing: its sentences for each finding, present, possible and absent, and the order in which it speaks of
+// them.
 type Bank struct {
-	said  [study.NumFindings]map[bool]map[string]int // by presence, sentences that name this finding alone, and how often
-	order []study.Finding
+	said, own sentences
+	order     []study.Finding
 	// spelling are the site's own spellings of words, lower case.
 	spelling map[string]string
+}
+
+// sentences are those that name one finding alone, by finding and polarity, and how often each is written.
+type sentences [study.NumFindings]map[study.Polarity]map[string]int
+
+func newSentences() (s sentences) {
+	for f := range s {
+		s[f] = map[study.Polarity]map[string]int{study.Present: {}, study.Uncertain: {}, study.Absent: {}}
+	}
+	return s
 }
 
 // spellings are pairs of American and British words; a site that uses one of a pair more often gets it in composed reports.
@@ -36,14 +48,10 @@ var spellings = [][2]string{
 	{"anemia", "anaemia"},
 }
 
-// NewBank collects the sentences of training texts.
-func NewBank(texts []string) *Bank {
-	b := &Bank{spelling: map[string]string{}}
-	var place [study.NumFindings]float64
-	var count [study.NumFindings]int
-	for f := range b.said {
-		b.said[f] = map[bool]map[string]int{true: {}, false: {}}
-	}
+// NewBank collects the sentences of the site's reports, and of reports that the adapter in use writes: what the site never said to be
+// present or possible is said as before.
+func NewBank(texts, own []string) *Bank {
+	b := &Bank{spelling: map[string]string{}, said: newSentences(), own: newSentences()}
 	all := strings.ToLower(strings.Join(texts, "\n"))
 	for _, pair := range spellings {
 		british := strings.Count(all, pair[1])
@@ -51,22 +59,13 @@ func NewBank(texts []string) *Bank {
 			b.spelling[pair[0]] = pair[1]
 		}
 	}
+	var place [study.NumFindings]float64
+	var count [study.NumFindings]int
 	for _, text := range texts {
-		report, err := corrections.ParseReport(text)
-		if err != nil {
-			continue
-		}
-		sentences := labeler.Sentences(report.Findings)
-		for i, s := range sentences {
-			labels := labeler.LabelSentence(s)
-			for f, p := range labels {
-				place[f] += float64(i) / float64(len(sentences))
-				count[f]++
-				if len(labels) == 1 && p != study.Uncertain {
-					b.said[f][p == study.Present][s]++
-				}
-			}
-		}
+		b.said.collect(text, func(f study.Finding, at float64) { place[f] += at; count[f]++ })
+	}
+	for _, text := range own {
+		b.own.collect(text, func(study.Finding, float64) {})
 	}
 	for _, f := range study.Findings() {
 		if count[f] > 0 {
@@ -79,8 +78,27 @@ func NewBank(texts []string) *Bank {
 	return b
 }
 
-// Compose writes the report that the site would write for scores: of every finding that the site speaks of, its own sentence, and of what
-// is present and the site has no sentence for, or what is only possible, a plain one.
+// collect adds the sentences of a report's findings; named hears of each finding and where in the text, 0 to 1, it is spoken of.
+func (s sentences) collect(text string, named func(f study.Finding, at float64)) {
+	report, err := corrections.ParseReport(text)
+	if err != nil {
+		return
+	}
+	list := labeler.Sentences(report.Findings)
+	for i, sentence := range list {
+		labels := labeler.LabelSentence(sentence)
+		for f, p := range labels {
+			named(f, float64(i)/float64(len(list)))
+			if len(labels) == 1 {
+				s[f][p][sentence]++
+			}
+		}
+	}
+}
+
+// Compose writes the findings that the site would write for scores: of every finding that the site speaks of, its own sentence, and of
+// what is present or possible and the site has no sentence for, a plain one. The impression is left out: how a site concludes is learnt
+// from its reports alone.
 func (b *Bank) Compose(scores study.PairScores, rng *rand.Rand) string {
 	order := slices.Clone(b.order)
 	for _, f := range study.Findings() {
@@ -90,36 +108,36 @@ func (b *Bank) Compose(scores study.PairScores, rng *rand.Rand) string {
 	}
 	var findings []string
 	for _, f := range order {
-		score, _ := scores.Combined(f)
-		present := scores.Present(f)
-		if s := b.sentence(f, present, rng); s != "" && (!present || score >= sure) {
+		polarity := study.Absent
+		if score, _ := scores.Combined(f); scores.Present(f) {
+			if polarity = study.Uncertain; score >= sure {
+				polarity = study.Present
+			}
+		}
+		if s := draw(b.said[f][polarity], rng); s != "" {
 			findings = append(findings, s)
-		} else if present {
+		} else if polarity == study.Absent {
+			continue // the site does not speak of it
+		} else if s := draw(b.own[f][polarity], rng); s != "" {
+			findings = append(findings, b.spell(s))
+		} else {
 			findings = append(findings, b.spell(guard.Statement(f, scores)))
 		}
 	}
-	return corrections.Report{Findings: strings.Join(findings, " "), Impression: b.spell(guard.Conclusion(scores))}.String()
+	return "FINDINGS: " + strings.Join(findings, " ") + "\n"
 }
 
 // sure is the score below which a present finding is only possible.
 const sure = 0.6
 
-// sentence draws one of the site's sentences as often as the site uses it.
-func (b *Bank) sentence(f study.Finding, present bool, rng *rand.Rand) string {
+// draw picks a sentence as often as it is written; none of none.
+func draw(list map[string]int, rng *rand.Rand) string {
+	keys := slices.Sorted(maps.Keys(list))
 	total := 0
-	list := b.said[f][present]
 	for _, n := range list {
 		total += n
 	}
-	if total == 0 {
-		return ""
-	}
-	at := rng.IntN(total)
-	keys := make([]string, 0, len(list))
-	for s := range list {
-		keys = append(keys, s)
-	}
-	slices.Sort(keys)
+	at := rng.IntN(max(total, 1))
 	for _, s := range keys {
 		if at -= list[s]; at < 0 {
 			return s

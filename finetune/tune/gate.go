@@ -74,31 +74,21 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 		if err != nil {
 			return nil, err
 		}
-		write := func(scores study.PairScores) (string, error) {
-			if err := r.opts.Yield(ctx); err != nil {
-				return "", err
-			}
-			result, err := model.Generate(ctx, r.opts.Template.Fill(scores), longestReport)
-			if err != nil {
-				return "", err
-			}
-			return result.Text, nil
-		}
 		for _, e := range heldOut {
-			text, err := write(e.scores)
+			text, err := r.generate(ctx, model, e.scores)
 			if err != nil {
 				return nil, err
 			}
 			texts[k] = append(texts[k], text)
 		}
 		for i := range vectors {
-			text, err := write(vectors[i])
+			text, err := r.generate(ctx, model, vectors[i])
 			if err != nil {
 				return nil, err
 			}
 			said := starter.Statements(text)
 			grounded[k] = append(grounded[k], agreement(said, vectors[i]))
-			if text, err = write(flips[i]); err != nil {
+			if text, err = r.generate(ctx, model, flips[i]); err != nil {
 				return nil, err
 			}
 			moved := starter.Statements(text)

@@ -220,15 +220,23 @@ func (r *run) load() error {
 }
 
 // composed are reports in the site's own words for scores that it never saw, in pairs that differ in one finding.
-func (r *run) composed(train []example) []example {
+func (r *run) composed(ctx context.Context, train []example) ([]example, error) {
+	pairs := int(r.opts.Preset.Composed*float64(len(train))) / 2
+	if pairs == 0 {
+		return nil, nil
+	}
 	var texts []string
 	for _, e := range train {
 		texts = append(texts, e.text)
 	}
-	bank := NewBank(texts)
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 51))
+	own, err := r.own(ctx, rng)
+	if err != nil {
+		return nil, err
+	}
+	bank := NewBank(texts, own)
 	var out []example
-	for range int(r.opts.Preset.Composed*float64(len(train))) / 2 {
+	for range pairs {
 		scores := starter.RandomScores(rng)
 		flipped := starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
 		words := rng.Uint64() // both draw the same of the site's sentences
@@ -236,11 +244,49 @@ func (r *run) composed(train []example) []example {
 			out = append(out, example{s, bank.Compose(s, rand.New(rand.NewPCG(words, 1)))})
 		}
 	}
-	return out
+	return out, nil
+}
+
+// ownReports is how many reports of the adapter in use are searched for its ways of saying what the site never said.
+const ownReports = 40
+
+func (r *run) own(ctx context.Context, rng *rand.Rand) (texts []string, err error) {
+	model, err := llama.Load(r.eng, r.opts.Base)
+	if err != nil {
+		return nil, err
+	}
+	if r.opts.Adapter != nil {
+		if err := model.SetAdapter(r.opts.Adapter); err != nil {
+			return nil, err
+		}
+	}
+	for range ownReports {
+		text, err := r.generate(ctx, model, starter.RandomScores(rng))
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// generate lets a model write about scores, once the appliance has nothing better to do.
+func (r *run) generate(ctx context.Context, model *llama.Model, scores study.PairScores) (string, error) {
+	if err := r.opts.Yield(ctx); err != nil {
+		return "", err
+	}
+	result, err := model.Generate(ctx, r.opts.Template.Fill(scores), longestReport)
+	if err != nil {
+		return "", err
+	}
+	return result.Text, nil
 }
 
 func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapter, error) {
-	composed := r.composed(train)
+	composed, err := r.composed(ctx, train)
+	if err != nil {
+		return nil, err
+	}
 	r.record.Composed = len(composed)
 	all := append(train, composed...)
 	p := r.opts.Preset

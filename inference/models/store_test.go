@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -123,6 +124,9 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 		}
 		if _, err := s.InUse(RoleLanguageModel); err != nil {
 			return err
+		}
+		if name, err := s.Previous(RoleLanguageModel); err != nil || name != StarterName {
+			return fmt.Errorf("before it, %q was in use: %v", name, err)
 		}
 		return s.Verify(context.Background(), all[0], nil)
 	}
