@@ -27,14 +27,6 @@ type blockDecoder struct {
 	ht            htDecoder
 }
 
-// begin clears the decoder for a block.
-func (d *blockDecoder) begin(b *block) {
-	d.width, d.height = b.width(), b.height()
-	d.values = cleared(d.values, d.width*d.height)
-	d.stride = d.width + 2
-	d.flags = cleared(d.flags, d.stride*((d.height+3)/4+2))
-}
-
 // cleared is a slice of n zeros, in s where it is large enough.
 func cleared[T any](s []T, n int) []T {
 	if cap(s) < n {
@@ -47,10 +39,13 @@ func cleared[T any](s []T, n int) []T {
 
 // decode decodes a block of a band into values.
 func (d *blockDecoder) decode(b *block, pb *precinctBand, style byte) error {
-	d.begin(b)
+	d.width, d.height = b.width(), b.height()
+	d.values = cleared(d.values, d.width*d.height)
 	if style&styleHT != 0 {
 		return d.decodeHT(b, pb, style)
 	}
+	d.stride = d.width + 2
+	d.flags = cleared(d.flags, d.stride*((d.height+3)/4+2))
 	planes := pb.planes - b.zeros
 	d.zero, d.causal = &zeroContexts[pb.orientation], style&styleCausal != 0
 	d.mq.reset()
@@ -91,7 +86,7 @@ func (d *blockDecoder) pass(pass, plane int, raw bool, style byte) {
 		d.cleanup(value)
 		if style&styleSegmentSymbol != 0 {
 			for range 4 {
-				d.mq.bit(contextUniform)
+				d.mq.bit(&d.mq.contexts[contextUniform])
 			}
 		}
 	}
@@ -99,6 +94,7 @@ func (d *blockDecoder) pass(pass, plane int, raw bool, style byte) {
 
 // significance is the significance propagation pass (D.3.1).
 func (d *blockDecoder) significance(value int32) {
+	mq := &d.mq
 	for y := 0; y < d.height; y += 4 {
 		rows := min(4, d.height-y)
 		row := (y/4 + 1) * d.stride
@@ -114,7 +110,7 @@ func (d *blockDecoder) significance(value int32) {
 					continue
 				}
 				d.flags[at] |= flagVisited << r
-				if d.mq.bit(d.zero[around&flagNeighbours]) == 1 {
+				if mq.bit(&mq.contexts[d.zero[around&flagNeighbours]]) == 1 {
 					d.signify(at, r, (y+r)*d.width+x, value, d.sign(at, r))
 				}
 			}
@@ -145,6 +141,7 @@ func (d *blockDecoder) significanceRaw(value int32) {
 
 // refinement is the magnitude refinement pass (D.3.3); half is half of a one in the plane.
 func (d *blockDecoder) refinement(half int32, raw bool) {
+	mq := &d.mq
 	for y := 0; y < d.height; y += 4 {
 		rows := min(4, d.height-y)
 		row := (y/4 + 1) * d.stride
@@ -163,20 +160,17 @@ func (d *blockDecoder) refinement(half int32, raw bool) {
 				case raw:
 					bit = d.raw.bit()
 				case f&(flagRefined<<r) != 0:
-					bit = d.mq.bit(contextMagnitude + 2)
+					bit = mq.bit(&mq.contexts[contextMagnitude + 2])
 				case f>>(3*r)&flagNeighbours != 0:
-					bit = d.mq.bit(contextMagnitude + 1)
+					bit = mq.bit(&mq.contexts[contextMagnitude + 1])
 				default:
-					bit = d.mq.bit(contextMagnitude)
+					bit = mq.bit(&mq.contexts[contextMagnitude])
 				}
 				f |= flagRefined << r
 				v := &d.values[(y+r)*d.width+x]
 				// Away from zero by half for a one, towards it for a zero.
-				if (bit == 1) == (*v >= 0) {
-					*v += half
-				} else {
-					*v -= half
-				}
+				sign := *v >> 31
+				*v += (half*int32(2*bit-1))^sign - sign
 			}
 			d.flags[at] = f
 		}
@@ -185,6 +179,7 @@ func (d *blockDecoder) refinement(half int32, raw bool) {
 
 // cleanup is the cleanup pass (D.3.4).
 func (d *blockDecoder) cleanup(value int32) {
+	mq := &d.mq
 	for y := 0; y < d.height; y += 4 {
 		rows := min(4, d.height-y)
 		row := (y/4 + 1) * d.stride
@@ -192,10 +187,10 @@ func (d *blockDecoder) cleanup(value int32) {
 			at := row + x + 1
 			r := 0
 			if d.flags[at] == 0 && rows == 4 {
-				if d.mq.bit(contextRun) == 0 {
+				if mq.bit(&mq.contexts[contextRun]) == 0 {
 					continue
 				}
-				r = int(d.mq.bit(contextUniform)<<1 | d.mq.bit(contextUniform))
+				r = int(mq.bit(&mq.contexts[contextUniform])<<1 | mq.bit(&mq.contexts[contextUniform]))
 				d.signify(at, r, (y+r)*d.width+x, value, d.sign(at, r))
 				r++
 			}
@@ -204,7 +199,7 @@ func (d *blockDecoder) cleanup(value int32) {
 				if around&flagSignificant != 0 || d.flags[at]&(flagVisited<<r) != 0 {
 					continue
 				}
-				if d.mq.bit(d.zero[around&flagNeighbours]) == 1 {
+				if mq.bit(&mq.contexts[d.zero[around&flagNeighbours]]) == 1 {
 					d.signify(at, r, (y+r)*d.width+x, value, d.sign(at, r))
 				}
 			}
@@ -215,6 +210,7 @@ func (d *blockDecoder) cleanup(value int32) {
 
 // sign decodes the sign of row r of a column (D.3.2).
 func (d *blockDecoder) sign(at, r int) uint32 {
+	mq := &d.mq
 	f := d.flags[at]
 	around := f >> (3 * r)
 	// Two bits for each of left, right, above and below: significant, and negative.
@@ -231,7 +227,7 @@ func (d *blockDecoder) sign(at, r int) uint32 {
 		index |= (d.flags[at+d.stride] >> 26 & 1) << 7
 	}
 	c := signContexts[index]
-	return d.mq.bit(c&31) ^ uint32(c>>5)
+	return mq.bit(&mq.contexts[c&31]) ^ uint32(c>>5)
 }
 
 // signify makes row r of a column significant: its value, and what its neighbours know of it.

@@ -4,15 +4,16 @@ import "math/bits"
 
 // mqState is a row of the probability table (T.800 table C.2) for one sense of the more probable symbol.
 type mqState struct {
-	qe         uint32 // Qe in the upper 16 bits, as C and A are
-	mps        uint8
-	more, less uint8 // states after a more and a less probable symbol
+	qe         int32 // Qe in the upper 16 bits, as C and A are
+	mps        uint32
+	more, less *mqState // after a more and a less probable symbol
 }
 
 // mqStates holds row i with MPS 0 at 2i and with MPS 1 at 2i+1.
-var mqStates = func() (states [256]mqState) {
+var mqStates = func() *[94]mqState {
+	var states [94]mqState
 	rows := [47]struct {
-		qe         uint32
+		qe         int32
 		nmps, nlps uint8
 		turn       uint8
 	}{
@@ -66,10 +67,13 @@ var mqStates = func() (states [256]mqState) {
 	}
 	for i, row := range rows {
 		for mps := range uint8(2) {
-			states[2*i+int(mps)] = mqState{qe: row.qe << 16, mps: mps, more: 2*row.nmps + mps, less: 2*row.nlps + mps ^ row.turn}
+			states[2*i+int(mps)] = mqState{
+				qe: row.qe << 16, mps: uint32(mps),
+				more: &states[2*row.nmps+mps], less: &states[2*row.nlps+mps^row.turn],
+			}
 		}
 	}
-	return states
+	return &states
 }()
 
 // Contexts (T.800 table D.1 to D.5) and where they start (table D.7).
@@ -86,17 +90,20 @@ const (
 // In the standard, a symbol is the more probable one without renormalisation while C >= Qe and A - Qe >= 8000h, and takes Qe
 // from both. So slack, the lesser of C and A - 8000h, tells it alone; C and A are kept less slack and made up when it is used up.
 type mqDecoder struct {
-	slack    uint32
+	slack    int32
 	c, a     uint32 // less slack, in 32 bits: Chigh, and A, in the upper 16
 	count    int    // CT
 	data     []byte
 	at       int
-	contexts [32]uint8
+	contexts [256]mqState // 19 in use; so many that no index needs a check
 }
 
 // reset gives all contexts their first states.
 func (m *mqDecoder) reset() {
-	m.contexts = [32]uint8{contextZero: 4 << 1, contextRun: 3 << 1, contextUniform: 46 << 1}
+	for i := range contextUniform {
+		m.contexts[i] = mqStates[0]
+	}
+	m.contexts[contextZero], m.contexts[contextRun], m.contexts[contextUniform] = mqStates[4<<1], mqStates[3<<1], mqStates[46<<1]
 }
 
 // start begins a codeword segment (INITDEC).
@@ -137,39 +144,38 @@ func (m *mqDecoder) next() {
 
 // spare takes the slack from C and A.
 func (m *mqDecoder) spare() {
-	m.slack = min(m.c, m.a-1<<31)
-	m.c -= m.slack
-	m.a -= m.slack
+	slack := min(m.c, m.a-1<<31)
+	m.c -= slack
+	m.a -= slack
+	m.slack = int32(slack)
 }
 
 // bit decodes a symbol (DECODE).
-func (m *mqDecoder) bit(context uint8) uint32 {
-	s := &mqStates[m.contexts[context&31]]
-	if m.slack >= s.qe {
-		m.slack -= s.qe
-		return uint32(s.mps)
+func (m *mqDecoder) bit(context *mqState) uint32 {
+	if m.slack -= context.qe; m.slack >= 0 {
+		return context.mps
 	}
 	return m.renormalise(context)
 }
 
 // renormalise decodes a symbol that changes the state of its context (LPS_EXCHANGE, MPS_EXCHANGE, RENORMD).
-func (m *mqDecoder) renormalise(context uint8) uint32 {
-	s := &mqStates[m.contexts[context&31]]
-	m.c += m.slack
-	m.a += m.slack - s.qe
-	more := m.a >= s.qe // the larger part is the more probable symbol's
-	if m.c < s.qe {
+func (m *mqDecoder) renormalise(s *mqState) uint32 {
+	qe := uint32(s.qe)
+	m.c += uint32(m.slack) + qe
+	m.a += uint32(m.slack)
+	more := m.a >= qe // the larger part is the more probable symbol's
+	if m.c < qe {
 		more = !more
-		m.a = s.qe
+		m.a = qe
 	} else {
-		m.c -= s.qe
+		m.c -= qe
 	}
 	symbol := s.mps
 	if more {
-		m.contexts[context&31] = s.more
+		*s = *s.more
 	} else {
 		symbol ^= 1
-		m.contexts[context&31] = s.less
+		*s = *s.less
 	}
 	for shift := bits.LeadingZeros32(m.a); shift > 0; {
 		if m.count == 0 {
@@ -182,7 +188,7 @@ func (m *mqDecoder) renormalise(context uint8) uint32 {
 		shift -= n
 	}
 	m.spare()
-	return uint32(symbol)
+	return symbol
 }
 
 // rawDecoder reads the bits of a bypassed pass (D.6).
