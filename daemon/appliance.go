@@ -18,6 +18,7 @@ import (
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
@@ -113,7 +114,7 @@ func (a *Appliance) prepare() error {
 	}
 	a.receiver = &ingest.Receiver{
 		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, Log: a.log,
+		Complete: a.scheduleCompletion, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels, Log: a.log,
 	}
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: dicomnet.AETitles(a.cfg.Callers), MaxAssociations: a.cfg.Limits.Associations,
