@@ -10,6 +10,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/trial"
+	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/ingest/phantom"
@@ -49,7 +50,7 @@ func turnaround(ctx context.Context, opts options) (*turned, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := daemon.Send(ctx, "MODALITY", trial.AETitle, a.Address, paths, nil); err != nil {
+		if err := daemon.Send(ctx, dicomnet.Client{CallingAETitle: "MODALITY", CalledAETitle: trial.AETitle}, a.Address, paths, nil); err != nil {
 			return nil, err
 		}
 		sent := time.Now()
