@@ -2,6 +2,7 @@ package tune
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"llamaxr/finetune/starter"
@@ -28,4 +29,20 @@ func TestComposedReportsSayTheScores(t *testing.T) {
 			}
 		}
 	}
+}
+
+// habit puts the pneumothorax first and spells in British.
+func habit(text string) string {
+	body, impression, _ := strings.Cut(strings.TrimPrefix(text, "FINDINGS: "), "\nIMPRESSION:")
+	var first, rest []string
+	for _, s := range strings.SplitAfter(body, ".") {
+		switch s = strings.TrimSpace(s); {
+		case s == "":
+		case strings.Contains(s, "pneumothorax"):
+			first = append(first, s)
+		default:
+			rest = append(rest, s)
+		}
+	}
+	return strings.ReplaceAll("FINDINGS: "+strings.Join(append(first, rest...), " ")+"\nIMPRESSION:"+impression, "edema", "oedema")
 }
