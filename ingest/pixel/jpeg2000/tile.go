@@ -11,8 +11,9 @@ func decodeTile(ctx context.Context, s *size, t *tilePart, area rect, sink Sink)
 		return err
 	}
 	var components []*tileComponent
+	most := len(t.data)
 	for c := range s.Components {
-		tc, err := newTileComponent(t, area, c, s.Precision, len(t.data))
+		tc, err := newTileComponent(t, area, c, s.Precision, &most)
 		if err != nil {
 			return err
 		}
