@@ -20,7 +20,13 @@ func decodeTile(ctx context.Context, s *size, t *tilePart, area rect, sink Sink)
 		components = append(components, tc)
 	}
 	p := &packets{tilePart: t, data: t.data, components: components, budget: maxBlocks}
-	if err := sequence(t, components, p.read); err != nil {
+	err := sequence(t, components, func(next *precinct) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return p.read(next)
+	})
+	if err != nil {
 		return err
 	}
 	var d blockDecoder
