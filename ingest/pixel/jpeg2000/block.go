@@ -160,9 +160,9 @@ func (d *blockDecoder) refinement(half int32, raw bool) {
 				case raw:
 					bit = d.raw.bit()
 				case f&(flagRefined<<r) != 0:
-					bit = mq.bit(&mq.contexts[contextMagnitude + 2])
+					bit = mq.bit(&mq.contexts[contextMagnitude+2])
 				case f>>(3*r)&flagNeighbours != 0:
-					bit = mq.bit(&mq.contexts[contextMagnitude + 1])
+					bit = mq.bit(&mq.contexts[contextMagnitude+1])
 				default:
 					bit = mq.bit(&mq.contexts[contextMagnitude])
 				}
@@ -170,7 +170,7 @@ func (d *blockDecoder) refinement(half int32, raw bool) {
 				v := &d.values[(y+r)*d.width+x]
 				// Away from zero by half for a one, towards it for a zero.
 				sign := *v >> 31
-				*v += (half*int32(2*bit-1))^sign - sign
+				*v += (half * int32(2*bit-1)) ^ sign - sign
 			}
 			d.flags[at] = f
 		}

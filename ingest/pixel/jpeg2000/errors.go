@@ -31,6 +31,8 @@ const (
 	maxPrecision = 16
 	// maxSegments bounds the marker segments of a header and the tile-parts, 65535 tiles of 255 parts in the standard.
 	maxSegments = 1 << 17
+	// maxChanges bounds the progression order changes of a tile, which may each go over all packets.
+	maxChanges = 32
 	// maxLevels bounds the wavelet levels (table A.15).
 	maxLevels = 32
 	// maxPlanes bounds the magnitude bits of a coefficient, so that it fits an int32 with a sign and half a bit.

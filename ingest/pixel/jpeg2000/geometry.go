@@ -69,8 +69,8 @@ type codeword struct {
 	data         []byte
 }
 
-// newTileComponent lays out a component. The number of packets is bounded by what the data could hold.
-func newTileComponent(t *tilePart, area rect, component, precision, packets int) (*tileComponent, error) {
+// newTileComponent lays out a component. Every packet takes a byte, so packets, counted down, is how many the data could hold.
+func newTileComponent(t *tilePart, area rect, component, precision int, packets *int) (*tileComponent, error) {
 	c := &tileComponent{rect: area, coding: &t.coding[component]}
 	q := &t.quantisation[component]
 	for r := range c.levels + 1 {
@@ -83,8 +83,9 @@ func newTileComponent(t *tilePart, area rect, component, precision, packets int)
 			res.precinctsX = ceilShift(res.x1, res.precinctWidth) - res.x0>>res.precinctWidth
 			res.precinctsY = ceilShift(res.y1, res.precinctHeight) - res.y0>>res.precinctHeight
 		}
-		if n := res.precinctsX * res.precinctsY; n*t.layers > packets {
-			return nil, fail(ErrTruncated, "%d packets of resolution %d in %d bytes", n*t.layers, r, packets)
+		n := res.precinctsX * res.precinctsY * t.layers
+		if *packets -= n; *packets < 0 {
+			return nil, fail(ErrTruncated, "%d packets of resolution %d are more than the data has bytes", n, r)
 		}
 		orientations := []int{1, 2, 3}
 		if r == 0 {

@@ -198,7 +198,7 @@ func (p *parameters) poc(b []byte) error {
 		if c.componentEnd == 0 { // 256, which one byte cannot say
 			c.componentEnd = 256
 		}
-		if c.progression > 4 || len(p.changes) >= 256 {
+		if c.progression > 4 || len(p.changes) >= maxChanges {
 			return fail(ErrMalformed, "POC with progression %d", c.progression)
 		}
 		p.changes = append(p.changes, c)

@@ -11,15 +11,22 @@ func decodeTile(ctx context.Context, s *size, t *tilePart, area rect, sink Sink)
 		return err
 	}
 	var components []*tileComponent
+	most := len(t.data)
 	for c := range s.Components {
-		tc, err := newTileComponent(t, area, c, s.Precision, len(t.data))
+		tc, err := newTileComponent(t, area, c, s.Precision, &most)
 		if err != nil {
 			return err
 		}
 		components = append(components, tc)
 	}
 	p := &packets{tilePart: t, data: t.data, components: components, budget: maxBlocks}
-	if err := sequence(t, components, p.read); err != nil {
+	err := sequence(t, components, func(next *precinct) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return p.read(next)
+	})
+	if err != nil {
 		return err
 	}
 	var d blockDecoder
