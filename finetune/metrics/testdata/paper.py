@@ -17,6 +17,7 @@ with tempfile.TemporaryDirectory() as folder:
         shutil.copy(os.path.join(wordnet, name), corpus)  # NLTK follows no link out of its folder
     with open(os.path.join(corpus, "lexnames"), "w") as out:  # lexicographer files: number, name, part of speech
         out.writelines(f"{n:02}\tfile.{n}\t1\n" for n in range(45))
+    open(os.path.join(corpus, "index.sense"), "w").close()
     os.environ["NLTK_DATA"] = folder
     from nltk.corpus import wordnet as words
     from nltk.stem.porter import PorterStemmer
