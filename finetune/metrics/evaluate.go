@@ -88,7 +88,7 @@ func Evaluate(ctx context.Context, pairs []Pair, opts Options) (*Report, error) 
 	case err != nil:
 		return nil, err
 	default:
-		tables = append(tables, &table{Coco, []string{"METEOR"}, rows, func(s []float64) []float64 { return []float64{jarScore(s)} }})
+		tables = append(tables, meteorTable(rows))
 	}
 	tables = append(tables, clinicalTable(pairs))
 	if slices.ContainsFunc(pairs, func(p Pair) bool { return p.Scores != nil }) {

@@ -146,3 +146,7 @@ func jarScore(s []float64) float64 {
 	fragments := s[jarChunks] / ((s[jarChunks+1] + s[jarChunks+2]) / 2)
 	return mean * (1 - jarGamma*math.Pow(fragments, jarBeta))
 }
+
+func meteorTable(rows [][]float64) *table {
+	return &table{Coco, []string{"METEOR"}, rows, func(s []float64) []float64 { return []float64{jarScore(s)} }}
+}
