@@ -25,7 +25,7 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		count int
 		kinds []string
 	}{
-		{2, []string{kindExamine}}, {1, []string{kindComplete}}, {1, []string{kindDraft}}, {1, []string{kindReport}}, {deliverers, []string{kindDeliver}},
+		{2, []string{kindExamine}}, {1, []string{kindComplete}}, {1, []string{kindDraft}}, {1, []string{kindReport, kindWithdraw, kindForget}}, {deliverers, []string{kindDeliver, kindRetract}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -76,6 +76,12 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.report(ctx, lease)
 	case kindDeliver:
 		return a.deliver(ctx, lease)
+	case kindWithdraw:
+		return a.withdraw(lease)
+	case kindRetract:
+		return a.retract(ctx, lease)
+	case kindForget:
+		return a.forget(lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -93,9 +99,16 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) {
 		} else if lease.Job.Attempts == 1 {
 			s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", lease.Job.Kind, cause))
 		}
-		if lease.Job.Kind == kindDeliver {
-			if d := s.Deliveries[destinationOf(lease.Job)]; d != nil {
+		switch to := destinationOf(lease.Job); lease.Job.Kind {
+		case kindDeliver:
+			if d := s.Deliveries[to]; d != nil {
 				d.Error = cause.Error()
+			}
+		case kindRetract:
+			for _, w := range s.Withdrawn {
+				if d := w.Deliveries[to]; d != nil && d.Sent.IsZero() {
+					d.Error = cause.Error()
+				}
 			}
 		}
 		return tx.PutStudy(s)
@@ -116,11 +129,11 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		return queue.Permanent(fmt.Errorf("daemon: completion: %w", err))
 	}
 	uid := lease.Job.Study
-	looked, pair, err := a.pairOf(uid)
+	p, err := a.pairOf(uid)
 	if err != nil {
 		return err
 	}
-	both := c.Released && pair.Frontal != "" && pair.Lateral != "" && pair.Doubt == ""
+	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
 	return lease.Done(func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil || s.State != queue.Receiving {
@@ -129,7 +142,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		now := tx.Now()
 		quiet := s.Last.Add(a.cfg.QuietTime)
 		switch {
-		case !looked:
+		case !p.looked:
 			return tx.Postpone(completionJob(uid, now.Add(askAgain), c.Released))
 		case !both && now.Before(quiet):
 			return tx.Postpone(completionJob(uid, quiet, c.Released))

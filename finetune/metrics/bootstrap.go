@@ -61,8 +61,11 @@ func intervals(tables []*table, pairs int, seed uint64) map[*table][]Interval {
 	return out
 }
 
-// MeanInterval bounds the mean of values, of which there is at least one.
+// MeanInterval bounds the mean of values, 0 and 0 where there are none.
 func MeanInterval(values []float64, seed uint64) Interval {
+	if len(values) == 0 {
+		return Interval{}
+	}
 	t := meansTable("", []string{""}, func(i int) []float64 { return values[i : i+1] }, len(values))
 	return intervals([]*table{t}, len(values), seed)[t][0]
 }

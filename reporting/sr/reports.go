@@ -40,8 +40,8 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 			Optional(tag.StationName, clip(in.Device.StationName, 16)).
 			Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
 			Text(tag.DeviceUID, in.Device.UID).Text(tag.ObserverType, "DEV")).
-		Items(tag.PerformedProcedureCodeSequence, codes(h.ProcedureCodes)...).
-		Items(tag.CurrentRequestedProcedureEvidenceSequence, evidence(in))
+		Items(tag.PerformedProcedureCodeSequence, codes(h.ProcedureCodes)...)
+	d.evidence(in)
 	if requests := requests(in); len(requests) > 0 {
 		d.set.Items(tag.ReferencedRequestSequence, requests...)
 	}
@@ -59,6 +59,12 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 			Text(tag.CodingSchemeDesignator, localScheme).Text(tag.CodingSchemeUID, localSchemeUID).
 			Text(tag.CodingSchemeName, "llamaxr finding codes"))
 	}
+	d.content(root, template)
+	return d, nil
+}
+
+// content writes the tree with the template that it follows (PS3.3, section C.17.3).
+func (d *Document) content(root *item, template string) {
 	d.set.
 		Text(tag.ValueType, "CONTAINER").Items(tag.ConceptNameCodeSequence, code(root.name)).Text(tag.ContinuityOfContent, "SEPARATE").
 		Items(tag.ContentTemplateSequence, dicomwrite.New().
@@ -68,7 +74,6 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 		children = append(children, c.set())
 	}
 	d.set.Items(tag.ContentSequence, children...)
-	return d, nil
 }
 
 func codes(list []study.Code) []*dicomwrite.Set {
@@ -81,17 +86,17 @@ func codes(list []study.Code) []*dicomwrite.Set {
 	return out
 }
 
-// evidence lists the images by series (PS3.3, section C.17.2.3).
-func evidence(in Input) *dicomwrite.Set {
+// evidence lists the images of one study by series (PS3.3, section C.17.2.3).
+func evidence(uid string, images []*study.Header) *dicomwrite.Set {
 	var series []*dicomwrite.Set
 	seen := map[string]bool{}
-	for _, h := range in.Images() {
+	for _, h := range images {
 		if seen[h.SeriesInstanceUID] {
 			continue
 		}
 		seen[h.SeriesInstanceUID] = true
 		var instances []*dicomwrite.Set
-		for _, other := range in.Images() {
+		for _, other := range images {
 			if other.SeriesInstanceUID == h.SeriesInstanceUID {
 				instances = append(instances, dicomwrite.New().
 					Text(tag.ReferencedSOPClassUID, other.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, other.SOPInstanceUID))
@@ -99,7 +104,26 @@ func evidence(in Input) *dicomwrite.Set {
 		}
 		series = append(series, dicomwrite.New().Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedSOPSequence, instances...))
 	}
-	return dicomwrite.New().Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Items(tag.ReferencedSeriesSequence, series...)
+	return dicomwrite.New().Text(tag.StudyInstanceUID, uid).Items(tag.ReferencedSeriesSequence, series...)
+}
+
+// evidence lists the images of the document's own study as current evidence, and one that came as another study, for the same order, as
+// pertinent other evidence: an instance is in one of the two.
+func (d *Document) evidence(in Input) {
+	var own, other []*study.Header
+	for _, h := range in.Images() {
+		if h.StudyInstanceUID == in.Draft.StudyInstanceUID || h.StudyInstanceUID == "" {
+			own = append(own, h)
+		} else {
+			other = append(other, h)
+		}
+	}
+	if len(own) > 0 {
+		d.set.Items(tag.CurrentRequestedProcedureEvidenceSequence, evidence(in.Draft.StudyInstanceUID, own))
+	}
+	if len(other) > 0 {
+		d.set.Items(tag.PertinentOtherEvidenceSequence, evidence(other[0].StudyInstanceUID, other))
+	}
 }
 
 // requests copies what the image says of its orders (PS3.3, table C.17-2).
@@ -132,9 +156,15 @@ func usesLocalCodes(i *item) bool {
 
 // observer is TID 1204 and TID 1001 for a device.
 func observer(in Input) []*item {
-	return []*item{
+	return append([]*item{
 		coded(hasConceptMod, dcm("121049", "Language of Content Item and Descendants"), study.Code{Value: "en-US", Scheme: "RFC5646", Meaning: "English (United States)"},
 			coded(hasConceptMod, dcm("121046", "Country of Language"), study.Code{Value: "US", Scheme: "ISO3166_1", Meaning: "United States"})),
+	}, observerContext(in)...)
+}
+
+// observerContext is TID 1001 for a device.
+func observerContext(in Input) []*item {
+	return []*item{
 		coded(hasObsContext, dcm("121005", "Observer Type"), dcm("121007", "Device")),
 		uidref(hasObsContext, dcm("121012", "Device Observer UID"), in.Device.UID),
 		text(hasObsContext, dcm("121013", "Device Observer Name"), "llamaxr"),
