@@ -70,7 +70,7 @@ func (c *checker) section(section study.Section, text string) []study.Sentence {
 	var out []study.Sentence
 	for _, original := range labeler.Sentences(text) {
 		s := c.judge(section, original)
-		for f, p := range labeler.LabelSentence(s.Text) {
+		for f, p := range labeler.Label(s.Text) { // a meaning that is only offered does not say a finding
 			if s.Verdict != study.VerdictRemoved && p != study.Absent {
 				c.said[f] = true
 			}
