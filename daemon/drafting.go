@@ -47,6 +47,9 @@ func Examine(ctx context.Context, views *viewnet.Net, path string) *Seen {
 		}
 		return seen
 	}
+	if seen.Reason = pixel.Blank(seen.Image); seen.Reason != "" {
+		return seen
+	}
 	seen.LogOdds, seen.POther = views.Classify(pixel.Normalise(seen.Image).Pixels)
 	return seen
 }

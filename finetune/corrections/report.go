@@ -55,8 +55,11 @@ func (r Report) String() string {
 
 // unsayable are words that 36 scores cannot support and that a sentence can do without.
 var unsayable = regexp.MustCompile(`(?i)\b(?:(?:as )?compared (?:with|to)[^.;,]*|(?:since|from) (?:the )?(?:prior|previous|last)[^.;,]*|when compared[^.;,]*|` +
-	`(?:again|previously) (?:seen|noted|demonstrated)|unchanged|stable|persistent|interval(?:ly)?|newly|new|` +
+	`(?:again|previously)(?: (?:seen|noted|demonstrated))?|unchanged|stable|persistent|interval(?:ly)?|newly|new|` +
 	`left[- ]sided|right[- ]sided|left|right|bilateral(?:ly)?|unilateral)\b[ ,]*`)
+
+// staying says of a finding that it is, without that it was.
+var staying = strings.NewReplacer(" remains ", " is ", " remain ", " are ")
 
 // TrainingText is what an adapter may learn of a report: sentences with a masked identifier are dropped, words that scores cannot
 // support are taken out where the sentence stands without them and says the same of every finding, and the sentence is dropped where
@@ -76,7 +79,7 @@ func teachable(section string) string {
 			continue
 		}
 		if guard.Claim(sentence) != "" {
-			plain := tidy(unsayable.ReplaceAllString(sentence, ""))
+			plain := tidy(unsayable.ReplaceAllString(staying.Replace(sentence), ""))
 			if guard.Claim(plain) != "" || len(labeler.LabelSentence(plain)) == 0 || !sameLabels(sentence, plain) {
 				continue
 			}

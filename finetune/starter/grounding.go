@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"llamaxr/reporting/labeler"
+	"llamaxr/finetune/metrics"
 	"llamaxr/study"
 )
 
@@ -28,62 +28,38 @@ func (g *Grounding) String() string {
 		g.MacroF1, g.Cases, g.Distinct, g.Changed, g.Sensitivity, g.Specificity)
 }
 
-// Statements are what a text says of each finding, present and possible alike.
-func Statements(text string) [study.NumFindings]bool {
-	var out [study.NumFindings]bool
-	for f, p := range labeler.Label(text) {
-		out[f] = p != study.Absent
-	}
-	return out
-}
-
 // GroundingOf compares what is written of each score vector with its scores; each vector is written about again with one label's
 // scores moved to the other side of the operating point.
 func GroundingOf(vectors []study.PairScores, rng *rand.Rand, write func(study.PairScores) (text string, err error)) (*Grounding, error) {
 	g := &Grounding{Cases: len(vectors), Changed: len(vectors)}
-	var tp, fp, fn [study.NumFindings]float64
+	var counts metrics.Counts
 	texts := map[string]bool{}
 	say := func(scores study.PairScores) ([study.NumFindings]bool, error) {
 		text, err := write(scores)
 		texts[text] = true
-		return Statements(text), err
+		return metrics.Statements(text), err
 	}
 	for _, scores := range vectors {
 		said, err := say(scores)
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range study.Findings() {
-			switch present := scores.Present(f); {
-			case said[f] && present:
-				tp[f]++
-			case said[f]:
-				fp[f]++
-			case present:
-				fn[f]++
-			}
-		}
+		counts.Add(metrics.Scored(scores), said)
 		f := study.Finding(rng.IntN(study.NumFindings))
 		moved, err := say(Flip(scores, f, rng))
 		if err != nil {
 			return nil, err
 		}
-		if moved[f] != said[f] {
+		sensitive, specific := metrics.Followed(said, moved, f)
+		if sensitive {
 			g.Sensitivity += 1 / float64(len(vectors))
 		}
-		moved[f] = said[f]
-		if moved == said {
+		if specific {
 			g.Specificity += 1 / float64(len(vectors))
 		}
 	}
+	g.MacroF1 = counts.Macro()
 	g.Distinct = len(texts)
-	for f := range tp {
-		if n := 2*tp[f] + fp[f] + fn[f]; n > 0 {
-			g.MacroF1 += 2 * tp[f] / n / study.NumFindings
-		} else {
-			g.MacroF1 += 1.0 / study.NumFindings
-		}
-	}
 	return g, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/starter"
 	"llamaxr/study"
 )
@@ -22,7 +23,7 @@ func TestComposedReportsSayTheScores(t *testing.T) {
 	for range 200 {
 		scores := starter.RandomScores(rng)
 		text := bank.Compose(scores, "", rng)
-		said := starter.Statements(text)
+		said := metrics.Statements(text)
 		for _, f := range study.Findings() {
 			if said[f] != scores.Present(f) {
 				t.Fatalf("%s is present: %t; the report says %t: %s", f, scores.Present(f), said[f], text)

@@ -9,19 +9,17 @@ import (
 	"slices"
 	"strings"
 
+	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/starter"
 	"llamaxr/inference/llama"
 	"llamaxr/reporting/guard"
-	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
 
 // Settings of the gate.
 const (
 	DefaultGateVectors = 60
-	mostHeldOut        = 60 // held-out corrections that are written about; more cost hours on a CPU
-	resamples          = 1000
-	confidence         = 0.95
+	mostHeldOut        = 60  // held-out corrections that are written about; more cost hours on a CPU
 	longestReport      = 220 // tokens
 )
 
@@ -92,13 +90,13 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 			if err != nil {
 				return nil, err
 			}
-			said := starter.Statements(text)
+			said := metrics.Statements(text)
 			alone[k] = append(alone[k], agreement(said, vectors[i]))
-			grounded[k] = append(grounded[k], agreement(starter.Statements(delivered(text, vectors[i])), vectors[i]))
+			grounded[k] = append(grounded[k], agreement(metrics.Statements(delivered(text, vectors[i])), vectors[i]))
 			if text, err = r.generate(ctx, model, flips[i]); err != nil {
 				return nil, err
 			}
-			moved := starter.Statements(text)
+			moved := metrics.Statements(text)
 			followed[k] = append(followed[k], score(moved[flipped[i]] != said[flipped[i]]))
 		}
 	}
@@ -112,7 +110,7 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 		}
 		v.Measures = append(v.Measures, compareMeans(name, values[0], values[1], r.opts.Seed))
 	}
-	compare("ROUGE-L to the signed report", func(e example, text string) float64 { return rougeL(e.text, text) })
+	compare("ROUGE-L to the signed report", func(e example, text string) float64 { return metrics.RougeL(e.text, text) })
 	compare("findings said as in the signed report (F1)", func(e example, text string) float64 { return findingsF1(e.text, text) })
 	v.Measures = append(v.Measures,
 		compareMeans("findings said as scored", grounded[0], grounded[1], r.opts.Seed),
@@ -150,7 +148,7 @@ func examples(heldOut []example, texts [2][]string) (out []Example) {
 	order := make([]int, len(heldOut))
 	change := make([]float64, len(heldOut))
 	for i, e := range heldOut {
-		order[i], change[i] = i, rougeL(e.text, texts[1][i])-rougeL(e.text, texts[0][i])
+		order[i], change[i] = i, metrics.RougeL(e.text, texts[1][i])-metrics.RougeL(e.text, texts[0][i])
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		switch x, y := abs(change[a]), abs(change[b]); {
@@ -189,52 +187,9 @@ func agreement(said [study.NumFindings]bool, scores study.PairScores) float64 {
 
 // findingsF1 compares what two texts say is present; two that say nothing is agree.
 func findingsF1(reference, candidate string) float64 {
-	want, got := labeler.Label(reference), labeler.Label(candidate)
-	both, all := 0, 0
-	for _, f := range study.Findings() {
-		w, okW := want[f]
-		g, okG := got[f]
-		w1, g1 := okW && w != study.Absent, okG && g != study.Absent
-		if w1 && g1 {
-			both++
-		}
-		if w1 {
-			all++
-		}
-		if g1 {
-			all++
-		}
-	}
-	if all == 0 {
-		return 1
-	}
-	return 2 * float64(both) / float64(all)
-}
-
-// rougeL is the F-measure of the longest common subsequence of lower-case words (Lin 2004).
-func rougeL(reference, candidate string) float64 {
-	a, b := words(reference), words(candidate)
-	if len(a) == 0 || len(b) == 0 {
-		return 0
-	}
-	row := make([]int, len(b)+1)
-	for _, x := range a {
-		diagonal := 0
-		for j, y := range b {
-			above := row[j+1]
-			if x == y {
-				row[j+1] = diagonal + 1
-			} else {
-				row[j+1] = max(above, row[j])
-			}
-			diagonal = above
-		}
-	}
-	return 2 * float64(row[len(b)]) / float64(len(a)+len(b))
-}
-
-func words(text string) []string {
-	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 127) })
+	var c metrics.Counts
+	c.Add(metrics.Statements(reference), metrics.Statements(candidate))
+	return c.Micro()
 }
 
 // compareMeans bounds the mean difference by a paired bootstrap (Efron 1979), seeded.
@@ -247,15 +202,8 @@ func compareMeans(name string, before, after []float64, seed uint64) Measure {
 		m.New += after[i] / float64(n)
 		differences[i] = after[i] - before[i]
 	}
-	rng := rand.New(rand.NewPCG(seed, 91))
-	means := make([]float64, resamples)
-	for k := range means {
-		for range n {
-			means[k] += differences[rng.IntN(n)] / float64(n)
-		}
-	}
-	slices.Sort(means)
-	m.Low, m.High = means[int((1-confidence)/2*resamples)], means[int((1+confidence)/2*resamples)-1]
+	within := metrics.MeanInterval(differences, seed)
+	m.Low, m.High = within[0], within[1]
 	m.Pass = m.High >= 0
 	return m
 }

@@ -53,6 +53,7 @@ var (
 	frontalWords = regexp.MustCompile(`(?i)\b(?:pa|ap|p\.?a\.?|a\.?p\.?|frontal|front|face|frente|postero-?anterior|antero-?posterior|portable)\b`)
 	otherWords   = regexp.MustCompile(`(?i)\b(?:decub\w*|lld|rld|lordotic|apical|oblique|obl|ribs?|sternum|scout|abdomen|kub|shoulder|post-?mortem|autopsy)\b`)
 	childWords   = regexp.MustCompile(`(?i)\b(?:pa?ediatric|ped|infant|neonat\w*|newborn|babygram|child)\b`)
+	handheld     = regexp.MustCompile(`(?i)\b(?:iphone|ipad|galaxy [a-z]?\d|sm-[a-z]\d{3}\w*|pixel \d|xiaomi|redmi|huawei|oneplus|nikon|olympus|gopro|eos)\b`)
 	chestWords   = regexp.MustCompile(`CHEST|THORAX|T[OÓ]RAX|LUNG|PULMO`)
 	beyondChest  = regexp.MustCompile(`ABDOMEN|PELVIS|SPINE|NECK|HEAD|BODY`)
 	// tiltedCodes are View Modifiers (CID 4011) of projections that the models have not seen.
@@ -128,6 +129,12 @@ func Unsuited(h study.Header, cfg Config) string {
 	}
 	if h.Rows > 0 && h.Columns > 0 && (h.Rows > longest*h.Columns || h.Columns > longest*h.Rows) {
 		return fmt.Sprintf("%d rows and %d columns: two exposures in one picture, or a strip of one", h.Rows, h.Columns)
+	}
+	if colour := strings.ToUpper(h.PhotometricInterpretation); h.SamplesPerPixel > 1 || colour != "" && !strings.HasPrefix(colour, "MONOCHROME") {
+		return fmt.Sprintf("in colour (%s), which CR and DX never are (PS3.3 C.8.1.2, C.8.11.3): a photograph or a capture", h.PhotometricInterpretation)
+	}
+	if handheld.MatchString(h.Manufacturer + " " + h.ManufacturerModel) {
+		return fmt.Sprintf("taken with a phone or a camera (%s)", clip(h.Manufacturer+" "+h.ManufacturerModel))
 	}
 	if reason := elsewhere(h); reason != "" {
 		return reason

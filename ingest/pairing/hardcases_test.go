@@ -223,6 +223,11 @@ func TestOutOfRange(t *testing.T) {
 		{"oblique by position", func(h *study.Header) { h.ViewPosition = "RAO" }, "oblique"},
 		{"lordotic", func(h *study.Header) { h.ViewModifierCodes = code("399196006", "Cephalad") }, "Cephalad"},
 		{"post mortem", func(h *study.Header) { h.ProtocolName = "POSTMORTEM CHEST" }, "another projection"},
+		{"a colour photograph", func(h *study.Header) { h.SamplesPerPixel, h.PhotometricInterpretation = 3, "RGB" }, "in colour (RGB)"},
+		{"a colour JPEG", func(h *study.Header) { h.SamplesPerPixel, h.PhotometricInterpretation = 3, "YBR_FULL_422" }, "in colour"},
+		{"a palette", func(h *study.Header) { h.SamplesPerPixel, h.PhotometricInterpretation = 1, "PALETTE COLOR" }, "in colour"},
+		{"a phone's picture of a film", func(h *study.Header) { h.Manufacturer, h.ManufacturerModel = "Apple", "iPhone 15 Pro" }, "a phone"},
+		{"a phone by its number", func(h *study.Header) { h.Manufacturer, h.ManufacturerModel = "samsung", "SM-G991B" }, "a phone"},
 		{"ribs", func(h *study.Header) { h.ProtocolName = "RIBS AP" }, "another projection"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -230,12 +235,14 @@ func TestOutOfRange(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]func(*study.Header){
-		"eighteen today":  func(h *study.Header) { h.PatientBirthDate = "20080101" },
-		"age unknown":     func(h *study.Header) { h.PatientBirthDate = "" },
-		"chest by region": func(h *study.Header) { h.BodyPartExamined, h.AnatomicRegions = "", code("51185008", "Chest") },
-		"NON GRID CHEST":  func(h *study.Header) { h.BodyPartExamined = "NON GRID CHEST" },
-		"TÓRAX":           func(h *study.Header) { h.BodyPartExamined = "TÓRAX" },
-		"THORAX":          func(h *study.Header) { h.BodyPartExamined = "thorax" },
+		"Samsung's detector": func(h *study.Header) { h.Manufacturer, h.ManufacturerModel = "Samsung Electronics", "GC85A" },
+		"monochrome 1":       func(h *study.Header) { h.SamplesPerPixel, h.PhotometricInterpretation = 1, "MONOCHROME1" },
+		"eighteen today":     func(h *study.Header) { h.PatientBirthDate = "20080101" },
+		"age unknown":        func(h *study.Header) { h.PatientBirthDate = "" },
+		"chest by region":    func(h *study.Header) { h.BodyPartExamined, h.AnatomicRegions = "", code("51185008", "Chest") },
+		"NON GRID CHEST":     func(h *study.Header) { h.BodyPartExamined = "NON GRID CHEST" },
+		"TÓRAX":              func(h *study.Header) { h.BodyPartExamined = "TÓRAX" },
+		"THORAX":             func(h *study.Header) { h.BodyPartExamined = "thorax" },
 	} {
 		t.Run(name, func(t *testing.T) { want(t, decide(t, candidate("1", change, looksFrontal)), "1", "") })
 	}

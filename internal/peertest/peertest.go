@@ -63,6 +63,16 @@ func Python(t testing.TB) string {
 	return path
 }
 
+// WordNet returns the folder of WordNet 3.0's database files, Debian's wordnet-base.
+func WordNet(t testing.TB) string {
+	t.Helper()
+	const path = "/usr/share/wordnet"
+	if _, err := os.Stat(filepath.Join(path, "data.noun")); err != nil {
+		missing(t, "WordNet")
+	}
+	return path
+}
+
 // SmolLM2 returns the path of a real language model, SmolLM2-135M-Instruct in GGUF's Q4_1.
 func SmolLM2(t testing.TB) string {
 	t.Helper()

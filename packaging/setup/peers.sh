@@ -10,6 +10,7 @@ command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
 command -v opj_compress >/dev/null || missing+=(libopenjp2-tools)
 command -v ojph_compress >/dev/null || missing+=(openjph-tools)
+[ -e /usr/share/wordnet/data.noun ] || missing+=(wordnet-base)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)

@@ -1,5 +1,39 @@
 package guard
 
+import "regexp"
+
+// unknowable are the claims that 36 scores cannot support, each with the reason given to the reader. The words are those that radiologists
+// use for them in the IU reports (TestHumanClaims, TestNoContradictionLeaves).
+var unknowable = []struct {
+	claim  *regexp.Regexp
+	reason string
+}{
+	{
+		regexp.MustCompile(`(?i)\b(?:compar(?:ed|ison\w*|ing)|prior|previous(?:ly)?|unchanged|interval(?:ly)?|interim|stable|stability|improv(?:ed|es|ing|ement)|` +
+			`worsen(?:s|ed|ing)|new(?:ly)?|again|as before|redemonstrat\w+|persist\w*|remain(?:s|ed|ing)?|residual|resol(?:ved|ves|ving|ution)|progress\w*|` +
+			`regress\w*|since|recent(?:ly)?|developing|(?:has|have) developed|evolving|(?:in|de)creasing|(?:has|have) (?:in|de)creased|` +
+			`(?:in|de)creased? (?:in (?:size|extent|number|conspicuity)|since|from)|slightly (?:more|less)|(?:larger|smaller|more|less) (?:\w+ )?than|` +
+			`appears? (?:slightly )?(?:larger|smaller|more|less)|(?:no|without|any)(?: \w+){0,2} change(?: (?:in|of|from))?|clearing|similar (?:to|in|appear\w+)|old (?:film|exam|study|CT)\w*)\b`),
+		"compares with a prior that was not given",
+	},
+	{
+		regexp.MustCompile(`(?i)(?:\d|\b)[ -]?(?:cm|mm|centimet\w+|millimet\w+|inch(?:es)?)\b|\bsub-?centimet\w+|\d ?%|\b\d+ percent\b|\bmeasur(?:es?|ing|ed)\b`),
+		"states a measurement that was not made",
+	},
+	{
+		regexp.MustCompile(`(?i)\b(?:left|right|bilateral(?:ly)?|unilateral(?:ly)?|both|bibasilar|bibasal|biapical|lingular?|[lr][lu]l|rml)\b`),
+		"states a side that is not scored",
+	},
+	{
+		regexp.MustCompile(`(?i)\b(?:catheters?|\w*tubes?|tubing|tip of|pacemakers?|pacers?|pacing|a?icd|defibrillators?|stimulators?|generators?|electrodes?|picc|mediport|` +
+			`port-?a-?cath\w*|portacath\w*|(?:central|venous|picc|arterial|ij|subclavian|jugular|support) lines?|lines? and tubes?|swan-?ganz|balloon|pumps?|cannula\w*|` +
+			`drains?|tracheostomy|sternotomy|thoracotomy|\w{4,}ectomy|cabg|bypass|grafts?|wires?|cerclage|clips?|sutures?|staples?|stents?|filters?|coils?|` +
+			`prosthe\w+|valve (?:replacement|repair)|(?:mechanical|aortic|mitral|cardiac) valves?|implant\w*|hardware|screws?|rods?|plates?|fixation|arthroplasty|` +
+			`shunts?|leads?|devices?|bullets?|shrapnel|foreign (?:body|bodies|object\w*)|post-?(?:op|operative|surgical)\w*|surg\w+|status post|telemetry|monitoring)\b`),
+		"names a device or an operation that is not scored",
+	},
+}
+
 // Claim says what a sentence claims that scores cannot support: a prior, a measurement, a side, a device. Empty when it claims none.
 func Claim(sentence string) string {
 	for _, u := range unknowable {

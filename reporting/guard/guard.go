@@ -24,17 +24,6 @@ var outsideLungs = map[study.Finding]bool{
 	study.Hernia: true, study.PleuralThickening: true, study.Pneumothorax: true,
 }
 
-// unknowable are the claims that 36 scores cannot support, each with the reason given to the reader.
-var unknowable = []struct {
-	claim  *regexp.Regexp
-	reason string
-}{
-	{regexp.MustCompile(`(?i)\b(?:compar(?:ed|ison)|prior|previous(?:ly)?|unchanged|interval|stable|improv(?:ed|ing|ement)|worsen(?:ed|ing)|increas(?:ed|ing) since|decreas(?:ed|ing) since|new(?:ly)?|again (?:seen|noted)|persist\w*|resol(?:ved|ving)|progress\w*)\b`), "compares with a prior that was not given"},
-	{regexp.MustCompile(`(?i)\b\d+(?:\.\d+)?\s*(?:x\s*\d+(?:\.\d+)?\s*)?(?:cm|mm|centimet\w+|millimet\w+)\b`), "states a measurement that was not made"},
-	{regexp.MustCompile(`(?i)\b(?:left|right|bilateral(?:ly)?|unilateral|both (?:lungs|sides))\b`), "states a side that is not scored"},
-	{regexp.MustCompile(`(?i)\b(?:catheters?|tubes?|pacemakers?|picc|port-a-cath|sternotomy|wires?|clips|stents?|prosthes[ie]s|leads?)\b`), "names a device that is not scored"},
-}
-
 // Check splits a model's raw text into sentences, ties each to its evidence and makes the whole agree with the scores.
 // The heat maps, where given, lend their regions to the evidence.
 func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Sentence {
@@ -70,7 +59,7 @@ func (c *checker) section(section study.Section, text string) []study.Sentence {
 	var out []study.Sentence
 	for _, original := range labeler.Sentences(text) {
 		s := c.judge(section, original)
-		for f, p := range labeler.LabelSentence(s.Text) {
+		for f, p := range labeler.Label(s.Text) { // a meaning that is only offered does not say a finding
 			if s.Verdict != study.VerdictRemoved && p != study.Absent {
 				c.said[f] = true
 			}
@@ -87,10 +76,8 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		return c.removed(section, original, "repeats an earlier sentence")
 	}
 	c.seen[key] = true
-	for _, u := range unknowable {
-		if u.claim.MatchString(original) {
-			return c.removed(section, original, u.reason)
-		}
+	if reason := Claim(original); reason != "" {
+		return c.removed(section, original, reason)
 	}
 	labels := labeler.LabelSentence(original)
 	var wrong, names []string

@@ -1,10 +1,16 @@
 package guard
 
 import (
+	"bytes"
+	"encoding/json"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
+	"llamaxr/internal/peertest"
 	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
@@ -19,19 +25,55 @@ var pieces = []string{
 	"Infiltrate is present but there is no lung lesion.", "Bones are intact.",
 }
 
-// TestNoContradictionLeaves is the guard's promise on random reports over random scores.
+// humanSentences are all that people wrote in the IU reports, claims on priors, sides, sizes and devices among them.
+func humanSentences(t *testing.T) (out []string) {
+	t.Helper()
+	data, err := os.ReadFile(peertest.SharedData(t, "reports/iu_reports.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var report struct{ Findings, Impression string }
+		if err := json.Unmarshal(line, &report); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, labeler.Sentences(report.Findings+"\n"+report.Impression)...)
+	}
+	return out
+}
+
+// TestNoContradictionLeaves is the guard's promise on random reports over random scores: of sentences that a model may write, and of
+// sentences that people wrote.
 func TestNoContradictionLeaves(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 10_000 {
+	human := humanSentences(t)
+	removed := map[string]int{}
+	for i := range 10_000 {
 		scores := randomScores(rng)
-		raw := randomReport(rng)
+		from := pieces
+		if i%2 == 1 {
+			from = human
+		}
+		raw := randomReport(rng, from)
 		delivered := ""
 		for _, s := range Check(raw, scores, nil) {
-			if s.Verdict != study.VerdictRemoved {
-				delivered += s.Text + "\n"
-			}
 			if s.Verdict != study.VerdictKept && s.Reason == "" {
 				t.Fatalf("sentence %q has verdict %s without a reason", s.Text, s.Verdict)
+			}
+			if s.Verdict == study.VerdictRemoved {
+				removed[s.Reason]++
+				continue
+			}
+			delivered += s.Text + "\n"
+			for _, word := range strings.FieldsFunc(strings.ToLower(s.Text), func(r rune) bool { return !unicode.IsLetter(r) }) {
+				if slices.Contains(unknown, word) {
+					t.Fatalf("%q is delivered in %q", word, s.Text)
+				}
+			}
+			for f, p := range labeler.LabelSentence(s.Text) { // with the meanings that it only offers
+				if p != study.Absent && !scores.Present(f) {
+					t.Fatalf("%q claims %s, which is not scored present", s.Text, f)
+				}
 			}
 		}
 		said := labeler.Label(delivered)
@@ -43,6 +85,58 @@ func TestNoContradictionLeaves(t *testing.T) {
 		}
 		if (&checker{scores: scores}).callsNormal(delivered) {
 			t.Fatalf("an abnormal study is called normal: %s", delivered)
+		}
+	}
+	for _, u := range unknowable {
+		if removed[u.reason] < 100 {
+			t.Errorf("only %d sentences were removed because it %s", removed[u.reason], u.reason)
+		}
+	}
+}
+
+// unknown are words of claims that no score can support, as a plain list beside the guard's own rules: none may be delivered.
+var unknown = strings.Fields(`
+	prior previous previously unchanged stable compared comparison interval again new newly improved worsened persistent redemonstrated
+	cm mm centimeter centimeters millimeter millimeters
+	left right bilateral bilaterally lingula bibasilar biapical lll rll rul lul rml
+	catheter catheters tube tubes pacemaker sternotomy picc port-a-cath wires clips valve stent hardware prosthesis cabg defibrillator leads`)
+
+// TestHumanClaims: the ways of people to say what no score can support.
+func TestHumanClaims(t *testing.T) {
+	for reason, sentences := range map[string][]string{
+		"prior": {
+			"The heart is again mildly enlarged.", "Mild cardiomegaly as before.", "No significant change.", "Vascular congestion is redemonstrated.",
+			"The effusion appears slightly smaller.", "There has been clearing of the opacity.", "Resolution of cardiomegaly.", "The heart remains enlarged.",
+			"Infiltrates have developed.", "Increasing prominence of the mediastinum.", "The nodule has increased in size.", "Similar to the old film.",
+			"Larger than on the earlier film.", "Interim placement.", "No comparisons.", "Residual opacities.",
+		},
+		"measurement": {
+			"A 1.5 cm nodule.", "A 6mm nodule.", "A 17-mm opacity.", "A subcentimeter nodule.", "A nodule a few millimeters wide.", "A 2 x 3 cm mass.",
+			"Pneumothorax of 20%.", "A mass measuring a hand.", "Two centimeters of apical air.",
+		},
+		"side": {
+			"Left basal atelectasis.", "A right-sided effusion.", "Bibasilar atelectasis.", "Biapical scarring.", "Opacity in the lingula.", "Lingular atelectasis.",
+			"Effusions on both sides.", "Opacities in both lungs.", "RLL pneumonia.", "Unilateral effusion.",
+		},
+		"device": {
+			"A pacemaker is seen.", "Median sternotomy wires.", "There is evidence of CABG.", "An implantable defibrillator is noted.", "Portacatheter in place.",
+			"A central line is noted.", "Surgical clips overlie the axilla.", "A tracheostomy is present.", "Prosthetic aortic valve.", "Shunt tubing is seen.",
+			"AICD leads are intact.", "Endotracheal tube in good position.", "Postoperative chest.", "Spinal fixation hardware.", "A bullet overlies the heart.",
+			"Status post mastectomy.", "No radiopaque foreign body.", "Breast implants.",
+		},
+	} {
+		for _, s := range sentences {
+			if got := Claim(s); !strings.Contains(got, reason) {
+				t.Errorf("%q: %q, want a reason with %q", s, got, reason)
+			}
+		}
+	}
+	for _, s := range []string{
+		"The heart is enlarged.", "Increased interstitial markings.", "Decreased lung volumes.", "Degenerative changes of the spine.", "The trachea is midline.",
+		"No pleural line is visible.", "Chronic changes.", "Old granulomatous disease.", "There is a nodule.", "1. Emphysema.", "Lung opacity suggests pneumonia.",
+	} {
+		if got := Claim(s); got != "" {
+			t.Errorf("%q: %q, want no claim", s, got)
 		}
 	}
 }
@@ -102,16 +196,16 @@ func randomScores(rng *rand.Rand) study.PairScores {
 	return scores
 }
 
-func randomReport(rng *rand.Rand) string {
+func randomReport(rng *rand.Rand, from []string) string {
 	var b strings.Builder
 	b.WriteString("FINDINGS: ")
 	for range rng.IntN(8) {
-		b.WriteString(pieces[rng.IntN(len(pieces))] + " ")
+		b.WriteString(from[rng.IntN(len(from))] + " ")
 	}
 	if rng.IntN(5) > 0 {
 		b.WriteString("IMPRESSION: ")
 		for range rng.IntN(3) {
-			b.WriteString(pieces[rng.IntN(len(pieces))] + " ")
+			b.WriteString(from[rng.IntN(len(from))] + " ")
 		}
 	}
 	return b.String()

@@ -9,25 +9,35 @@ import (
 // Labels are what a text says, for the findings it speaks of.
 type Labels map[study.Finding]study.Polarity
 
-// Label labels a whole text: present in any sentence is present, else uncertain in any is uncertain, else absent.
+// Label labels a whole text: present in any sentence is present, else uncertain in any is uncertain, else absent. What a sentence only
+// offers as a meaning of something else ("an opacity that may represent pneumonia") is no statement of it.
 func Label(text string) Labels {
 	all := Labels{}
 	for _, sentence := range Sentences(text) {
-		for f, p := range LabelSentence(sentence) {
+		for f, p := range label(sentence, false) {
 			all[f] = stronger(all[f], p)
 		}
 	}
 	return all
 }
 
-// LabelSentence labels one sentence.
-func LabelSentence(sentence string) Labels {
+// LabelSentence labels one sentence with all that it claims: a meaning that it offers counts as uncertain.
+func LabelSentence(sentence string) Labels { return label(sentence, true) }
+
+// label labels a sentence, with or without the findings that it only offers as a meaning of something else.
+func label(sentence string, offered bool) Labels {
 	labels := Labels{}
-	text := strings.ToLower(sentence)
+	text := nothingNew.ReplaceAllString(strings.ToLower(sentence), "stable")
+	differential := false
 	for _, clause := range clauses(text) {
+		differential = differential || strings.Contains(clause, "differential")
 		for _, r := range rules {
 			for _, at := range r.mention.FindAllStringIndex(clause, -1) {
-				if p := polarity(clause, at[0], at[1]); p != "" && !excluded(r.finding, clause, at) {
+				p := polarity(clause, at[0], at[1])
+				if p == study.Uncertain && !offered && (differential || offers.MatchString(clause[:at[0]])) {
+					continue
+				}
+				if p != "" && !excluded(r.finding, clause, at) {
 					labels[r.finding] = stronger(labels[r.finding], p)
 				}
 			}
@@ -72,7 +82,7 @@ func polarity(clause string, start, end int) study.Polarity {
 	if negationBefore.MatchString(before) || negationInside.MatchString(clause[start:end]) || negationAfter.MatchString(after) {
 		return study.Absent
 	}
-	if hedgeBefore.MatchString(before) {
+	if hedgeBefore.MatchString(before) || hedgeBefore.MatchString(clause[start:end]) {
 		return study.Uncertain
 	}
 	return study.Present
@@ -96,6 +106,10 @@ func excluded(f study.Finding, clause string, at []int) bool {
 		return has("subcutaneous emphysema", "soft tissue emphysema", "mediastinal emphysema")
 	case study.Mass:
 		return has("body mass", "mass effect", "breast mass")
+	case study.Fibrosis:
+		return has("cystic fibrosis")
+	case study.Fracture:
+		return brokenDevice.MatchString(clause) || has("femur", "hip fracture", "pelvi", "scaphoid")
 	case study.Atelectasis:
 		return has("vertebral", "compression", "collapse of the vert", "tracheal")
 	case study.Edema:

@@ -50,6 +50,15 @@ func TestLabelSentence(t *testing.T) {
 		{"Small pericardial effusion.", Labels{}},
 		{"History of pneumonia.", Labels{}},
 		{"Subcutaneous emphysema is noted.", Labels{}},
+		{"No significant change in the hiatal hernia.", Labels{study.Hernia: p}},
+		{"A nodular opacity overlies the left lung.", Labels{study.LungOpacity: p}},
+		{"Reticulonodular scarring at the apex.", Labels{study.Nodule: p}},
+		{"Borderline heart size.", Labels{study.Cardiomegaly: u}},
+		{"The pacemaker lead is fractured.", Labels{}},
+		{"Fracture of the clavicle with a fixation screw.", Labels{study.Fracture: p}},
+		{"Dedicated views if there is concern for rib fracture.", Labels{}},
+		{"Changes of cystic fibrosis.", Labels{}},
+		{"An opacity that may represent pneumonia.", Labels{study.LungOpacity: p, study.Pneumonia: u}},
 	} {
 		if got := LabelSentence(test.text); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("LabelSentence(%q) = %v, want %v", test.text, got, test.want)
@@ -57,17 +66,37 @@ func TestLabelSentence(t *testing.T) {
 	}
 }
 
-// minimumMicroF1 is what the labeler is held to against the human MeSH terms of the IU reports.
-const minimumMicroF1 = 0.88
+// TestOfferedMeaning: what a text only offers as a meaning of something else is no statement of it; what it calls possible is.
+func TestOfferedMeaning(t *testing.T) {
+	for text, want := range map[string]Labels{
+		"An opacity that may represent pneumonia.":                    {study.LungOpacity: study.Present},
+		"Interstitial prominence suggestive of edema.":                {},
+		"Differential includes pneumonia and atelectasis.":            {},
+		"An opacity that may represent pneumonia. Pneumonia.":         {study.LungOpacity: study.Present, study.Pneumonia: study.Present},
+		"Possible pneumonia.":                                         {study.Pneumonia: study.Uncertain},
+		"There may be a small effusion.":                              {study.Effusion: study.Uncertain},
+		"The heart may be enlarged.":                                  {study.Cardiomegaly: study.Uncertain},
+		"Atelectasis versus infiltrate.":                              {study.Atelectasis: study.Uncertain, study.Infiltration: study.Uncertain},
+		"Hyperexpansion suggests emphysema but there is no effusion.": {study.Effusion: study.Absent},
+	} {
+		if got := Label(text); !reflect.DeepEqual(got, want) {
+			t.Errorf("Label(%q) = %v, want %v", text, got, want)
+		}
+	}
+}
 
-// TestAgainstHumanTerms compares with the MeSH terms that people gave the IU reports; present and uncertain count as positive.
+// minimumMicroF1 is what the labeler is held to against the human MeSH terms of the IU reports.
+const minimumMicroF1 = 0.92
+
+// TestAgainstHumanTerms compares with the MeSH terms that people gave the IU reports; present and uncertain count as positive. The rules
+// were written looking at the reports of even uid only; the others say how far they hold elsewhere.
 func TestAgainstHumanTerms(t *testing.T) {
 	file, err := os.Open(peertest.SharedData(t, "reports/iu_reports.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var tp, fp, fn [study.NumFindings]int
+	var seen, unseen [study.NumFindings]counts
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	shown := map[string]int{}
@@ -87,33 +116,49 @@ func TestAgainstHumanTerms(t *testing.T) {
 		human := humanLabels(report.Terms)
 		for _, f := range labelled {
 			positive := said[f] == study.Present || said[f] == study.Uncertain
-			switch {
-			case positive && human[f]:
-				tp[f]++
-			case positive:
-				fp[f]++
-			case human[f]:
-				fn[f]++
+			half := &seen
+			if report.UID%2 == 1 {
+				half = &unseen
 			}
+			half[f].count(positive, human[f])
 			if os.Getenv("LLAMAXR_SHOW") == f.String() && positive != human[f] && shown[f.String()] < 25 {
 				shown[f.String()]++
 				t.Logf("%d %v said %v human %v: %s %s", report.UID, f, positive, human[f], report.Findings, report.Impression)
 			}
 		}
 	}
-	var TP, FP, FN int
-	for _, f := range labelled {
-		t.Logf("%-28s tp %4d fp %4d fn %4d F1 %.3f", f, tp[f], fp[f], fn[f], f1(tp[f], fp[f], fn[f]))
-		TP, FP, FN = TP+tp[f], FP+fp[f], FN+fn[f]
-	}
-	micro := f1(TP, FP, FN)
-	t.Logf("micro-F1 %.3f", micro)
-	if micro < minimumMicroF1 {
-		t.Errorf("micro-F1 against the human terms is %.3f, want at least %.2f", micro, minimumMicroF1)
+	for _, half := range []struct {
+		name   string
+		counts *[study.NumFindings]counts
+	}{{"even uids, seen", &seen}, {"odd uids, unseen", &unseen}} {
+		var all counts
+		for _, f := range labelled {
+			c := half.counts[f]
+			t.Logf("%s: %-28s tp %4d fp %4d fn %4d F1 %.3f", half.name, f, c.tp, c.fp, c.fn, c.f1())
+			all.tp, all.fp, all.fn = all.tp+c.tp, all.fp+c.fp, all.fn+c.fn
+		}
+		t.Logf("%s: micro-F1 %.3f", half.name, all.f1())
+		if all.f1() < minimumMicroF1 {
+			t.Errorf("%s: micro-F1 against the human terms is %.3f, want at least %.2f", half.name, all.f1(), minimumMicroF1)
+		}
 	}
 }
 
-func f1(tp, fp, fn int) float64 { return 2 * float64(tp) / max(float64(2*tp+fp+fn), 1) }
+// counts are those of true positives, false positives and false negatives.
+type counts struct{ tp, fp, fn int }
+
+func (c *counts) count(said, human bool) {
+	switch {
+	case said && human:
+		c.tp++
+	case said:
+		c.fp++
+	case human:
+		c.fn++
+	}
+}
+
+func (c counts) f1() float64 { return 2 * float64(c.tp) / max(float64(2*c.tp+c.fp+c.fn), 1) }
 
 // labelled are the findings for which the MeSH terms have a counterpart.
 var labelled = []study.Finding{
