@@ -78,8 +78,8 @@ func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id)
 
 // finish moves a job to those that are done.
 func (tx *Tx) finish(id string) error {
-	if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(id)); err != nil {
-		return fmt.Errorf("queue: ending job %s: %w", id, err)
+	if err := tx.set(bucketJobs, []byte(id), nil); err != nil {
+		return err
 	}
 	return put(tx, bucketDone, id, tx.Now().UTC())
 }
