@@ -205,28 +205,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
-	if err != nil {
-		return err
-	}
-	record.Documents = nil
-	for i, d := range documents {
-		kind := documentKinds[i]
-		var buf bytes.Buffer
-		if _, err := d.WriteTo(&buf); err != nil {
-			return err
-		}
-		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
-			return err
-		}
-		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
-	}
-	for name, data := range files {
-		if err := a.drafts.write(uid, revision, name, data); err != nil {
-			return err
-		}
-	}
-	if err := a.drafts.save(record); err != nil {
+	if err := a.makeDocuments(ctx, record, previous); err != nil {
 		return err
 	}
 	return lease.Done(func(tx *queue.Tx) error {
@@ -255,6 +234,36 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		}
 		return nil
 	})
+}
+
+// makeDocuments writes the documents and pictures of a draft and keeps their names and digests in its record. The same draft gives the
+// same bytes, so a lost file is made again by it.
+func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRecord) error {
+	uid, revision := record.Draft.StudyInstanceUID, record.Draft.Revision
+	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
+	if err != nil {
+		return err
+	}
+	record.Documents, record.Sums = nil, map[string]string{}
+	for i, d := range documents {
+		kind := documentKinds[i]
+		var buf bytes.Buffer
+		if _, err := d.WriteTo(&buf); err != nil {
+			return err
+		}
+		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
+			return err
+		}
+		record.Sums[kind+".dcm"] = sha256Of(buf.Bytes())
+		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
+	}
+	for name, data := range files {
+		if err := a.drafts.write(uid, revision, name, data); err != nil {
+			return err
+		}
+		record.Sums[name] = sha256Of(data)
+	}
+	return a.drafts.save(record)
 }
 
 var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument}
@@ -350,6 +359,9 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		return a.stays(lease, d)
 	}
 	folder := a.drafts.folder(uid, d.Revision)
+	if err := a.wholeDocuments(ctx, record); err != nil {
+		return err
+	}
 	var paths []string
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
