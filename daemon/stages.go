@@ -366,7 +366,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
-	if err := Send(ctx, a.cfg.AETitle, to.AETitle, to.Address, paths, nil); err != nil {
+	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, nil); err != nil {
 		return permanentRejection(err)
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
@@ -393,8 +393,8 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// Send stores files at a peer on one association. progress, when not nil, is told each file. A warning status counts as stored.
-func Send(ctx context.Context, calling, called, address string, paths []string, progress func(path string, err error)) error {
+// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning status counts as stored.
+func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
 	type object struct {
 		path string
 		meta *part10.Meta
@@ -427,7 +427,7 @@ func Send(ctx context.Context, calling, called, address string, paths []string, 
 	if len(objects) == 0 {
 		return errors.Join(failures...)
 	}
-	association, err := dicomnet.Client{CallingAETitle: calling, CalledAETitle: called}.Dial(ctx, address, contexts)
+	association, err := client.Dial(ctx, address, contexts)
 	if err != nil {
 		return err
 	}

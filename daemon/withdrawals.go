@@ -334,7 +334,7 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
-	if err := Send(ctx, a.cfg.AETitle, to.AETitle, to.Address, []string{path}, nil); err != nil {
+	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, []string{path}, nil); err != nil {
 		return permanentRejection(err)
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)

@@ -6,8 +6,9 @@
 //	view := pixel.Normalise(img)            // 224 x 224 in [-1024, 1024] and the way back to the full image
 //
 // Decoded are native little and big endian pixel data of 1, 8, 16 and 32 bits (PS3.5 section 8), deflated data sets, RLE
-// (PS3.5 annex G), JPEG lossless process 14 with any predictor (ITU-T T.81 annex H), and JPEG baseline and extended of 8 and
-// 12 bits (T.81 annex F). Everything else is refused with an error that wraps ErrUnsupported and names the transfer syntax.
+// (PS3.5 annex G), JPEG baseline and extended of 8 and 12 bits (ITU-T T.81 annex F), JPEG lossless process 14 with any
+// predictor (T.81 annex H), JPEG-LS lossless and near-lossless (T.87), and JPEG 2000 and High-Throughput JPEG 2000, lossless
+// and not (package jpeg2000). Everything else is refused with an error that wraps ErrUnsupported and names the transfer syntax.
 // image/jpeg is not used: its inverse DCT differs from the one of libjpeg, to which other readers of DICOM compare, and it
 // knows 8 bits only.
 //
@@ -18,5 +19,6 @@
 // from the 0.1st to the 99.9th percentile, so that neither a hot pixel nor a burned-in marker squeezes the lungs.
 //
 // Nothing is allocated on the word of a header alone: native data must be there, and a compressed frame must be long enough
-// that its coding could hold the pixels at all.
+// that its coding could hold the pixels at all. JPEG-LS and JPEG 2000 can hold any number of equal pixels; a large frame of
+// these must not be smaller by more than a factor that no radiograph reaches.
 package pixel

@@ -104,6 +104,33 @@ func FuzzJPEGLossless(f *testing.F) {
 	})
 }
 
+func FuzzJPEGLS(f *testing.F) {
+	paths, err := filepath.Glob("testdata/*.jls")
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, path := range paths {
+		code, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(code)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := probe(b)
+		if err != nil || h.rows*h.columns > 1<<16 || h.rows*h.columns == 0 {
+			return
+		}
+		fr := &Frame{Rows: h.rows, Columns: h.columns, Samples: len(h.components), BitsAllocated: 16, BitsStored: 16}
+		if fr.Samples != 1 && fr.Samples != 3 {
+			return
+		}
+		if err := fr.jpegLS(context.Background(), b); err == nil && len(fr.Data) != fr.size() {
+			t.Fatalf("%d bytes, want %d", len(fr.Data), fr.size())
+		}
+	})
+}
+
 func FuzzJPEG(f *testing.F) {
 	for _, picture := range []image.Image{image.NewGray(image.Rect(0, 0, 20, 17)), image.NewRGBA(image.Rect(0, 0, 33, 9))} {
 		var b bytes.Buffer

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools and Orthanc by apt, the Python ones into
-# .cache/venv. Does nothing for what is already there.
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG and OpenJPH by apt, the
+# Python ones into .cache/venv. Does nothing for what is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -8,6 +8,8 @@ missing=()
 command -v storescp >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
+command -v opj_compress >/dev/null || missing+=(libopenjp2-tools)
+command -v ojph_compress >/dev/null || missing+=(openjph-tools)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
