@@ -39,6 +39,11 @@ type DraftRecord struct {
 	Sums map[string]string `json:"sums,omitempty"`
 }
 
+// images are the headers of the views, nil for one that was not acquired.
+func (r *DraftRecord) images() map[study.Projection]*study.Header {
+	return map[study.Projection]*study.Header{study.Frontal: r.Frontal, study.Lateral: r.Lateral}
+}
+
 // DocumentRecord is one document of a draft, written and ready to be sent.
 type DocumentRecord struct {
 	Kind              string `json:"kind"`

@@ -36,6 +36,9 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}
 	looked := &queue.Examination{Reason: pairing.Unsuited(instance.Header, a.pairing())}
+	if err := a.whole(instance); err != nil {
+		return err
+	}
 	if looked.Reason == "" {
 		looked = Examine(ctx, a.views, a.spool.Path(instance.Path)).Examination()
 	}
@@ -53,8 +56,8 @@ func (a *Appliance) pairing() pairing.Config { return pairing.Config{MinimumAge:
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
 	c := pairing.Candidate{Header: i.Header, Received: i.Received}
-	if i.Expired {
-		c.NoImage = "the cached copy was deleted: " + study.RejectedRetention.Reason()
+	if i.Gone != "" {
+		c.NoImage = "its file is gone: " + i.Gone
 	} else if e := i.Examined; e != nil {
 		if e.Reason != "" {
 			c.NoImage = e.Reason
@@ -98,6 +101,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	frontal, lateral, err := a.instances(pair)
 	if err != nil {
 		return err
+	}
+	for _, i := range []*queue.Instance{frontal, lateral} {
+		if err := a.whole(i); err != nil {
+			return err
+		}
 	}
 	path := func(i *queue.Instance) string {
 		if i == nil {
@@ -199,7 +207,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
-		return err
+		return a.remake(uid, revision, err)
 	}
 	previous, err := a.replaced(uid, revision, record)
 	if err != nil {
@@ -210,8 +218,8 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted
-		if len(a.cfg.Destinations) == 0 {
-			state = queue.Delivered
+		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
+			state = queue.Delivered // the documents were made again
 		}
 		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
 			for _, d := range a.cfg.Destinations {
@@ -351,7 +359,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
 	record, err := a.drafts.load(uid, d.Revision)
 	if err != nil {
-		return err
+		return a.remake(uid, d.Revision, err)
 	}
 	if goes, err := a.leaves(lease, d, record); err != nil {
 		return err
@@ -380,17 +388,21 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		}
 		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-		all := s.Revision == d.Revision && s.State == queue.Drafted
-		for _, other := range a.cfg.Destinations {
-			if got := s.Deliveries[other.String()]; got == nil || got.Revision < d.Revision {
-				all = false
-			}
-		}
-		if all {
+		if s.Revision == d.Revision && s.State == queue.Drafted && a.delivered(s, d.Revision) {
 			s.State = queue.Delivered
 		}
 		return tx.PutStudy(s)
 	})
+}
+
+// delivered reports whether every destination has a revision or a later one.
+func (a *Appliance) delivered(s *queue.Study, revision int) bool {
+	for _, d := range a.cfg.Destinations {
+		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
+			return false
+		}
+	}
+	return true
 }
 
 // Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning status counts as stored.

@@ -11,6 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"llamaxr/ingest"
+	"llamaxr/queue"
 )
 
 // errDamaged is returned for a file of a draft that is not what was written.
@@ -95,4 +99,62 @@ func (a *Appliance) wholeDocuments(ctx context.Context, record *DraftRecord) err
 		return a.makeDocuments(ctx, record, previous)
 	}
 	return nil
+}
+
+// whole holds the file of an image against what was received, before it is read. A damaged one is set aside, and the job that wanted it
+// asks again how the study is to be read without it.
+func (a *Appliance) whole(i *queue.Instance) error {
+	if i == nil || i.Gone != "" {
+		return nil
+	}
+	cause := ingest.Verify(a.spool.Path(i.Path), i)
+	if !errors.Is(cause, ingest.ErrFileDamaged) && !errors.Is(cause, fs.ErrNotExist) {
+		return cause
+	}
+	if err := a.receiver.Lose(i.Header.SOPInstanceUID, cause); err != nil {
+		return err
+	}
+	return fmt.Errorf("daemon: instance %s: %w", i.Header.SOPInstanceUID, cause)
+}
+
+// remake has a draft whose record was lost made again: as the same revision when nothing of it left, else as the next, since it would not be
+// the same bytes. It returns the error with which the job that wanted it waits.
+func (a *Appliance) remake(uid string, revision int, cause error) error {
+	if !lost(cause) {
+		return cause
+	}
+	if errors.Is(cause, errDamaged) {
+		if err := a.drafts.setAside(uid, revision); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	left := false
+	err := a.db.Update(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		for _, revisions := range s.Sent {
+			left = left || slices.Contains(revisions, revision)
+		}
+		switch {
+		case left && s.Revision == revision && s.State != queue.Receiving:
+			s.Note(tx.Now(), fmt.Sprintf("the draft of revision %d was lost on the disk; the study is drafted again", revision))
+			s.State, s.Reason = queue.Receiving, ""
+			if err := tx.Postpone(completionJob(uid, tx.Now(), false)); err != nil {
+				return err
+			}
+			return tx.PutStudy(s)
+		case left || s.Revision != revision:
+			return nil
+		}
+		return tx.Again(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindDraft, uid, revision), Kind: kindDraft, Study: uid, Payload: mustJSON(revision)})
+	})
+	if err != nil {
+		return err
+	}
+	if left {
+		return queue.Permanent(fmt.Errorf("daemon: revision %d was lost on the disk and is drafted again as the next: %w", revision, cause))
+	}
+	return cause
 }

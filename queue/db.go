@@ -198,6 +198,16 @@ func OpenReadOnly(path string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening %s to read: %w", path, err)
 	}
+	err = bolt.View(func(tx *bbolt.Tx) error {
+		if meta := tx.Bucket(bucketMeta); meta == nil || string(meta.Get(schemaKey)) != schemaVersion {
+			return fmt.Errorf("queue: %s is a state of another version; start the appliance on it once", path)
+		}
+		return nil
+	})
+	if err != nil {
+		bolt.Close()
+		return nil, err
+	}
 	return &DB{bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1)}, nil
 }
 

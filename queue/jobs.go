@@ -64,6 +64,14 @@ func (tx *Tx) Postpone(j Job) error {
 	return put(tx, bucketJobs, j.ID, j)
 }
 
+// Again adds a job even when it was done before: its result was lost.
+func (tx *Tx) Again(j Job) error {
+	if err := tx.set(bucketDone, []byte(j.ID), nil); err != nil {
+		return err
+	}
+	return tx.Enqueue(j)
+}
+
 // Cancel ends a job that nobody holds as if it had been done; one under way stays.
 func (tx *Tx) Cancel(id string) error {
 	j, err := get[Job](tx, bucketJobs, id)

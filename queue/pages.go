@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"slices"
 )
 
@@ -97,16 +98,11 @@ func inspect(file io.ReaderAt, size int64) (*inspection, error) {
 	free, freeKnown := in.freelist()
 	for _, e := range in.leaves(in.meta.root, 0, nil) {
 		name := string(e.key)
-		if e.flags != bucketLeaf || len(e.value) < bucketHeader || !knownBucket(name) {
+		if e.flags != bucketLeaf || len(e.value) < bucketHeader {
 			in.broken(0, "an entry %q where a bucket is due", clipKey(e.key))
 			continue
 		}
-		in.bucket(name, e.value)
-	}
-	for _, name := range allBuckets {
-		if _, ok := in.records[string(name)]; !ok && in.schema() == schemaVersion {
-			in.broken(0, "bucket %s is gone", name)
-		}
+		in.bucket(name, e.value) // one that we do not know may be of a newer program
 	}
 	if freeKnown {
 		in.unreached(free)
@@ -116,10 +112,6 @@ func inspect(file io.ReaderAt, size int64) (*inspection, error) {
 		in.checkSeals()
 	}
 	return in, nil
-}
-
-func knownBucket(name string) bool {
-	return slices.ContainsFunc(allBuckets, func(b []byte) bool { return string(b) == name })
 }
 
 func clipKey(key []byte) string { return string(key[:min(len(key), 64)]) }
@@ -357,18 +349,25 @@ func (in *inspection) unreached(free map[uint64]bool) {
 		}
 		list, _ := entries(raw)
 		for _, e := range list {
-			for _, bucket := range allBuckets {
-				if _, ok := unseal(bucket, e.key, e.value); ok {
-					in.records[string(bucket)] = append(in.records[string(bucket)], record{e.key, e.value})
-				}
-			}
+			in.home(record{e.key, e.value})
 		}
 	}
 }
 
+// home puts a record into the bucket that its seal names; false when it fits none.
+func (in *inspection) home(r record) bool {
+	for _, bucket := range allBuckets {
+		if _, ok := unseal(bucket, r.key, r.raw); ok {
+			in.records[string(bucket)] = append(in.records[string(bucket)], r)
+			return true
+		}
+	}
+	return false
+}
+
 func (in *inspection) schema() string {
 	for _, r := range in.records[string(bucketMeta)] {
-		if string(r.key) == "schema" {
+		if bytes.Equal(r.key, schemaKey) {
 			return string(r.raw)
 		}
 	}
@@ -377,35 +376,40 @@ func (in *inspection) schema() string {
 
 // checkSeals drops the records whose seals do not fit and holds the rest against the tallies.
 func (in *inspection) checkSeals() {
-	have := map[string]*tally{}
-	var stored []record
-	for name, list := range in.records {
-		have[name] = new(tally)
+	var stray []record // under another bucket's name
+	for _, name := range slices.Sorted(maps.Keys(in.records)) {
 		var good []record
-		for _, r := range list {
-			if name == string(bucketMeta) && string(r.key) == "schema" {
+		for _, r := range in.records[name] {
+			if name == string(bucketMeta) && bytes.Equal(r.key, schemaKey) {
 				good = append(good, r)
 				continue
 			}
 			if _, ok := unseal([]byte(name), r.key, r.raw); !ok {
+				stray = append(stray, r)
 				where := name + "/" + clipKey(r.key)
 				in.damaged = append(in.damaged, Damage{where, "checksum"})
 				in.bad = append(in.bad, record{[]byte(where), r.raw})
 				continue
 			}
-			have[name].add(r.raw, 1)
 			good = append(good, r)
 		}
 		in.records[name] = good
-		if name == string(bucketMeta) {
-			stored = good
+	}
+	for _, r := range stray {
+		in.home(r)
+	}
+	have := map[string]*tally{}
+	for name, list := range in.records {
+		have[name] = new(tally)
+		for _, r := range list {
+			have[name].add(r.raw, 1)
 		}
 	}
 	if s := in.schema(); s != schemaVersion {
 		in.damaged = append(in.damaged, Damage{"meta/schema", fmt.Sprintf("is %q", clipKey([]byte(s)))})
 	}
 	want := map[string]*tally{}
-	for _, r := range stored {
+	for _, r := range in.records[string(bucketMeta)] {
 		if name, ok := bytes.CutPrefix(r.key, []byte("tally ")); ok {
 			t := new(tally)
 			if decode(bucketMeta, r.key, r.raw, t) == nil {
@@ -414,13 +418,16 @@ func (in *inspection) checkSeals() {
 		}
 	}
 	for name, t := range have {
-		if name == string(bucketMeta) {
-			continue
-		}
-		switch w := want[name]; {
-		case w == nil && t.Count > 0:
+		if name != string(bucketMeta) && want[name] == nil && t.Count > 0 {
 			in.missing = append(in.missing, Damage{name, "its tally is gone"})
-		case w != nil && *w != *t:
+		}
+	}
+	for name, w := range want {
+		t := have[name]
+		if t == nil {
+			t = new(tally)
+		}
+		if name != string(bucketMeta) && *w != *t {
 			in.missing = append(in.missing, Damage{name, fmt.Sprintf("%d sound records, there were %d", t.Count, w.Count)})
 		}
 	}

@@ -76,26 +76,37 @@ func (in *inspection) writeTo(path string) error {
 		return err
 	}
 	err = bolt.Update(func(tx *bbolt.Tx) error {
-		for _, name := range allBuckets {
-			b, err := tx.CreateBucketIfNotExists(name)
+		for name, list := range in.records {
+			if len(list) == 0 {
+				continue
+			}
+			b, err := tx.CreateBucketIfNotExists([]byte(name))
 			if err != nil {
 				return err
 			}
-			for _, r := range in.records[string(name)] {
+			for _, r := range list {
 				if err := b.Put(r.key, r.raw); err != nil {
 					return err
 				}
 			}
 		}
+		aside, err := tx.CreateBucketIfNotExists(bucketDamaged)
+		if err != nil {
+			return err
+		}
 		for _, r := range in.bad {
-			if err := tx.Bucket(bucketDamaged).Put(r.key, seal(bucketDamaged, r.key, r.raw)); err != nil {
+			if err := aside.Put(r.key, seal(bucketDamaged, r.key, r.raw)); err != nil {
 				return err
 			}
 		}
-		if in.sealed {
-			return tx.Bucket(bucketMeta).Put(schemaKey, []byte(schemaVersion))
+		if !in.sealed {
+			return nil
 		}
-		return nil
+		meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+		if err != nil {
+			return err
+		}
+		return meta.Put(schemaKey, []byte(schemaVersion))
 	})
 	if closed := bolt.Close(); err == nil {
 		err = closed
