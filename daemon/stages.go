@@ -375,7 +375,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
 	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, nil); err != nil {
-		return permanentRejection(err)
+		return refusal(err)
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
 	return lease.Done(func(tx *queue.Tx) error {
@@ -388,11 +388,27 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		}
 		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-		if s.Revision == d.Revision && s.State == queue.Drafted && a.delivered(s, d.Revision) {
-			s.State = queue.Delivered
+		if s.Revision == d.Revision && (s.State == queue.Drafted || s.State == queue.Failed) && a.delivered(s, d.Revision) {
+			dead, err := deadLetters(tx, uid) // a resend of the last one makes the study well again
+			if err != nil {
+				return err
+			}
+			if dead == 0 {
+				s.State, s.Reason = queue.Delivered, ""
+			}
 		}
 		return tx.PutStudy(s)
 	})
+}
+
+func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
+	jobs, err := tx.Jobs(uid)
+	for _, j := range jobs {
+		if j.Dead {
+			n++
+		}
+	}
+	return n, err
 }
 
 // delivered reports whether every destination has a revision or a later one.
@@ -405,7 +421,7 @@ func (a *Appliance) delivered(s *queue.Study, revision int) bool {
 	return true
 }
 
-// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning status counts as stored.
+// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning and a duplicate count as stored.
 func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
 	type object struct {
 		path string
@@ -446,7 +462,7 @@ func Send(ctx context.Context, client dicomnet.Client, address string, paths []s
 	for _, o := range objects {
 		err := sendOne(ctx, association, o.path, o.meta)
 		var status *dimse.StatusError
-		if errors.As(err, &status) && status.Warning() {
+		if errors.As(err, &status) && status.Stored() {
 			err = nil
 		}
 		report(o.path, err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -338,7 +339,7 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	}
 	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
 	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, []string{path}, nil); err != nil {
-		return permanentRejection(err)
+		return refusal(err)
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)
 	return lease.Done(func(tx *queue.Tx) error {
@@ -354,10 +355,11 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// permanentRejection marks an association rejected for good as not worth another try.
-func permanentRejection(err error) error {
+// refusal marks what the peer refused for good, the association or an object, as not worth another try (PS3.8 9.3.4, PS3.4 table B.2-1).
+func refusal(err error) error {
 	var rejected *dicomnet.RejectError
-	if errors.As(err, &rejected) && rejected.Permanent() {
+	var status *dimse.StatusError
+	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &status) && !status.Transient() {
 		return queue.Permanent(err)
 	}
 	return err
