@@ -16,9 +16,7 @@ import (
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/ingest"
-	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
-	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
@@ -87,14 +85,9 @@ func (a *Appliance) prepare() error {
 	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
 		return err
 	}
-	known, err := ingest.Known(a.db)
-	if err != nil {
+	a.receiver = a.newReceiver()
+	if err := a.tidy(); err != nil {
 		return err
-	}
-	if removed, err := a.spool.Sweep(known); err != nil {
-		return err
-	} else if removed > 0 {
-		a.log.Warn("removed objects that were never acknowledged", "count", removed)
 	}
 	if a.views, err = viewnet.Shipped(); err != nil {
 		return err
@@ -114,10 +107,6 @@ func (a *Appliance) prepare() error {
 			a.log.Warn(study.StarterWarning, "model", c.Name)
 		}
 	}
-	a.receiver = &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels, Log: a.log,
-	}
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: a.cfg.ServerPeers(), TLS: a.cfg.TLS.Credentials(),
 		MaxAssociations: a.cfg.Limits.Associations, MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime,
@@ -136,6 +125,49 @@ func (a *Appliance) prepare() error {
 	return nil
 }
 
+// tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does
+// not know may be one whose record is gone.
+func (a *Appliance) tidy() error {
+	if damage := a.db.Damage(); len(damage) > 0 {
+		for _, d := range damage {
+			a.log.Error("the database is damaged", "where", d.Where, "what", d.What)
+		}
+		return a.mend()
+	}
+	known, err := ingest.Known(a.db)
+	if err != nil {
+		return err
+	}
+	removed, err := a.spool.Sweep(known)
+	if removed > 0 {
+		a.log.Warn("removed objects that were never acknowledged", "count", removed)
+	}
+	return err
+}
+
+// watchRecords sets records that go bad while we run aside, and makes what they said again.
+func (a *Appliance) watchRecords(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.db.Damaged():
+		}
+		moved, err := a.db.SetDamagedAside()
+		if err == nil && len(moved) > 0 {
+			a.log.Error("records of the database are damaged and set aside", "records", fmt.Sprint(moved))
+			err = a.mend()
+		}
+		if err != nil && !isShutdown(err) {
+			a.log.Error("setting damaged records aside", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
 // Address is where studies are taken.
 func (a *Appliance) Address() string { return a.listener.Addr().String() }
 
@@ -152,6 +184,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.health.serve(a.log) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
+	wg.Go(func() { a.watchRecords(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()

@@ -69,8 +69,8 @@ type Instance struct {
 	study.Instance
 	// Examined is what looking at the pixels gave; nil before.
 	Examined *Examination `json:"examined,omitempty"`
-	// Expired is set when a rejection note asked for the cached copy to be deleted; a resend brings it back.
-	Expired bool `json:"expired,omitempty"`
+	// Gone is why the file is no longer there: a rejection note let it expire, or the disk damaged it. A resend brings it back.
+	Gone string `json:"gone,omitempty"`
 }
 
 // Examination is what one look at an object's pixels gave.
