@@ -27,8 +27,11 @@ var (
 	bucketCorrections      = []byte("corrections")       // identifier → study.Correction
 	bucketCorrectionsAside = []byte("corrections aside") // identifier → AsideCorrection
 
+	bucketReadings = []byte("readings") // Study Instance UID → Reading
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketCorrections, bucketCorrectionsAside,
+		bucketReadings,
 	}
 )
 
@@ -63,6 +66,9 @@ type DB struct {
 
 	mu   sync.Mutex
 	wake chan struct{} // closed and replaced when a job may have become ready
+
+	told      map[int]func(map[string]bool) // see Follow
+	followers int
 }
 
 type update struct {
@@ -105,7 +111,7 @@ func Open(path string, opts Options) (*DB, error) {
 		if err := meta.Put([]byte("schema"), []byte(schemaVersion)); err != nil {
 			return err
 		}
-		return releaseLeases(&Tx{tx, db})
+		return releaseLeases(&Tx{bolt: tx, db: db})
 	})
 	if err != nil {
 		bolt.Close()
@@ -172,9 +178,10 @@ func (db *DB) commits() {
 func (db *DB) commit(group []update) {
 	for len(group) > 0 {
 		failed := -1
+		changed := map[string]bool{}
 		err := db.bolt.Update(func(tx *bbolt.Tx) error {
 			for i, u := range group {
-				if err := safely(u.apply, &Tx{tx, db}); err != nil {
+				if err := safely(u.apply, &Tx{tx, db, changed}); err != nil {
 					failed = i
 					return err
 				}
@@ -182,6 +189,9 @@ func (db *DB) commit(group []update) {
 			return nil
 		})
 		if failed < 0 {
+			if err == nil {
+				db.tell(changed)
+			}
 			for _, u := range group {
 				u.done <- err
 			}
@@ -207,13 +217,14 @@ func safely(apply func(*Tx) error, tx *Tx) (err error) {
 
 // View reads a consistent state.
 func (db *DB) View(read func(*Tx) error) error {
-	return db.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{tx, db}) })
+	return db.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{bolt: tx, db: db}) })
 }
 
 // Tx reads and, inside Update, changes the state.
 type Tx struct {
-	bolt *bbolt.Tx
-	db   *DB
+	bolt    *bbolt.Tx
+	db      *DB
+	changed map[string]bool // studies, inside Update
 }
 
 // Now is the clock of the DB.

@@ -26,11 +26,27 @@ type Study struct {
 	Last      time.Time `json:"last_received"`
 	Instances []string  `json:"instances"` // SOP Instance UIDs in the order of arrival
 	// Drafted are the instances that revision Revision is made from.
-	Drafted []string `json:"drafted,omitempty"`
-	// Associations of the last images that are still open, by number; a restart forgets them.
-	Pair       *study.Pair          `json:"pair,omitempty"`
+	Drafted []string    `json:"drafted,omitempty"`
+	Pair    *study.Pair `json:"pair,omitempty"`
+	// Summary is what the newest draft comes to; nil before there is one.
+	Summary    *DraftSummary        `json:"summary,omitempty"`
 	Deliveries map[string]*Delivery `json:"deliveries,omitempty"` // by destination
 	Events     []Event              `json:"events"`
+}
+
+// DraftSummary is what a list of studies shows of a draft.
+type DraftSummary struct {
+	Present []FindingScore `json:"present,omitempty"` // at or above the operating point, highest first
+	Changed int            `json:"changed,omitempty"` // sentences that the guard replaced, added or removed
+	Doubt   string         `json:"doubt,omitempty"`
+	Starter bool           `json:"starter,omitempty"`
+}
+
+// FindingScore is a finding with the higher of its two scores.
+type FindingScore struct {
+	Finding study.Finding    `json:"finding"`
+	Score   float32          `json:"score"`
+	View    study.Projection `json:"view"`
 }
 
 // Delivery is the state of the newest revision at one destination.
@@ -103,7 +119,10 @@ func (tx *Tx) Aside() (out []*Instance, err error) {
 func (tx *Tx) Study(uid string) (*Study, error) { return get[Study](tx, bucketStudies, uid) }
 
 // PutStudy stores a study.
-func (tx *Tx) PutStudy(s *Study) error { return put(tx, bucketStudies, s.UID, s) }
+func (tx *Tx) PutStudy(s *Study) error {
+	tx.touch(s.UID)
+	return put(tx, bucketStudies, s.UID, s)
+}
 
 // EachStudy visits all studies.
 func (tx *Tx) EachStudy(visit func(*Study) error) error {
