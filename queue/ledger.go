@@ -128,3 +128,13 @@ func (tx *Tx) PutStudy(s *Study) error {
 func (tx *Tx) EachStudy(visit func(*Study) error) error {
 	return each(tx, bucketStudies, func(_ string, s *Study) error { return visit(s) })
 }
+
+// StudyUIDs returns the Study Instance UIDs of all studies.
+func (tx *Tx) StudyUIDs() (out []string, err error) {
+	b := tx.bolt.Bucket(bucketStudies)
+	if b == nil {
+		return nil, nil
+	}
+	err = b.ForEach(func(k, _ []byte) error { out = append(out, string(k)); return nil })
+	return out, err
+}
