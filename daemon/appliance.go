@@ -45,6 +45,7 @@ type Appliance struct {
 	tuner  tuner
 	drafts drafts
 	device sr.Device
+	room   room
 
 	receiver *ingest.Receiver
 	server   *dicomnet.Server
@@ -122,7 +123,11 @@ func (a *Appliance) prepare() error {
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
-	if a.health, err = listenHealth(a.cfg.HTTP, a); err != nil {
+	if err := a.openRoom(); err != nil {
+		a.listener.Close()
+		return err
+	}
+	if a.health, err = listenHealth(a.cfg, a); err != nil {
 		a.listener.Close()
 		return err
 	}
@@ -143,6 +148,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 		a.log.Error("going on with a fine-tuning run", "error", err)
 	}
 	wg.Go(func() { a.health.serve(a.log) })
+	wg.Go(func() { a.followStudies(work) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
@@ -150,6 +156,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.health.close()
 	wg.Wait()
 	a.tuner.wg.Wait()
+	a.room.audit.Close()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

@@ -141,7 +141,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair = &pair
+			s.Pair, s.Summary = &pair, summary(record)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -354,11 +354,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
-	if err := Send(ctx, a.cfg.AETitle, to.AETitle, to.Address, paths, nil); err != nil {
-		var rejected *dicomnet.RejectError
-		if errors.As(err, &rejected) && rejected.Permanent() {
-			return queue.Permanent(err)
-		}
+	if err := a.sendTo(ctx, to, paths...); err != nil {
 		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
