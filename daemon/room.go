@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"llamaxr/inference/models"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pixel"
+	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -238,4 +240,16 @@ func UserList(state string) (out []access.User, err error) {
 // ReadAudit visits the audit log of a state, oldest first, and fails where its chain is broken.
 func ReadAudit(state string, visit func(access.Entry)) error {
 	return access.ReadAudit(filepath.Join(state, auditFile), visit)
+}
+
+// Storage is the free disk space of the state folder and the size of its database, in bytes; -1 where it cannot be told.
+func (a *Appliance) Storage() (free, database int64) {
+	free, database = -1, -1
+	if n, err := (spool.OS{}).Free(a.cfg.State); err == nil {
+		free = n
+	}
+	if info, err := os.Stat(filepath.Join(a.cfg.State, databaseFile)); err == nil {
+		database = info.Size()
+	}
+	return free, database
 }
