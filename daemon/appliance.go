@@ -18,6 +18,7 @@ import (
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
+	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
@@ -47,10 +48,11 @@ type Appliance struct {
 	device sr.Device
 	room   room
 
-	receiver *ingest.Receiver
-	server   *dicomnet.Server
-	listener net.Listener
-	health   *health
+	credentials credentials
+	receiver    *ingest.Receiver
+	server      *dicomnet.Server
+	listener    net.Listener
+	health      *health
 }
 
 // Open prepares everything and listens; Run serves. version is the program's.
@@ -66,6 +68,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	}
 	a := &Appliance{
 		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
+		credentials: credentials{log: log, own: cfg.TLS},
 	}
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
@@ -75,7 +78,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		a.db.Close()
 		return nil, err
 	}
-	log.Info("ready", "listen", a.listener.Addr().String(), "ae_title", cfg.AETitle, "state", cfg.State, "destinations", len(cfg.Destinations),
+	log.Info("ready", "listen", a.listener.Addr().String(), "ae_title", cfg.AETitle, "tls", cfg.TLS.On(), "state", cfg.State, "destinations", len(cfg.Destinations),
 		"took", time.Since(started).Round(time.Millisecond).String())
 	return a, nil
 }
@@ -114,11 +117,15 @@ func (a *Appliance) prepare() error {
 	}
 	a.receiver = &ingest.Receiver{
 		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, Log: a.log,
+		Complete: a.scheduleCompletion, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels, Log: a.log,
 	}
 	a.server = &dicomnet.Server{
-		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: dicomnet.AETitles(a.cfg.Callers), MaxAssociations: a.cfg.Limits.Associations,
-		MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime, NewSession: a.newSession, Log: a.log,
+		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: a.cfg.ServerPeers(), TLS: a.cfg.TLS.Credentials(),
+		MaxAssociations: a.cfg.Limits.Associations, MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime,
+		NewSession: a.newSession, Log: a.log,
+	}
+	if a.server.TLS != nil {
+		a.server.TLS.Log = a.log
 	}
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
@@ -150,6 +157,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.health.serve(a.log) })
 	wg.Go(func() { a.followStudies(work) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
+	wg.Go(func() { a.watchCertificates(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -80,6 +82,18 @@ func (d drafts) write(studyUID string, revision int, name string, data []byte) e
 		}
 	}
 	return nil
+}
+
+// remove deletes one file of a draft, if it is there.
+func (d drafts) remove(studyUID string, revision int, name string) error {
+	folder := d.folder(studyUID, revision)
+	if err := os.Remove(filepath.Join(folder, name)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("daemon: removing %s of a draft: %w", name, err)
+	}
+	return syncFolder(folder)
 }
 
 func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {

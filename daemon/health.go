@@ -115,6 +115,8 @@ type Status struct {
 	Listen      string         `json:"listen"`
 	Jobs        map[string]int `json:"jobs"` // waiting, by kind
 	DeadLetters int            `json:"dead_letters"`
+	// Certificates that the configuration names, the first to expire in front.
+	Certificates []CertificateStatus `json:"certificates,omitempty"`
 }
 
 func (a *Appliance) status() Status {
@@ -132,6 +134,9 @@ func (a *Appliance) status() Status {
 	})
 	if err != nil {
 		s.Status = "state cannot be read: " + err.Error()
+	}
+	if s.Certificates, err = a.certificates(time.Now()); err != nil {
+		s.Status = err.Error()
 	}
 	return s
 }

@@ -36,6 +36,8 @@ type StudyReport struct {
 	Objects []*queue.Instance `json:"objects"`
 	Jobs    []*queue.Job      `json:"jobs,omitempty"`
 	Draft   *DraftRecord      `json:"draft,omitempty"`
+	// Rejected is what rejection notes said of the study's objects, those that never came too.
+	Rejected []*queue.Rejection `json:"rejected,omitempty"`
 }
 
 // ledger answers questions from an open database.
@@ -68,6 +70,9 @@ func (l ledger) study(uid string) (*StudyReport, error) {
 				return err
 			}
 			report.Objects = append(report.Objects, i)
+		}
+		if report.Rejected, err = tx.Rejections(uid); err != nil {
+			return err
 		}
 		report.Jobs, err = tx.Jobs(uid)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -76,6 +77,9 @@ const (
 	kindDraft    = "draft"    // a revision: pair, score, write, guard
 	kindReport   = "report"   // a revision: make the documents
 	kindDeliver  = "deliver"  // a revision to one destination
+	kindWithdraw = "withdraw" // a study: take back the drafts that no longer stand
+	kindRetract  = "retract"  // our rejection note of a revision to one destination
+	kindForget   = "forget"   // one instance: delete its cached copy
 )
 
 type completion struct {
@@ -87,12 +91,18 @@ func completionJob(uid string, at time.Time, released bool) queue.Job {
 	return queue.Job{ID: kindComplete + "/" + uid, Kind: kindComplete, Study: uid, NotBefore: at, Payload: payload}
 }
 
-// scheduleCompletion begins the quiet time anew and has the new instance looked at; it runs in the transaction that makes the
-// instance known.
-func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study) error {
-	last := s.Instances[len(s.Instances)-1]
-	if err := tx.Enqueue(queue.Job{ID: kindExamine + "/" + last, Kind: kindExamine, Study: s.UID, Payload: mustJSON(last)}); err != nil {
+// scheduleCompletion begins the quiet time anew and has the instance looked at; it runs in the transaction that makes the instance
+// known, or other bytes of it.
+func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study, sop string) error {
+	i, err := tx.Instance(sop)
+	if err != nil || i == nil {
 		return err
+	}
+	if i.Examined == nil {
+		id := fmt.Sprintf("%s/%s/%.12s", kindExamine, sop, i.SHA256)
+		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindExamine, Study: s.UID, Payload: mustJSON(sop)}); err != nil {
+			return err
+		}
 	}
 	return tx.Postpone(completionJob(s.UID, tx.Now().Add(a.cfg.QuietTime), false))
 }

@@ -86,17 +86,23 @@ func (a *Appliance) Draft(uid string, revision int) (*DraftRecord, error) {
 	return a.drafts.load(uid, revision)
 }
 
-// Values decodes an object of a study at full depth.
+// Values decodes an object of a study at full depth: one of its own, or one of another study that its draft reads.
 func (a *Appliance) Values(ctx context.Context, uid, sopInstanceUID string) (*pixel.Values, error) {
 	var instance *queue.Instance
+	var s *queue.Study
 	err := a.db.View(func(tx *queue.Tx) (err error) {
-		instance, err = tx.Instance(sopInstanceUID)
+		if s, err = tx.Study(uid); err == nil {
+			instance, err = tx.Instance(sopInstanceUID)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if instance == nil || instance.Header.StudyInstanceUID != uid {
+	if s == nil || instance == nil {
+		return nil, ErrNoStudy
+	}
+	if read := s.Pair; instance.Header.StudyInstanceUID != uid && (read == nil || read.Frontal != sopInstanceUID && read.Lateral != sopInstanceUID) {
 		return nil, ErrNoStudy
 	}
 	file, err := dicomfile.Open(a.spool.Path(instance.Path))
@@ -163,7 +169,7 @@ func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration
 	ctx, cancel := context.WithTimeout(ctx, echoTime)
 	defer cancel()
 	started := time.Now()
-	association, err := dicomnet.Client{CallingAETitle: a.cfg.AETitle, CalledAETitle: to.AETitle}.Dial(ctx, to.Address, []dicomnet.ProposedContext{
+	association, err := a.client(to.AETitle, to.TLS).Dial(ctx, to.Address, []dicomnet.ProposedContext{
 		{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 	})
 	if err != nil {

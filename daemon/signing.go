@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
-	"llamaxr/dicomnet"
 	"llamaxr/finetune/corrections"
 	"llamaxr/queue"
 	"llamaxr/reporting/labeler"
@@ -181,12 +180,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 
 // sendTo stores files at a destination; a rejection that will not pass is permanent.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
-	err := Send(ctx, a.cfg.AETitle, to.AETitle, to.Address, paths, nil)
-	var rejected *dicomnet.RejectError
-	if errors.As(err, &rejected) && rejected.Permanent() {
-		return queue.Permanent(err)
-	}
-	return err
+	return permanentRejection(Send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, nil))
 }
 
 func sortByScore(list []queue.FindingScore) {

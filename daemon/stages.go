@@ -49,38 +49,13 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// pairOf pairs a study as it stands; looked is false while an instance was not examined yet.
-func (a *Appliance) pairOf(uid string) (looked bool, pair study.Pair, err error) {
-	var candidates []pairing.Candidate
-	looked = true
-	err = a.db.View(func(tx *queue.Tx) error {
-		s, err := tx.Study(uid)
-		if err != nil || s == nil {
-			return err
-		}
-		for _, sop := range s.Instances {
-			i, err := tx.Instance(sop)
-			if err != nil {
-				return err
-			}
-			if i.Examined == nil {
-				looked = false
-			}
-			candidates = append(candidates, candidateOf(i))
-		}
-		return nil
-	})
-	if err != nil {
-		return false, pair, err
-	}
-	return looked, pairing.Decide(candidates, a.pairing()), nil
-}
-
 func (a *Appliance) pairing() pairing.Config { return pairing.Config{MinimumAge: a.cfg.MinimumAge} }
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
 	c := pairing.Candidate{Header: i.Header, Received: i.Received}
-	if e := i.Examined; e != nil {
+	if i.Expired {
+		c.NoImage = "the cached copy was deleted: " + study.RejectedRetention.Reason()
+	} else if e := i.Examined; e != nil {
 		if e.Reason != "" {
 			c.NoImage = e.Reason
 		} else {
@@ -100,16 +75,23 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
 		return queue.Permanent(fmt.Errorf("daemon: draft: %w", err))
 	}
-	looked, pair, err := a.pairOf(uid)
+	p, err := a.pairOf(uid)
 	if err != nil {
 		return err
 	}
-	if !looked {
+	if !p.looked {
 		return errNotExamined
 	}
+	if p.partner == uid {
+		return lease.Done(func(tx *queue.Tx) error { return a.elsewhere(tx, p, uid, revision) })
+	}
+	pair := p.pair
 	if pair.Refusal != "" {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
 		return lease.Done(func(tx *queue.Tx) error {
+			if err := a.lookBack(tx, uid, revision); err != nil {
+				return err
+			}
 			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair = &pair })
 		})
 	}
@@ -128,6 +110,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
+	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
 		i    *queue.Instance
 		into *string
@@ -147,9 +130,23 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		if err != nil {
 			return err
 		}
+		if err := readHere(tx, p); err != nil {
+			return err
+		}
+		if err := a.lookBack(tx, uid, revision); err != nil {
+			return err
+		}
 		id := fmt.Sprintf("%s/%s/%d", kindReport, uid, revision)
 		return tx.Enqueue(queue.Job{ID: id, Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
 	})
+}
+
+// lookBack has the earlier drafts of a study held against what is known now.
+func (a *Appliance) lookBack(tx *queue.Tx, uid string, revision int) error {
+	if revision == 1 {
+		return nil
+	}
+	return tx.Enqueue(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindWithdraw, uid, revision), Kind: kindWithdraw, Study: uid})
 }
 
 // setState changes a study unless it has moved on to another revision.
@@ -204,11 +201,9 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	var previous *DraftRecord
-	if revision > 1 {
-		if previous, err = a.drafts.load(uid, revision-1); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	previous, err := a.replaced(uid, revision, record)
+	if err != nil {
+		return err
 	}
 	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
 	if err != nil {
@@ -253,7 +248,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		for _, d := range a.cfg.Destinations {
-			id := fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, d)
+			id := deliveryID(uid, revision, d.String())
 			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
 				return err
 			}
@@ -349,6 +344,11 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
+	if goes, err := a.leaves(lease, d, record); err != nil {
+		return err
+	} else if !goes {
+		return a.stays(lease, d)
+	}
 	folder := a.drafts.folder(uid, d.Revision)
 	var paths []string
 	for _, doc := range record.Documents {
@@ -381,8 +381,8 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// Send stores files at a peer on one association. progress, when not nil, is told each file. A warning status counts as stored.
-func Send(ctx context.Context, calling, called, address string, paths []string, progress func(path string, err error)) error {
+// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning status counts as stored.
+func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
 	type object struct {
 		path string
 		meta *part10.Meta
@@ -415,7 +415,7 @@ func Send(ctx context.Context, calling, called, address string, paths []string, 
 	if len(objects) == 0 {
 		return errors.Join(failures...)
 	}
-	association, err := dicomnet.Client{CallingAETitle: calling, CalledAETitle: called}.Dial(ctx, address, contexts)
+	association, err := client.Dial(ctx, address, contexts)
 	if err != nil {
 		return err
 	}

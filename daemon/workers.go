@@ -28,8 +28,8 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{2, []string{kindExamine}},
 		{1, []string{kindComplete}},
 		{1, []string{kindDraft}},
-		{1, []string{kindReport}},
-		{deliverers, []string{kindDeliver}},
+		{1, []string{kindReport, kindWithdraw, kindForget}},
+		{deliverers, []string{kindDeliver, kindRetract}},
 		{1, []string{kindSign}},
 		{deliverers, []string{kindDeliverSigned}},
 	} {
@@ -86,6 +86,12 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.sign(ctx, lease)
 	case kindDeliverSigned:
 		return a.deliverSigned(ctx, lease)
+	case kindWithdraw:
+		return a.withdraw(lease)
+	case kindRetract:
+		return a.retract(ctx, lease)
+	case kindForget:
+		return a.forget(lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -103,9 +109,16 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) {
 		} else if lease.Job.Attempts == 1 {
 			s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", lease.Job.Kind, cause))
 		}
-		if lease.Job.Kind == kindDeliver {
-			if d := s.Deliveries[destinationOf(lease.Job)]; d != nil {
+		switch to := destinationOf(lease.Job); lease.Job.Kind {
+		case kindDeliver:
+			if d := s.Deliveries[to]; d != nil {
 				d.Error = cause.Error()
+			}
+		case kindRetract:
+			for _, w := range s.Withdrawn {
+				if d := w.Deliveries[to]; d != nil && d.Sent.IsZero() {
+					d.Error = cause.Error()
+				}
 			}
 		}
 		return tx.PutStudy(s)
@@ -126,11 +139,11 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		return queue.Permanent(fmt.Errorf("daemon: completion: %w", err))
 	}
 	uid := lease.Job.Study
-	looked, pair, err := a.pairOf(uid)
+	p, err := a.pairOf(uid)
 	if err != nil {
 		return err
 	}
-	both := c.Released && pair.Frontal != "" && pair.Lateral != "" && pair.Doubt == ""
+	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
 	return lease.Done(func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil || s.State != queue.Receiving {
@@ -139,7 +152,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		now := tx.Now()
 		quiet := s.Last.Add(a.cfg.QuietTime)
 		switch {
-		case !looked:
+		case !p.looked:
 			return tx.Postpone(completionJob(uid, now.Add(askAgain), c.Released))
 		case !both && now.Before(quiet):
 			return tx.Postpone(completionJob(uid, quiet, c.Released))

@@ -195,7 +195,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 func (s *Server) perform(ctx context.Context, c *conn, session Session, cmd *dimse.Command, id byte, agreed agreed, response *dimse.Command, log *slog.Logger) error {
 	var data *dataSet
 	if cmd.HasDataSet() {
-		data = &dataSet{c: c, contextID: id, limit: s.MaxObjectLength}
+		data = &dataSet{c: c, contextID: id, limit: c.maxObject}
 	}
 	err := provide(ctx, session, cmd, agreed, data)
 	if data != nil {

@@ -103,10 +103,13 @@ func (s *Server) establish(c *conn, peer int) (id uint64, reject *RejectError) {
 		return 0, &rejectCongestion
 	case peer >= 0 && s.Peers[peer].MaxAssociations > 0 && of >= s.Peers[peer].MaxAssociations:
 		return 0, &rejectLocalLimit
+	case peer >= 0 && s.Peers[peer].MaxRate > 0 && !s.buckets[peer].take(time.Now(), s.Peers[peer].MaxRate):
+		return 0, &rejectLocalLimit
 	case s.established >= s.MaxAssociations && !s.reclaim():
 		return 0, &rejectLocalLimit
 	}
 	p := s.connections[c]
+	c.maxObject = s.maxObject(peer)
 	p.association, p.peer, p.idleSince = true, peer, time.Now()
 	s.established++
 	s.lastID++

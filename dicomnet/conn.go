@@ -42,6 +42,7 @@ type conn struct {
 	requestor  bool
 	maxRead    uint32        // of a P-DATA-TF that we take
 	maxWrite   uint32        // of a P-DATA-TF that the peer takes
+	maxObject  int64         // of a data set that we take, in bytes
 	timeout    time.Duration // for one PDU, once begun
 	artim      time.Duration
 	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Peer is somebody who may open associations. What is left empty is not looked at.
@@ -21,15 +22,11 @@ type Peer struct {
 	Certificates []string
 	// MaxAssociations is how many it may hold at once; what it asks for on top is rejected for now. 0 is no limit but the Server's.
 	MaxAssociations int
-}
-
-// AETitles are peers known by their titles alone.
-func AETitles(titles []string) []Peer {
-	var peers []Peer
-	for _, title := range titles {
-		peers = append(peers, Peer{AETitle: title})
-	}
-	return peers
+	// MaxRate is how many associations it may open in a minute, in a burst or spread; what it asks for on top is rejected for now. 0 is
+	// no limit.
+	MaxRate int
+	// MaxObjectLength is the Server's, when it is shorter; 0 is the Server's.
+	MaxObjectLength int64
 }
 
 // peer finds the entry of Peers for a caller, -1 when Peers is empty and anybody may call. A title that comes from the wrong address or
@@ -51,6 +48,31 @@ func (s *Server) peer(calling string, c *conn) (index int, why string) {
 		}
 	}
 	return 0, why
+}
+
+// bucket counts what a peer may still open; it fills up again in a minute.
+type bucket struct {
+	spent  float64
+	filled time.Time
+}
+
+// take reports whether one more fits a rate a minute.
+func (b *bucket) take(now time.Time, rate int) bool {
+	b.spent = max(0, b.spent-now.Sub(b.filled).Minutes()*float64(rate))
+	b.filled = now
+	if b.spent+1 > float64(rate) {
+		return false
+	}
+	b.spent++
+	return true
+}
+
+// maxObject is the length in bytes of the longest object that is taken of a peer.
+func (s *Server) maxObject(peer int) int64 {
+	if peer < 0 || s.Peers[peer].MaxObjectLength == 0 {
+		return s.MaxObjectLength
+	}
+	return min(s.MaxObjectLength, s.Peers[peer].MaxObjectLength)
 }
 
 // shows reports whether the other side of a TLS connection showed one of the certificates that are meant.

@@ -24,7 +24,7 @@ func TestRejectionsOnTheWire(t *testing.T) {
 	}{
 		"called AE title": {nil, func() []byte { a := good(); a.Called = "OTHER"; return a.AppendTo(nil) }, [3]byte{1, 1, 7}},
 		"calling AE title": {
-			func(s *Server) { s.Peers = AETitles([]string{"KNOWN"}) }, func() []byte { return good().AppendTo(nil) }, [3]byte{1, 1, 3},
+			func(s *Server) { s.Peers = []Peer{{AETitle: "KNOWN"}} }, func() []byte { return good().AppendTo(nil) }, [3]byte{1, 1, 3},
 		},
 		"protocol version": {nil, func() []byte { b := good().AppendTo(nil); b[7] = 2; return b }, [3]byte{1, 2, 2}},
 		"application context": {nil, func() []byte {

@@ -82,6 +82,7 @@ type Server struct {
 	mu          sync.Mutex
 	tls         *tls.Config
 	connections map[*conn]*place
+	buckets     []bucket // of Peers
 	established int
 	lastID      uint64
 	stats       Stats
@@ -115,7 +116,7 @@ func (s *Server) prepare() error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	s.connections = map[*conn]*place{}
+	s.connections, s.buckets = map[*conn]*place{}, make([]bucket, len(s.Peers))
 	s.stats.Rejected = map[RejectError]uint64{}
 	if err := s.checkPeers(); err != nil || s.TLS == nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +44,7 @@ type Credentials struct {
 	// AnyServerName has a client take any certificate of its authorities, whatever host it names: certificates of DICOM nodes are
 	// often made out to the AE title or to nothing that resolves.
 	AnyServerName bool
+	MinVersion    uint16       // the oldest TLS spoken, tls.VersionTLS12 or VersionTLS13; 0 is 1.2
 	Log           *slog.Logger // told of files that do not load; nil for nobody
 
 	mu     sync.Mutex
@@ -68,18 +70,6 @@ type loaded struct {
 func (c *Credentials) Check() error {
 	_, err := c.read()
 	return err
-}
-
-// Expires is when the node's own certificate ends to be valid.
-func (c *Credentials) Expires() (time.Time, error) {
-	l, err := c.current()
-	if err != nil {
-		return time.Time{}, err
-	}
-	if l.certificate == nil {
-		return time.Time{}, errors.New("dicomnet: no certificate is configured")
-	}
-	return l.certificate.Leaf.NotAfter, nil
 }
 
 // current returns what the files hold now. When a changed file does not load, half written perhaps, what was there before serves on and
@@ -139,7 +129,7 @@ func (c *Credentials) read() (*loaded, error) {
 			return nil, fmt.Errorf("dicomnet: no certificate in %s", c.AuthoritiesFile)
 		}
 	}
-	l.server = base()
+	l.server = c.base()
 	if l.certificate != nil {
 		l.server.Certificates = []tls.Certificate{*l.certificate}
 	}
@@ -151,9 +141,9 @@ func (c *Credentials) read() (*loaded, error) {
 
 // base is what both sides have in common. There are no session tickets: a resumed session would live on with a certificate that has
 // since been replaced or with an authority that is trusted no more.
-func base() *tls.Config {
+func (c *Credentials) base() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, CipherSuites: tlsSuites, SessionTicketsDisabled: true,
+		MinVersion: max(c.MinVersion, tls.VersionTLS12), CipherSuites: tlsSuites, SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) == 0 {
 				return nil
@@ -175,7 +165,7 @@ func (c *Credentials) server() (*tls.Config, error) {
 		return nil, err
 	}
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
+		MinVersion: max(c.MinVersion, tls.VersionTLS12),
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			l, err := c.current()
 			if err != nil {
@@ -192,7 +182,7 @@ func (c *Credentials) client(host string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := base()
+	cfg := c.base()
 	cfg.RootCAs, cfg.ServerName = l.authorities, host
 	if l.certificate != nil {
 		cfg.Certificates = []tls.Certificate{*l.certificate}
@@ -229,6 +219,16 @@ func (c *Credentials) secure(ctx context.Context, nc net.Conn, address string) (
 	}
 	nc.Close()
 	return nil, err
+}
+
+// ParseCertificates returns the certificates of a PEM file, passing over what is none.
+func ParseCertificates(data []byte) (certificates []*x509.Certificate) {
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			certificates = append(certificates, certificate)
+		}
+	}
+	return certificates
 }
 
 // strong refuses keys that PS3.15 does not allow.

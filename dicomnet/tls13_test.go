@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"llamaxr/internal/peertest"
 )
@@ -38,24 +39,24 @@ func TestPynetdicomOverTLS13(t *testing.T) {
 	python := peertest.Python(t)
 	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
 	meta, data := dataSetOf(t, file)
-	authority := newAuthority(t)
-	certificate, key, fingerprint := authority.node("peer", minRSA)
+	authority := peertest.NewAuthority(t)
+	certificate, key, fingerprint := authority.Node("peer", minRSA, time.Hour)
 
 	port, got := start(t, func(s *Server) {
-		s.TLS, s.Peers = authority.credentials("llamaxr"), []Peer{{AETitle: "X", Certificates: []string{fingerprint}}}
+		s.TLS, s.Peers = credentials(authority, "llamaxr"), []Peer{{AETitle: "X", Certificates: []string{fingerprint}}}
 	})
-	run(t, python, "-c", pynetdicomTLS, "scu", port, certificate, key, authority.file, file)
+	run(t, python, "-c", pynetdicomTLS, "scu", port, certificate, key, authority.File, file)
 	if !bytes.Equal(got.objects[meta.SOPInstanceUID], data) {
 		t.Errorf("%d bytes of %d arrived", len(got.objects[meta.SOPInstanceUID]), len(data))
 	}
 
 	port, path := freePort(t), filepath.Join(t.TempDir(), "received.dcm")
-	cmd := exec.Command(python, "-c", pynetdicomTLS, "scp", port, certificate, key, authority.file, path)
+	cmd := exec.Command(python, "-c", pynetdicomTLS, "scp", port, certificate, key, authority.File, path)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	a := dialUntil(t, Client{CallingAETitle: "LLAMAXR", CalledAETitle: "X", TLS: authority.credentials("llamaxr")}, port, crContexts)
+	a := dialUntil(t, Client{CallingAETitle: "LLAMAXR", CalledAETitle: "X", TLS: credentials(authority, "llamaxr")}, port, crContexts)
 	if err := a.Store(t.Context(), requestOf(meta), bytes.NewReader(data)); err != nil {
 		t.Error(err)
 	}

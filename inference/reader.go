@@ -22,7 +22,7 @@ const maxReportTokens = 220
 
 // Reader scores views and writes reports with one set of models.
 type Reader struct {
-	Engine     string
+	Engine     string // what scores, then what writes
 	classifier *xrv.Model
 	writer     *llama.Model
 
@@ -41,13 +41,14 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{Engine: eng.Name, chosen: chosen}
+	r := &Reader{chosen: chosen}
 	if err := r.openClassifier(eng, chosen.classifier); err != nil {
 		return nil, err
 	}
 	if r.writer, err = llama.Load(eng, chosen.language.files); err != nil {
 		return nil, err
 	}
+	r.Engine = eng.Name + ", " + r.writer.Engine()
 	r.cards = append(r.cards, chosen.language.card)
 	return r, r.adapt(chosen)
 }

@@ -61,9 +61,15 @@ type Receiver struct {
 	ReadHeader func(path string) (study.Header, error)
 	// AcceptDuplicates answers the same UID with other bytes with success; they are kept aside either way.
 	AcceptDuplicates bool
-	// Complete schedules the study's completion, in the transaction that makes the instance known.
-	Complete func(tx *queue.Tx, s *queue.Study) error
-	Log      *slog.Logger
+	// Complete schedules the study's completion and a look at the object, in the transaction that makes it known.
+	Complete func(tx *queue.Tx, s *queue.Study, sopInstanceUID string) error
+	// ReadNote reads a stored file as a rejection note; nil when it is none.
+	ReadNote func(path string) (*study.RejectionNote, error)
+	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
+	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
+	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
+	SamePicture func(a, b string) (bool, error)
+	Log         *slog.Logger
 
 	turns turns
 }
@@ -88,23 +94,38 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 		w.Abort()
 		return header, status
 	}
+	var note *study.RejectionNote
+	if r.ReadNote != nil {
+		if note, err = r.ReadNote(w.Path()); err != nil {
+			w.Abort()
+			return header, unreadable(err)
+		}
+	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
-	return header, r.keep(w, instance)
+	return header, r.keep(w, instance, note)
 }
 
 // keep makes a whole object durable. Two objects of one SOP Instance UID come here one after the other: else the second could
 // replace, or after a failure remove, the file of the first.
-func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance) error {
+func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.RejectionNote) error {
 	uid := instance.Header.SOPInstanceUID
 	defer r.turns.take(uid)()
 	var known *queue.Instance
+	var rejected *StatusError
 	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		if rejected, err = refused(tx, instance.Header); err != nil {
+			return err
+		}
 		known, err = tx.Instance(uid)
 		return err
 	})
 	if err != nil {
 		w.Abort()
 		return internal(err)
+	}
+	if rejected != nil {
+		w.Abort()
+		return rejected
 	}
 	switch {
 	case known == nil:
@@ -113,22 +134,39 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance) error {
 		}
 		// When the ledger fails the file stays: whether the commit reached the disk is unknown. The next start sweeps it or the
 		// sender sends again.
-		if err := r.DB.Update(func(tx *queue.Tx) error { return r.record(tx, instance) }); err != nil {
-			return resources(err)
-		}
-		return nil
+		err := r.DB.Update(func(tx *queue.Tx) error {
+			if note != nil {
+				return r.recordNote(tx, instance, note)
+			}
+			return r.record(tx, instance)
+		})
+		return resources(err)
 	case known.SHA256 != instance.SHA256:
+		corrected, err := r.corrects(w.Path(), instance, known)
+		if err != nil {
+			w.Abort()
+			return internal(err)
+		}
+		if corrected {
+			if instance.Path, err = w.Commit(uid + "/" + instance.SHA256); err != nil {
+				return resources(err)
+			}
+			return resources(r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, instance, known) }))
+		}
 		if instance.Path, err = w.CommitAside(uid + "/" + instance.SHA256); err != nil {
 			return resources(err)
 		}
 		return r.different(instance, known)
-	case r.Spool.Has(known.Path, known.Size):
+	case !known.Expired && r.Spool.Has(known.Path, known.Size):
 		w.Abort()
 		return nil
 	}
 	// The ledger knows the object and the disk has lost it: the sender brings it back.
 	if _, err := w.Commit(uid + "/" + instance.SHA256); err != nil {
 		return resources(err)
+	}
+	if known.Expired {
+		return resources(r.DB.Update(func(tx *queue.Tx) error { return r.returned(tx, uid) }))
 	}
 	r.Log.Warn("a lost file came back with a resend", "sop_instance", uid)
 	return nil
@@ -175,19 +213,15 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 	if s == nil {
 		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now}
 	}
-	if s.State != queue.Receiving {
-		if s.Revision > 0 {
-			s.Note(now, "a late image re-opened the study")
-		}
-		s.State, s.Reason = queue.Receiving, ""
-	}
-	s.Last = now
 	s.Instances = append(s.Instances, i.Header.SOPInstanceUID)
 	s.Note(now, fmt.Sprintf("received %s object %d from %s", modality(i.Header), len(s.Instances), i.Calling))
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
-	if err := r.Complete(tx, s); err != nil {
+	if err := tx.IndexAccession(i.Header.AccessionNumber, s.UID); err != nil {
+		return err
+	}
+	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a late image re-opened the study"); err != nil {
 		return err
 	}
 	return tx.PutStudy(s)
@@ -242,6 +276,9 @@ func check(in Incoming, h study.Header) error {
 }
 
 func resources(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, spool.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) { // the ledger's disk too
 		return &StatusError{StatusOutOfResources, clip("out of disk space"), err}
 	}

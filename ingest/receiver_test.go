@@ -97,8 +97,8 @@ func (w *world) start() {
 	}
 	w.r = &ingest.Receiver{
 		DB: ledger{w.db, w.disk}, Spool: s, ReadHeader: w.readHeader, AcceptDuplicates: w.accept,
-		Complete: func(tx *queue.Tx, s *queue.Study) error {
-			return tx.Enqueue(queue.Job{ID: "examine/" + s.Instances[len(s.Instances)-1], Kind: "examine", Study: s.UID})
+		Complete: func(tx *queue.Tx, s *queue.Study, sop string) error {
+			return tx.Enqueue(queue.Job{ID: "examine/" + sop, Kind: "examine", Study: s.UID})
 		},
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	}

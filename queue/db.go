@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,14 +25,17 @@ var (
 	bucketJobs      = []byte("jobs")      // job id → Job
 	bucketDone      = []byte("done")      // job id → time
 
+	bucketRejections = []byte("rejections") // Study Instance UID / SOP Instance UID → Rejection
+	bucketAccessions = []byte("accessions") // Accession Number NUL Study Instance UID → Study Instance UID
+
 	bucketCorrections      = []byte("corrections")       // identifier → study.Correction
 	bucketCorrectionsAside = []byte("corrections aside") // identifier → AsideCorrection
 
 	bucketReadings = []byte("readings") // Study Instance UID → Reading
 
 	allBuckets = [][]byte{
-		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketCorrections, bucketCorrectionsAside,
-		bucketReadings,
+		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketCorrections,
+		bucketCorrectionsAside, bucketReadings,
 	}
 )
 
@@ -260,15 +264,24 @@ func put(tx *Tx, bucket []byte, key string, value any) error {
 
 // each visits all records of a bucket in the order of their keys.
 func each[T any](tx *Tx, bucket []byte, visit func(key string, value *T) error) error {
+	return eachWith(tx, bucket, "", visit)
+}
+
+// eachWith visits the records whose keys begin with prefix.
+func eachWith[T any](tx *Tx, bucket []byte, prefix string, visit func(key string, value *T) error) error {
 	b := tx.bolt.Bucket(bucket)
 	if b == nil {
 		return nil
 	}
-	return b.ForEach(func(k, v []byte) error {
+	c := b.Cursor()
+	for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
 		value := new(T)
 		if err := json.Unmarshal(v, value); err != nil {
 			return fmt.Errorf("queue: record %s/%s: %w", bucket, k, err)
 		}
-		return visit(string(k), value)
-	})
+		if err := visit(string(k), value); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -64,6 +64,26 @@ func (tx *Tx) Postpone(j Job) error {
 	return put(tx, bucketJobs, j.ID, j)
 }
 
+// Cancel ends a job that nobody holds as if it had been done; one under way stays.
+func (tx *Tx) Cancel(id string) error {
+	j, err := get[Job](tx, bucketJobs, id)
+	if err != nil || j == nil || j.Leased.After(tx.Now()) {
+		return err
+	}
+	return tx.finish(id)
+}
+
+// Job returns a job that is not done, nil when there is none.
+func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id) }
+
+// finish moves a job to those that are done.
+func (tx *Tx) finish(id string) error {
+	if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(id)); err != nil {
+		return fmt.Errorf("queue: ending job %s: %w", id, err)
+	}
+	return put(tx, bucketDone, id, tx.Now().UTC())
+}
+
 // Jobs returns all jobs that are not done, those of a study when uid is not empty.
 func (tx *Tx) Jobs(uid string) (out []*Job, err error) {
 	err = each(tx, bucketJobs, func(_ string, j *Job) error {
@@ -215,10 +235,7 @@ func (l *Lease) Done(also func(*Tx) error) error {
 		if _, err := l.held(tx); err != nil {
 			return err
 		}
-		if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(l.Job.ID)); err != nil {
-			return fmt.Errorf("queue: ending job %s: %w", l.Job.ID, err)
-		}
-		if err := put(tx, bucketDone, l.Job.ID, tx.Now().UTC()); err != nil {
+		if err := tx.finish(l.Job.ID); err != nil {
 			return err
 		}
 		if also == nil {
@@ -294,8 +311,9 @@ func (tx *Tx) Check() error {
 		if err != nil {
 			return err
 		}
-		if s == nil || !slices.Contains(s.Instances, i.Header.SOPInstanceUID) {
-			return fmt.Errorf("queue: instance %s is in no study", i.Header.SOPInstanceUID)
+		uid := i.Header.SOPInstanceUID
+		if s == nil || !slices.Contains(s.Instances, uid) && !slices.Contains(s.Notes, uid) {
+			return fmt.Errorf("queue: instance %s is in no study", uid)
 		}
 		return nil
 	})

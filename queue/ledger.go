@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"strings"
 	"time"
 
 	"llamaxr/study"
@@ -26,12 +27,19 @@ type Study struct {
 	Last      time.Time `json:"last_received"`
 	Instances []string  `json:"instances"` // SOP Instance UIDs in the order of arrival
 	// Drafted are the instances that revision Revision is made from.
-	Drafted []string    `json:"drafted,omitempty"`
-	Pair    *study.Pair `json:"pair,omitempty"`
+	Drafted []string `json:"drafted,omitempty"`
+	// Notes are the rejection notes that came with this study, by SOP Instance UID; they are no objects of it.
+	Notes []string    `json:"notes,omitempty"`
+	Pair  *study.Pair `json:"pair,omitempty"`
 	// Summary is what the newest draft comes to; nil before there is one.
 	Summary    *DraftSummary        `json:"summary,omitempty"`
 	Deliveries map[string]*Delivery `json:"deliveries,omitempty"` // by destination
-	Events     []Event              `json:"events"`
+	// ReadWith is the study whose draft reads this one's lateral view: a reader gave each cassette a study.
+	ReadWith string `json:"read_with,omitempty"`
+	// Sent are the revisions of which a destination may hold documents, from before the first of them went out.
+	Sent      map[string][]int `json:"sent,omitempty"`
+	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
+	Events    []Event          `json:"events"`
 }
 
 // DraftSummary is what a list of studies shows of a draft.
@@ -78,6 +86,8 @@ type Instance struct {
 	study.Instance
 	// Examined is what looking at the pixels gave; nil before.
 	Examined *Examination `json:"examined,omitempty"`
+	// Expired is set when a rejection note asked for the cached copy to be deleted; a resend brings it back.
+	Expired bool `json:"expired,omitempty"`
 }
 
 // Examination is what one look at an object's pixels gave.
@@ -109,6 +119,12 @@ func (tx *Tx) SetAside(i *Instance) error {
 	return put(tx, bucketAside, i.Header.SOPInstanceUID+"/"+i.SHA256, i)
 }
 
+// IsAside reports whether the instance with these bytes is among those kept aside.
+func (tx *Tx) IsAside(sopInstanceUID, sha256 string) (bool, error) {
+	i, err := get[Instance](tx, bucketAside, sopInstanceUID+"/"+sha256)
+	return i != nil, err
+}
+
 // Aside returns the instances kept aside.
 func (tx *Tx) Aside() (out []*Instance, err error) {
 	err = each(tx, bucketAside, func(_ string, i *Instance) error { out = append(out, i); return nil })
@@ -122,6 +138,25 @@ func (tx *Tx) Study(uid string) (*Study, error) { return get[Study](tx, bucketSt
 func (tx *Tx) PutStudy(s *Study) error {
 	tx.touch(s.UID)
 	return put(tx, bucketStudies, s.UID, s)
+}
+
+// IndexAccession makes a study findable by its accession number.
+func (tx *Tx) IndexAccession(accession, studyUID string) error {
+	accession = strings.TrimSpace(accession)
+	if accession == "" {
+		return nil
+	}
+	return put(tx, bucketAccessions, accession+"\x00"+studyUID, studyUID)
+}
+
+// StudiesOfAccession returns the studies that hold an object of an accession number; none when it is empty.
+func (tx *Tx) StudiesOfAccession(accession string) (out []string, err error) {
+	accession = strings.TrimSpace(accession)
+	if accession == "" {
+		return nil, nil
+	}
+	err = eachWith(tx, bucketAccessions, accession+"\x00", func(_ string, uid *string) error { out = append(out, *uid); return nil })
+	return out, err
 }
 
 // EachStudy visits all studies.

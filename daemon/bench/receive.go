@@ -131,7 +131,9 @@ func sendAll(ctx context.Context, called, address string, files []string, n int)
 		for k := i; k < len(files); k += n {
 			mine = append(mine, files[k])
 		}
-		wg.Go(func() { errs[i] = daemon.Send(ctx, "BENCH", called, address, mine, nil) })
+		wg.Go(func() {
+			errs[i] = daemon.Send(ctx, dicomnet.Client{CallingAETitle: "BENCH", CalledAETitle: called}, address, mine, nil)
+		})
 	}
 	wg.Wait()
 	return time.Since(started), errors.Join(errs...)

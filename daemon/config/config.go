@@ -28,8 +28,9 @@ type Config struct {
 	Listen       string        `yaml:"listen" explain:"host:port where studies arrive by DICOM C-STORE"`
 	AETitle      string        `yaml:"ae_title" explain:"our AE title, called by senders and shown to the PACS; at most 16 characters"`
 	AnyCalled    bool          `yaml:"accept_any_called_ae" explain:"true takes associations whatever AE title they call; false only those that call ae_title"`
-	Callers      []string      `yaml:"accept_calling_ae" explain:"AE titles allowed to send; empty allows all"`
-	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent: a list of ae_title and address (host:port)"`
+	TLS          TLS           `yaml:"tls" explain:"TLS for associations that peers open to us; files are read again when they change, without a restart"`
+	Peers        []Peer        `yaml:"peers" explain:"who may open associations; empty allows all"`
+	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent"`
 	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
@@ -47,8 +48,9 @@ type Config struct {
 
 // Destination is a PACS that receives drafts.
 type Destination struct {
-	AETitle string `yaml:"ae_title" explain:"the PACS's AE title"`
-	Address string `yaml:"address" explain:"the PACS's host:port"`
+	AETitle string    `yaml:"ae_title" explain:"the PACS's AE title"`
+	Address string    `yaml:"address" explain:"the PACS's host:port"`
+	TLS     ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
 }
 
 // String returns the destination as AET@HOST:PORT.
@@ -75,6 +77,7 @@ func Default() Config {
 		Listen:     ":11112",
 		AETitle:    "LLAMAXR",
 		AnyCalled:  true,
+		TLS:        TLS{MinVersion: "1.2"},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
 		Critical:   []string{study.Pneumothorax.String()},
@@ -141,11 +144,9 @@ func (c Config) Check() error {
 	if err := checkAETitle(c.AETitle); err != nil {
 		fault("ae_title", "%w", err)
 	}
-	for i, aet := range c.Callers {
-		if err := checkAETitle(aet); err != nil {
-			fault(fmt.Sprintf("accept_calling_ae[%d]", i), "%w", err)
-		}
-	}
+	c.checkTLS(fault)
+	_, wrong := c.peers()
+	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {
 		fault("listen", "%w", err)
 	}
@@ -173,7 +174,7 @@ func (c Config) Check() error {
 			fault(key+".address", "%w", err)
 		}
 		for _, other := range c.Destinations[:i] {
-			if other == d {
+			if other.String() == d.String() {
 				fault(key, "%s is listed twice", d)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"llamaxr/internal/peertest"
 )
 
 func TestExplainedFileIsTheDefault(t *testing.T) {
@@ -20,7 +22,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	got.Callers, got.Destinations = want.Callers, want.Destinations // an empty list for none
+	got.Peers, got.Destinations = want.Peers, want.Destinations // an empty list for none
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}
@@ -65,6 +67,54 @@ func TestFaultsAreNamed(t *testing.T) {
 				t.Errorf("error %v does not name %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestNetworkFaultsAreNamed: what cannot be meant in peers and TLS is told by its key.
+func TestNetworkFaultsAreNamed(t *testing.T) {
+	authority := peertest.NewAuthority(t)
+	certificate, key, _ := authority.Node("node", 2048, time.Hour)
+	weak, weakKey, _ := authority.Node("weak", 1024, time.Hour)
+	tls := "tls: {certificate: " + certificate + ", key: " + key + ", client_ca: " + authority.File + "}\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"good", tls + "peers:\n- {ae_title: A, addresses: [10.0.0.0/8, '::1'], certificates: [dx1.example, '" + strings.Repeat("AB:", 31) + "AB']}\n", ""},
+		{"certificate without key", "tls: {certificate: a.pem}\n", "tls: certificate and key go together"},
+		{"missing file", "tls: {certificate: /nonexistent/a.pem, key: /nonexistent/a.key}\n", "/nonexistent/a.pem"},
+		{"weak key", "tls: {certificate: " + weak + ", key: " + weakKey + "}\n", "2048"},
+		{"old version", "tls: {minimum_version: '1.1'}\n", "tls.minimum_version"},
+		{"authority alone", "tls: {client_ca: a.pem}\n", "tls.client_ca"},
+		{"range", "peers:\n- {ae_title: A, addresses: [10.0.0.1/8]}\n", "peers[0].addresses[0]: \"10.0.0.1/8\" has bits beyond its length"},
+		{"no range", "peers:\n- {ae_title: A, addresses: [ct.example]}\n", "peers[0].addresses[0]"},
+		{"everybody", "peers:\n- {associations: 2}\n", "everybody"},
+		{"short fingerprint", tls + "peers:\n- {ae_title: A, certificates: ['" + strings.Repeat("ab", 20) + "']}\n", "fingerprint of 20 bytes"},
+		{"nobody is asked", "peers:\n- {ae_title: A, certificates: [a]}\n", "need tls.client_ca"},
+		{"rate", "peers:\n- {ae_title: A, associations_per_minute: -1}\n", "peers[0].associations_per_minute"},
+		{"destination not on", "destinations:\n- {ae_title: A, address: 'h:1', tls: {ca: x}}\n", "destinations[0].tls: has settings, but on is not true"},
+		{"destination's authority", "destinations:\n- {ae_title: A, address: 'h:1', tls: {on: true, ca: /nonexistent/ca.pem}}\n", "destinations[0].tls"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg, err := Parse(strings.NewReader(test.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = cfg.Check()
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("error %v does not name %q", err, test.want)
+			}
+		})
+	}
+}
+
+// TestListsAreExplained: the keys of a list's items are printed though the default list is empty.
+func TestListsAreExplained(t *testing.T) {
+	var text bytes.Buffer
+	if err := Explain(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n# - ae_title: its calling AE title", "\n#   addresses: ", "\n#   tls: TLS to this PACS\n#     on: true speaks TLS"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
 	}
 }
 

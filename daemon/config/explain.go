@@ -31,11 +31,26 @@ func explain(w io.Writer, v reflect.Value, indent string) error {
 			}
 			continue
 		}
+		if value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct {
+			explainItem(w, value.Type().Elem(), indent+"# - ", indent+"#   ")
+		}
 		if _, err := fmt.Fprintf(w, "%s%s: %s\n", indent, key, literal(value)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// explainItem writes the keys of a list's items as comments: the default list is empty.
+func explainItem(w io.Writer, item reflect.Type, lead, indent string) {
+	for i := range item.NumField() {
+		field := item.Field(i)
+		fmt.Fprintf(w, "%s%s: %s\n", lead, field.Tag.Get("yaml"), field.Tag.Get("explain"))
+		lead = indent
+		if field.Type.Kind() == reflect.Struct {
+			explainItem(w, field.Type, indent+"  ", indent+"  ")
+		}
+	}
 }
 
 func literal(v reflect.Value) string {

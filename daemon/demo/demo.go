@@ -13,6 +13,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/trial"
+	"llamaxr/dicomnet"
 	"llamaxr/ingest/phantom"
 	"llamaxr/study"
 )
@@ -103,7 +104,7 @@ func one(ctx context.Context, opts Options, scratch, address string, pacs *trial
 	if err != nil {
 		return nil, err
 	}
-	if err := daemon.Send(ctx, "MODALITY", trial.AETitle, address, paths, nil); err != nil {
+	if err := daemon.Send(ctx, dicomnet.Client{CallingAETitle: "MODALITY", CalledAETitle: trial.AETitle}, address, paths, nil); err != nil {
 		return nil, err
 	}
 	sent := time.Now()

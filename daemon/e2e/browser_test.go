@@ -12,8 +12,6 @@ import (
 
 	"llamaxr/internal/peertest"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -36,7 +34,7 @@ func startBrowser(t testing.TB) *browser {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() { cancel(); stop() })
-	if err := chromedp.Run(ctx); err != nil {
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting Chromium: %v", err)
 	}
 	return &browser{t, ctx}
@@ -55,40 +53,64 @@ func (b *browser) visit(site string) *reader {
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	b.t.Cleanup(cancel)
 	r := &reader{b.t, ctx, site}
-	r.run(emulation.SetDeviceMetricsOverride(1366, 768, 1, false))
+	if _, err := chromedp.Run(ctx, chromedp.EmulateViewport(1366, 768)); err != nil {
+		b.t.Fatal(err)
+	}
 	return r
 }
 
 // run carries out actions, each within pageTime in all.
-func (r *reader) run(actions ...chromedp.Action) {
+func (r *reader) run(actions ...chromedp.Action[chromedp.Void]) {
+	r.t.Helper()
+	do(r, chromedp.Steps(actions...))
+}
+
+// do carries out one action and returns what it gives.
+func do[T any](r *reader, action chromedp.Action[T]) T {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, pageTime)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		var page string
-		_ = chromedp.Run(r.ctx, chromedp.Evaluate(`location.href + "\n" + document.body.innerText`, &page))
+	out, err := chromedp.Run(ctx, action)
+	if err != nil {
+		page, _ := chromedp.Run(r.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
 		r.t.Fatalf("%v; the page is %s", err, page)
 	}
+	return out
 }
 
 // login logs in and ends on the page that was asked for.
 func (r *reader) login(name, password, path string) {
 	r.t.Helper()
-	r.run(chromedp.Navigate(r.site+path), chromedp.SendKeys(`input[name=name]`, name), chromedp.SendKeys(`input[name=password]`, password),
-		chromedp.Submit(`input[name=password]`), chromedp.WaitVisible(`.who`))
+	r.open(path)
+	r.run(chromedp.SendKeys(chromedp.CSS(`input[name=name]`), name), chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password+"\r"))
+	r.shows(`.who`)
+}
+
+// open goes to a page.
+func (r *reader) open(path string) { r.t.Helper(); r.run(chromedp.Navigate(r.site + path)) }
+
+// shows waits until something is seen.
+func (r *reader) shows(css string) { r.t.Helper(); r.run(chromedp.WaitVisible(chromedp.CSS(css))) }
+
+// click clicks what is seen.
+func (r *reader) click(css string) { r.t.Helper(); r.run(chromedp.Click(chromedp.CSS(css))) }
+
+// keys presses keys where the focus is.
+func (r *reader) keys(text string, options ...chromedp.KeyOption) {
+	r.t.Helper()
+	r.run(chromedp.KeyEvent(text, options...))
 }
 
 // eval evaluates an expression of the page; a promise is waited for.
-func eval[T any](r *reader, expression string) (out T) {
+func eval[T any](r *reader, expression string) T {
 	r.t.Helper()
-	r.run(chromedp.Evaluate(expression, &out, chromedp.EvalAsValue, awaitPromise))
-	return out
+	return do(r, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // until waits for an expression of the page to become true.
 func (r *reader) until(expression string) {
 	r.t.Helper()
-	r.run(chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(pageTime)))
+	do(r, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(pageTime)))
 }
 
 // accessible holds the page against WCAG 2.2 AA with axe-core.
@@ -98,7 +120,7 @@ func (r *reader) accessible(what string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.run(chromedp.Evaluate(string(axe)+";0", nil))
+	eval[int](r, string(axe)+";0")
 	found := eval[string](r, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((result) =>
 		JSON.stringify(result.violations.map((v) => [v.id, v.help, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + " " + n.failureSummary)])))`)
 	if found != "[]" {
@@ -109,9 +131,7 @@ func (r *reader) accessible(what string) {
 // picture writes what the window shows.
 func (r *reader) picture(path string) {
 	r.t.Helper()
-	var png []byte
-	r.run(chromedp.CaptureScreenshot(&png))
-	if err := os.WriteFile(path, png, 0o644); err != nil {
+	if err := os.WriteFile(path, do(r, chromedp.CaptureScreenshot()), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -126,8 +146,8 @@ func (n *node) addUser(name, fullName, password string, roles ...string) {
 	}
 }
 
-// phantomStudy writes a synthetic study and returns its files.
-func phantomStudy(t testing.TB, seed string, findings ...string) []string {
+// chestFiles writes a synthetic study and returns its files.
+func chestFiles(t testing.TB, seed string, findings ...string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	args := []string{"phantom", "--out", dir, "--seed", seed}
@@ -153,5 +173,3 @@ func jsonOf[T any](t testing.TB, args ...string) (out T) {
 	}
 	return out
 }
-
-func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }

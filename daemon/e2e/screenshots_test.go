@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // TestScreenshots makes the pictures of docs/ when LLAMAXR_SCREENSHOTS names the folder; see `make screenshots`.
@@ -22,17 +20,20 @@ func TestScreenshots(t *testing.T) {
 		findings []string
 	}{{"2024", []string{"Cardiomegaly", "Pneumothorax"}}, {"2031", nil}, {"77", []string{"Effusion"}}, {"78", []string{"Mass"}}}
 	for _, s := range seeds {
-		storescu(t, n.port, phantomStudy(t, s.seed, s.findings...)...)
+		storescu(t, n.port, chestFiles(t, s.seed, s.findings...)...)
 	}
 	n.settle(len(seeds))
 	r := startBrowser(t).visit("http://127.0.0.1:" + n.http)
 	r.login("jane", "a long password", "/")
 	r.until(`document.querySelectorAll("tr[data-uid]").length === 4`)
 	r.picture(filepath.Join(folder, "worklist.png"))
-	r.run(chromedp.Click(`a.open`), chromedp.WaitVisible(`body[data-ready]`))
+	r.click(`a.open`)
+	r.shows(`body[data-ready]`)
 	r.picture(filepath.Join(folder, "study.png"))
-	r.run(chromedp.Navigate(r.site+"/learning"), chromedp.WaitVisible(`main`))
+	r.open("/learning")
+	r.shows(`main`)
 	r.picture(filepath.Join(folder, "learning.png"))
-	r.run(chromedp.Navigate(r.site+"/admin"), chromedp.WaitVisible(`main`))
+	r.open("/admin")
+	r.shows(`main`)
 	r.picture(filepath.Join(folder, "admin.png"))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"llamaxr/daemon"
+	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/phantom"
 	"llamaxr/queue"
@@ -114,7 +115,7 @@ func pushUntilTaken(t *testing.T, known *acknowledged, seed uint64, dir, port st
 			return
 		}
 		sent := map[string]bool{}
-		_ = daemon.Send(t.Context(), "MODALITY", "LLAMAXR", "127.0.0.1:"+port, left, func(path string, err error) { sent[path] = err == nil })
+		_ = daemon.Send(t.Context(), dicomnet.Client{CallingAETitle: "MODALITY", CalledAETitle: "LLAMAXR"}, "127.0.0.1:"+port, left, func(path string, err error) { sent[path] = err == nil })
 		var again []string
 		known.mu.Lock()
 		for _, path := range left {

@@ -21,7 +21,8 @@ import (
 const callingAETitle = "LLAMAXR"
 
 func newEcho() *cobra.Command {
-	return &cobra.Command{
+	var security tlsFlags
+	cmd := &cobra.Command{
 		Use:   "echo AET@HOST:PORT",
 		Short: "Ask a peer whether it is there (C-ECHO)",
 		Args:  exactly(1, "one AET@HOST:PORT"),
@@ -32,6 +33,9 @@ func newEcho() *cobra.Command {
 			}
 			started := time.Now()
 			client := dicomnet.Client{CallingAETitle: callingAETitle, CalledAETitle: to.AETitle}
+			if client.TLS, err = security.credentials(); err != nil {
+				return usageError{err}
+			}
 			association, err := client.Dial(cmd.Context(), to.Address, []dicomnet.ProposedContext{
 				{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 			})
@@ -48,6 +52,8 @@ func newEcho() *cobra.Command {
 			return nil
 		},
 	}
+	security.add(cmd)
+	return cmd
 }
 
 // perAssociation is how many objects go over one association: a long send loses little when a peer breaks off.
@@ -55,6 +61,7 @@ const perAssociation = 200
 
 func newSend() *cobra.Command {
 	var to, calling string
+	var security tlsFlags
 	cmd := &cobra.Command{
 		Use:   "send PATH... --to AET@HOST:PORT",
 		Short: "Send files or folders to a peer (C-STORE)",
@@ -62,6 +69,10 @@ func newSend() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			peer, err := config.ParseDestination(to)
 			if err != nil {
+				return usageError{err}
+			}
+			client := dicomnet.Client{CallingAETitle: calling, CalledAETitle: peer.AETitle}
+			if client.TLS, err = security.credentials(); err != nil {
 				return usageError{err}
 			}
 			paths, err := walk(args)
@@ -75,7 +86,7 @@ func newSend() *cobra.Command {
 				group := paths[:min(len(paths), perAssociation)]
 				paths = paths[len(group):]
 				done := 0
-				err := daemon.Send(cmd.Context(), calling, peer.AETitle, peer.Address, group, func(path string, err error) {
+				err := daemon.Send(cmd.Context(), client, peer.Address, group, func(path string, err error) {
 					done++
 					if err == nil {
 						sent++
@@ -101,8 +112,33 @@ func newSend() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&to, "to", "", "AET@HOST:PORT of the peer")
 	cmd.Flags().StringVar(&calling, "calling", callingAETitle, "our AE title")
+	security.add(cmd)
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
+}
+
+// tlsFlags are how a tool speaks TLS.
+type tlsFlags config.ClientTLS
+
+func (t *tlsFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&t.On, "tls", false, "speak TLS to the peer")
+	f.StringVar(&t.CA, "tls-ca", "", "PEM file of who signs the peer's certificate; whom the system trusts when absent")
+	f.StringVar(&t.Certificate, "tls-certificate", "", "PEM file of our certificate, for peers that ask for one")
+	f.StringVar(&t.Key, "tls-key", "", "PEM file of its private key")
+	f.BoolVar(&t.AnyName, "tls-any-name", false, "take any certificate that --tls-ca signed, whatever host it names")
+}
+
+// credentials are nil for plain TCP.
+func (t tlsFlags) credentials() (*dicomnet.Credentials, error) {
+	if !t.On && t != (tlsFlags{}) {
+		return nil, errors.New("the other --tls options need --tls")
+	}
+	c := config.ClientTLS(t).Credentials(config.TLS{})
+	if c == nil {
+		return nil, nil
+	}
+	return c, c.Check()
 }
 
 // walk lists the files at and below the given paths.

@@ -92,9 +92,33 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 			fmt.Fprintf(out, "  %s: waiting %s\n", to, d.Error)
 		}
 	}
+	printRejections(out, r)
 	fmt.Fprintln(out, "\nHistory:")
 	for _, e := range r.Events {
 		fmt.Fprintf(out, "  %s  %s\n", e.Time.Format("15:04:05.000"), e.What)
+	}
+}
+
+// printRejections says what was taken back: images by others, drafts by us.
+func printRejections(out io.Writer, r *daemon.StudyReport) {
+	if len(r.Rejected) > 0 {
+		fmt.Fprintln(out, "\nRejected:")
+	}
+	for _, o := range r.Rejected {
+		fmt.Fprintf(out, "  %s: %s (%s, note %s)\n", o.Object.SOPInstanceUID, o.Title.Reason(), o.Title, o.Note)
+	}
+	if len(r.Withdrawn) > 0 {
+		fmt.Fprintln(out, "\nWithdrawn:")
+	}
+	for _, w := range r.Withdrawn {
+		fmt.Fprintf(out, "  revision %d: %s\n", w.Revision, w.Reason)
+		for to, d := range w.Deliveries {
+			if d.Sent.IsZero() {
+				fmt.Fprintf(out, "    %s: waiting %s\n", to, d.Error)
+			} else {
+				fmt.Fprintf(out, "    %s: told at %s\n", to, d.Sent.Format("2006-01-02 15:04:05"))
+			}
+		}
 	}
 }
 

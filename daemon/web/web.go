@@ -61,10 +61,10 @@ func New(a *daemon.Appliance, log *slog.Logger) (*Room, error) {
 	}
 	for _, name := range names {
 		base := path.Base(name)
-		if strings.HasPrefix(base, "_") {
+		if base == "frame.html" {
 			continue
 		}
-		page, err := template.New(base).Funcs(r.functions()).ParseFS(files, "templates/_*.html", name)
+		page, err := template.New(base).Funcs(r.functions()).ParseFS(files, "templates/frame.html", name)
 		if err != nil {
 			return nil, fmt.Errorf("web: page %s: %w", base, err)
 		}

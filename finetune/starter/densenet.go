@@ -43,8 +43,8 @@ func DefaultDenseNet(out string, log io.Writer) DenseNetOptions {
 	return DenseNetOptions{
 		Seed: 1, Out: out, Log: log,
 		Stages: []Stage{
-			{Size: 112, Cases: 6000, Batch: 16, Steps: 1500, PeakRate: 2e-3},
-			{Size: 224, Cases: 1500, Batch: 8, Steps: 400, PeakRate: 8e-4},
+			{Size: 112, Cases: 8000, Batch: 16, Steps: 2200, PeakRate: 2e-3},
+			{Size: 224, Cases: 2400, Batch: 8, Steps: 600, PeakRate: 1e-3},
 		},
 	}
 }

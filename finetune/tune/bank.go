@@ -96,10 +96,10 @@ func (s sentences) collect(text string, named func(f study.Finding, at float64))
 	}
 }
 
-// Compose writes the findings that the site would write for scores: of every finding that the site speaks of, its own sentence, and of
-// what is present or possible and the site has no sentence for, a plain one. The impression is left out: how a site concludes is learnt
-// from its reports alone.
-func (b *Bank) Compose(scores study.PairScores, rng *rand.Rand) string {
+// Compose writes the report that the site would write for scores: of every finding that the site speaks of, its own sentence, and of what
+// is present or possible and the site has no sentence for, one of the adapter in use or a plain one. Without an impression it ends after
+// the findings.
+func (b *Bank) Compose(scores study.PairScores, impression string, rng *rand.Rand) string {
 	order := slices.Clone(b.order)
 	for _, f := range study.Findings() {
 		if !slices.Contains(order, f) {
@@ -124,7 +124,11 @@ func (b *Bank) Compose(scores study.PairScores, rng *rand.Rand) string {
 			findings = append(findings, b.spell(guard.Statement(f, scores)))
 		}
 	}
-	return "FINDINGS: " + strings.Join(findings, " ") + "\n"
+	if text := strings.Join(findings, " "); impression != "" {
+		return corrections.Report{Findings: text, Impression: impression}.String()
+	} else {
+		return "FINDINGS: " + text + "\n"
+	}
 }
 
 // sure is the score below which a present finding is only possible.

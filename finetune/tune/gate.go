@@ -11,6 +11,7 @@ import (
 
 	"llamaxr/finetune/starter"
 	"llamaxr/inference/llama"
+	"llamaxr/reporting/guard"
 	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
@@ -24,6 +25,10 @@ const (
 	longestReport      = 220 // tokens
 )
 
+// leaning is how much the share of findings that the model itself says as scored may fall: the guard rewrites the rest, so that what is
+// delivered says them all the same.
+const leaning = 0.02
+
 // Measure is one figure of the old and the new adapter. Low and High bound the mean difference, new less old, with 95 % confidence.
 type Measure struct {
 	Name string  `json:"name"`
@@ -31,7 +36,7 @@ type Measure struct {
 	New  float64 `json:"new"`
 	Low  float64 `json:"difference_low"`
 	High float64 `json:"difference_high"`
-	Pass bool    `json:"pass"` // not worse beyond its confidence interval
+	Pass bool    `json:"pass"` // not worse beyond its confidence interval, or beyond leaning where that is what counts
 }
 
 // Verdict is what the gate says of a new adapter.
@@ -49,7 +54,8 @@ type Example struct {
 	New   string `json:"new"`
 }
 
-// judge lets both adapters write about the held-out corrections and about unseen score vectors.
+// judge lets both adapters write about the held-out corrections and about unseen score vectors. What is measured is what a reader gets, after
+// the guard, and of the model's own text how well it follows the scores.
 func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	model, err := llama.Load(r.eng, r.opts.Base)
 	if err != nil {
@@ -63,7 +69,7 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 		flips[i] = starter.Flip(vectors[i], flipped[i], rng)
 	}
 	var texts [2][]string
-	var grounded, followed [2][]float64
+	var grounded, alone, followed [2][]float64
 	for k := range 2 {
 		switch {
 		case k == 1:
@@ -79,7 +85,7 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 			if err != nil {
 				return nil, err
 			}
-			texts[k] = append(texts[k], text)
+			texts[k] = append(texts[k], delivered(text, e.scores))
 		}
 		for i := range vectors {
 			text, err := r.generate(ctx, model, vectors[i])
@@ -87,7 +93,8 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 				return nil, err
 			}
 			said := starter.Statements(text)
-			grounded[k] = append(grounded[k], agreement(said, vectors[i]))
+			alone[k] = append(alone[k], agreement(said, vectors[i]))
+			grounded[k] = append(grounded[k], agreement(starter.Statements(delivered(text, vectors[i])), vectors[i]))
 			if text, err = r.generate(ctx, model, flips[i]); err != nil {
 				return nil, err
 			}
@@ -109,6 +116,7 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	compare("findings said as in the signed report (F1)", func(e example, text string) float64 { return findingsF1(e.text, text) })
 	v.Measures = append(v.Measures,
 		compareMeans("findings said as scored", grounded[0], grounded[1], r.opts.Seed),
+		tolerated(compareMeans("findings said as scored, before the guard", alone[0], alone[1], r.opts.Seed), leaning),
 		compareMeans("a changed score changes its statement", followed[0], followed[1], r.opts.Seed))
 	var failed []string
 	for _, m := range v.Measures {
@@ -123,6 +131,18 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	}
 	v.Examples = examples(heldOut, texts)
 	return v, nil
+}
+
+// delivered is a text as it leaves the guard.
+func delivered(text string, scores study.PairScores) string {
+	draft := study.Draft{Sentences: guard.Check(text, scores, nil)}
+	return "FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression)
+}
+
+// tolerated lets a measure fall by so much.
+func tolerated(m Measure, fall float64) Measure {
+	m.Pass = m.Pass || m.New >= m.Old-fall
+	return m
 }
 
 // examples are the held-out reports whose likeness to the signed one changed most.

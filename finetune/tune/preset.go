@@ -40,8 +40,8 @@ var (
 		Weights: rows.Everything, HeldOut: 0.2, ValidateEvery: 10, Patience: 10, Checkpoint: 10, MaxTokens: 1024,
 	}
 	Site = Preset{
-		Name: "site", Rank: 16, Alpha: 16, Batch: 8, Accumulate: 1, Epochs: 6, MaxSteps: 400, PeakRate: 1e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,
-		Continue: true, Composed: 2, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 512,
+		Name: "site", Rank: 16, Alpha: 16, Batch: 4, Accumulate: 1, Epochs: 5, MaxSteps: 800, PeakRate: 2e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,
+		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 512,
 	}
 )
 

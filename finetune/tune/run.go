@@ -225,49 +225,89 @@ func (r *run) composed(ctx context.Context, train []example) ([]example, error) 
 	if pairs == 0 {
 		return nil, nil
 	}
-	var texts []string
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 51))
+	model, err := r.modelInUse()
+	if err != nil {
+		return nil, err
+	}
+	var texts, own []string
 	for _, e := range train {
 		texts = append(texts, e.text)
-	}
-	rng := rand.New(rand.NewPCG(r.opts.Seed, 51))
-	own, err := r.own(ctx, rng)
-	if err != nil {
-		return nil, err
-	}
-	bank := NewBank(texts, own)
-	var out []example
-	for range pairs {
-		scores := starter.RandomScores(rng)
-		flipped := starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
-		words := rng.Uint64() // both draw the same of the site's sentences
-		for _, s := range []study.PairScores{scores, flipped} {
-			out = append(out, example{s, bank.Compose(s, rand.New(rand.NewPCG(words, 1)))})
-		}
-	}
-	return out, nil
-}
-
-// ownReports is how many reports of the adapter in use are searched for its ways of saying what the site never said.
-const ownReports = 40
-
-func (r *run) own(ctx context.Context, rng *rand.Rand) (texts []string, err error) {
-	model, err := llama.Load(r.eng, r.opts.Base)
-	if err != nil {
-		return nil, err
-	}
-	if r.opts.Adapter != nil {
-		if err := model.SetAdapter(r.opts.Adapter); err != nil {
-			return nil, err
-		}
 	}
 	for range ownReports {
 		text, err := r.generate(ctx, model, starter.RandomScores(rng))
 		if err != nil {
 			return nil, err
 		}
-		texts = append(texts, text)
+		own = append(own, text)
 	}
-	return texts, nil
+	bank := NewBank(texts, own)
+	conclude, err := r.concludesAlike(ctx, model, bank, train)
+	if err != nil {
+		return nil, err
+	}
+	var out []example
+	for range pairs {
+		scores := starter.RandomScores(rng)
+		flipped := starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
+		words := rng.Uint64() // both draw the same of the site's sentences
+		for _, s := range []study.PairScores{scores, flipped} {
+			impression := ""
+			if conclude {
+				if impression, err = r.impression(ctx, model, bank, s); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, example{s, bank.Compose(s, impression, rand.New(rand.NewPCG(words, 1)))})
+		}
+	}
+	return out, nil
+}
+
+const (
+	// ownReports is how many reports of the adapter in use are searched for its ways of saying what the site never said.
+	ownReports = 40
+	// comparedImpressions is how many of the site's impressions are held against those of the adapter in use.
+	comparedImpressions = 20
+)
+
+// concludesAlike reports whether the site's impressions are, most of them and but for spelling, those of the adapter in use: then composed
+// reports conclude as it does. Else they have no impression, and how the site concludes is learnt from its own reports alone.
+func (r *run) concludesAlike(ctx context.Context, model *llama.Model, bank *Bank, train []example) (bool, error) {
+	compared := train[:min(len(train), comparedImpressions)]
+	alike := 0
+	for _, e := range compared {
+		own, err := r.impression(ctx, model, bank, e.scores)
+		if err != nil {
+			return false, err
+		}
+		if report, err := corrections.ParseReport(e.text); err == nil && report.Impression == own {
+			alike++
+		}
+	}
+	return 2*alike > len(compared), nil
+}
+
+// impression is what the adapter in use concludes of scores, in the site's spelling.
+func (r *run) impression(ctx context.Context, model *llama.Model, bank *Bank, scores study.PairScores) (string, error) {
+	text, err := r.generate(ctx, model, scores)
+	if err != nil {
+		return "", err
+	}
+	report, err := corrections.ParseReport(text)
+	if err != nil {
+		return "", nil // it wrote none
+	}
+	return bank.spell(report.Impression), nil
+}
+
+// modelInUse is the language model with the adapter that drafts are written with.
+func (r *run) modelInUse() (*llama.Model, error) {
+	model, err := llama.Load(r.eng, r.opts.Base)
+	if err != nil || r.opts.Adapter == nil {
+		return model, err
+	}
+	return model, model.SetAdapter(r.opts.Adapter)
 }
 
 // generate lets a model write about scores, once the appliance has nothing better to do.

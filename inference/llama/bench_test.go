@@ -38,9 +38,9 @@ func BenchmarkGenerate(b *testing.B) {
 		b.Fatal(err)
 	}
 	files := fstest.MapFS{"config.json": {Data: shape}, "tokenizer.json": {Data: tokenizer}, "model.safetensors": {Data: packed.Bytes()}}
-	for _, eng := range engines(b) {
-		b.Run(eng.Name, func(b *testing.B) {
-			model, err := Load(eng, files)
+	for _, w := range ways(b) {
+		b.Run(w.name, func(b *testing.B) {
+			model, err := LoadAs(w.eng, files, w.kind)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -58,14 +59,15 @@ func TestFamilies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"llama2", "llama32", "smollm2", "bnb4", "bnb4plain"} {
-		t.Run(name, func(t *testing.T) {
+	for i, name := range []string{"llama2", "llama32", "smollm2", "bnb4", "bnb4plain", "llama2", "llama32", "smollm2", "bnb4", "bnb4plain"} {
+		kind := []Kind{OnGraph, NativeExact}[i/5]
+		t.Run(fmt.Sprint(name, kind), func(t *testing.T) {
 			source, err := OpenSource(familyFolder(t, name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer source.Close()
-			model, err := LoadSource(eng, source)
+			model, err := LoadSource(eng, source, kind)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -280,7 +282,7 @@ func TestModelsTooLargeForFloat32AreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(eng, fstest.MapFS{ConfigFile: {Data: config}}); err == nil || !strings.Contains(err.Error(), "million parameters") {
+	if _, err := LoadAs(eng, fstest.MapFS{ConfigFile: {Data: config}}, OnGraph); err == nil || !strings.Contains(err.Error(), "million parameters") {
 		t.Errorf("6,300 million parameters: %v", err)
 	}
 }

@@ -36,9 +36,17 @@ func tinyFiles(t testing.TB) (fs.FS, fs.FS) {
 	}, os.DirFS("testdata/tiny/adapter")
 }
 
-func engines(t testing.TB) []*engine.Engine {
+// way is one of the ways to compute a model.
+type way struct {
+	name string
+	eng  *engine.Engine
+	kind Kind
+}
+
+// ways are the graph on every engine that is there, and the native machine in both arithmetics.
+func ways(t testing.TB) []way {
 	t.Helper()
-	var out []*engine.Engine
+	var out []way
 	for _, want := range []string{engine.Go, engine.XLACPU} {
 		eng, err := engine.Open(want)
 		if err != nil {
@@ -48,9 +56,14 @@ func engines(t testing.TB) []*engine.Engine {
 			t.Logf("without %s: %v", want, err)
 			continue
 		}
-		out = append(out, eng)
+		out = append(out, way{eng.Name, eng, OnGraph})
 	}
-	return out
+	return append(out, way{"native float32", out[0].eng, NativeExact}, way{"native int16", out[0].eng, NativeInt16})
+}
+
+// exactWays are those that compute in float32.
+func exactWays(t testing.TB) []way {
+	return slices.DeleteFunc(ways(t), func(w way) bool { return w.kind == NativeInt16 })
 }
 
 // TestTransformers holds every engine's logits, and 30 greedy tokens through the KV cache, to what transformers, bitsandbytes and
@@ -64,9 +77,9 @@ func TestTransformers(t *testing.T) {
 		t.Fatal(err)
 	}
 	base, adapter := tinyFiles(t)
-	for _, eng := range engines(t) {
-		t.Run(eng.Name, func(t *testing.T) {
-			model, err := Load(eng, base)
+	for _, w := range exactWays(t) {
+		t.Run(w.name, func(t *testing.T) {
+			model, err := LoadAs(w.eng, base, w.kind)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,17 +109,9 @@ func check(t *testing.T, name string, model *Model, tokens []int32, want answers
 	if worst > tolerance {
 		t.Errorf("%s: logits are %.2g from transformers', tolerance %g", name, worst, tolerance)
 	}
-	padded := append(slices.Clone(tokens), make([]int32, 64-len(tokens))...)
-	next, caches, err := model.pass(padded, 0, len(tokens)-1, model.emptyCaches())
+	greedy, err := greedily(model, ids, len(want.Greedy))
 	if err != nil {
 		t.Fatal(err)
-	}
-	greedy := []int{next}
-	for len(greedy) < len(want.Greedy) {
-		if next, caches, err = model.pass([]int32{int32(next)}, len(tokens)+len(greedy)-1, 0, caches); err != nil {
-			t.Fatal(err)
-		}
-		greedy = append(greedy, next)
 	}
 	if !slices.Equal(greedy, want.Greedy) {
 		t.Errorf("%s: greedy\n got %v\nwant %v", name, greedy, want.Greedy)
@@ -114,12 +119,23 @@ func check(t *testing.T, name string, model *Model, tokens []int32, want answers
 	t.Logf("%s: largest difference of a logit %.2g", name, worst)
 }
 
+// greedily returns the n most likely tokens after a prompt, through the KV cache.
+func greedily(model *Model, ids []int, n int) ([]int, error) {
+	scores, err := model.forward(ids, 0, 1)
+	var out []int
+	for err == nil && len(out) < n {
+		out = append(out, argMax(scores[0]))
+		scores, err = model.forward(out[len(out)-1:], len(ids)+len(out)-1, 1)
+	}
+	return out, err
+}
+
 // TestEnginesWriteTheSameText: the prompt's text comes out the same on every engine, and twice on one.
 func TestEnginesWriteTheSameText(t *testing.T) {
 	base, adapter := tinyFiles(t)
 	var texts []string
-	for _, eng := range engines(t) {
-		model, err := Load(eng, base)
+	for _, w := range exactWays(t) {
+		model, err := LoadAs(w.eng, base, w.kind)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +148,7 @@ func TestEnginesWriteTheSameText(t *testing.T) {
 				t.Fatal(err)
 			}
 			if result.NewTokens == 0 || result.PromptTokens == 0 {
-				t.Errorf("%s: %+v", eng.Name, result)
+				t.Errorf("%s: %+v", w.name, result)
 			}
 			texts = append(texts, result.Text)
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"llamaxr/inference/gguf"
+	"llamaxr/inference/quant"
 	"llamaxr/inference/safetensors"
 )
 
@@ -45,7 +46,9 @@ type weight struct {
 	rows   func(from, n int, out []float32) error
 	// parts are the tensors that make up a weight which is NF4 already, by name.
 	parts map[string]safetensors.Spec
-	raw   func(name string, from, n int64) ([]byte, error) // bytes of a part, or of a plain weight under its own name; nil where there are none
+	// packed reads a weight that is NF4 already; nil where it is not.
+	packed func() (*quant.Tensor, error)
+	raw    func(name string, from, n int64) ([]byte, error) // bytes of a part, or of a plain weight under its own name; nil where there are none
 }
 
 func (w weight) size() (rows, length int) {

@@ -50,7 +50,16 @@ func (c *Config) shapes() map[string][]int {
 
 // ReadWeights reads model.safetensors: plain float tensors, or NF4 as bitsandbytes packs it, dequantised.
 func ReadWeights(c *Config, data []byte) (Weights, error) {
-	x, err := safetensors.Open(bytes.NewReader(data), int64(len(data)))
+	s, err := sourceOf(c, data)
+	if err != nil {
+		return nil, err
+	}
+	return s.Weights()
+}
+
+// sourceOf is a model whose model.safetensors is in memory or mapped; its weights share the bytes.
+func sourceOf(c *Config, data []byte) (*Source, error) {
+	x, err := safetensors.OpenBytes(data)
 	if err != nil {
 		return nil, fmt.Errorf("llama: %s: %w", WeightsFile, err)
 	}
@@ -65,7 +74,7 @@ func ReadWeights(c *Config, data []byte) (Weights, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
 	}
-	return s.Weights()
+	return s, nil
 }
 
 // weightsOf finds the parameters that the config asks for among tensors in safetensors files.
@@ -148,12 +157,12 @@ func packedWeight(x *safetensors.Index, name string, shape []int) (weight, error
 		}
 		w.parts[name+suffix] = safetensors.Spec{DType: span.DType, Shape: span.Shape}
 	}
-	unpack := func() (*quant.Tensor, error) { return readPacked(x, name, q, elements(shape)) }
-	if _, err := unpack(); err != nil { // before anything is installed
+	w.packed = func() (*quant.Tensor, error) { return readPacked(x, name, q, elements(shape)) }
+	if _, err := w.packed(); err != nil { // before anything is installed
 		return weight{}, err
 	}
 	w.rows = func(from, n int, out []float32) error {
-		t, err := unpack()
+		t, err := w.packed()
 		if err != nil {
 			return err
 		}
@@ -244,7 +253,7 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 		cfg.Bias != "" && cfg.Bias != "none" {
 		return nil, errors.New("llama: adapter_config.json: only plain LoRA is done here: no DoRA, rsLoRA, patterns, biases or saved modules")
 	}
-	x, err := safetensors.Open(bytes.NewReader(data), int64(len(data)))
+	x, err := safetensors.OpenBytes(data)
 	if err != nil {
 		return nil, fmt.Errorf("llama: adapter_model.safetensors: %w", err)
 	}

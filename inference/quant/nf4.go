@@ -72,7 +72,7 @@ func (t *Tensor) packMagnitudes(magnitudes []float32) {
 
 // Dequantise returns the values. They are exact products in float32; bitsandbytes rounds them to the type its state names.
 func (t *Tensor) Dequantise() ([]float32, error) {
-	scales, err := t.scales()
+	scales, err := t.Scales()
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +89,12 @@ func (t *Tensor) Dequantise() ([]float32, error) {
 
 // Check reports parts that do not fit one another.
 func (t *Tensor) Check() error {
-	_, err := t.scales()
+	_, err := t.Scales()
 	return err
 }
 
-// scales are the magnitudes of the blocks.
-func (t *Tensor) scales() ([]float32, error) {
+// Scales returns the magnitude of each block of 64 values.
+func (t *Tensor) Scales() ([]float32, error) {
 	blocks := (t.Len + BlockSize - 1) / BlockSize
 	if t.Len < 0 || len(t.Packed) != (t.Len+1)/2 {
 		return nil, fmt.Errorf("quant: %d values with %d packed bytes do not fit", t.Len, len(t.Packed))

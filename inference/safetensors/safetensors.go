@@ -4,7 +4,6 @@
 package safetensors
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -54,7 +53,7 @@ type entry struct {
 
 // Parse reads a whole file held in memory; the tensors share its bytes.
 func Parse(data []byte) (*File, error) {
-	x, err := Open(bytes.NewReader(data), int64(len(data)))
+	x, err := OpenBytes(data)
 	if err != nil {
 		return nil, err
 	}
@@ -153,3 +152,6 @@ func FromFloats(dtype DType, shape []int, values []float32) Tensor {
 	}
 	return t
 }
+
+// Width is the size of an element in bytes, 0 for a type that is not known.
+func (d DType) Width() int { return widths[d] }

@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,17 @@ type Index struct {
 	Spans    map[string]Span
 	Metadata map[string]string
 	r        io.ReaderAt
+	data     []byte // of a file that is in memory or mapped: what is read shares it
+}
+
+// OpenBytes opens a file that is in memory or mapped into it; what is read shares its bytes and must not be changed.
+func OpenBytes(data []byte) (*Index, error) {
+	x, err := Open(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	x.data = data
+	return x, nil
 }
 
 // Open reads and checks the header of a file of the given size: every tensor's bytes must lie inside the file, have the size that
@@ -96,6 +108,10 @@ func (x *Index) Read(name string, from, n int64) ([]byte, error) {
 	}
 	if from < 0 || n < 0 || from > s.Size-n {
 		return nil, fmt.Errorf("safetensors: tensor %q: bytes %d to %d of %d", name, from, from+n, s.Size)
+	}
+	if x.data != nil {
+		at := s.Offset + from
+		return x.data[at : at+n : at+n], nil
 	}
 	data := make([]byte, n)
 	if _, err := x.r.ReadAt(data, s.Offset+from); err != nil {

@@ -38,6 +38,9 @@ type Candidate struct {
 	Rejected string   // why a rejection note took the object back (IHE IOCM); empty when none did
 }
 
+// DifferentPatients is the refusal of a study whose images name more than one patient.
+const DifferentPatients = "images of different patients in one study"
+
 // Decide picks the views to read.
 func Decide(candidates []Candidate, cfg Config) study.Pair {
 	all := slices.Clone(candidates)
@@ -60,7 +63,7 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 		images = append(images, j)
 	}
 	if patients(images) > 1 {
-		pair.Refusal = "images of different patients in one study"
+		pair.Refusal = DifferentPatients
 		for _, j := range usable(images) {
 			j.leave(study.ProjectionUnknown, "left: "+pair.Refusal)
 		}
@@ -114,9 +117,9 @@ func usable(images []*judged) (out []*judged) {
 
 // patients counts those that the usable images name.
 func patients(images []*judged) int {
-	seen := map[string]bool{}
+	seen := map[study.Patient]bool{}
 	for _, j := range usable(images) {
-		seen[j.c.Header.PatientID+"\x00"+j.c.Header.IssuerOfPatientID+"\x00"+j.c.Header.PatientBirthDate] = true
+		seen[j.c.Header.Patient()] = true
 	}
 	return len(seen)
 }

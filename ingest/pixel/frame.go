@@ -98,20 +98,24 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 		return fr, nil
 	}
 	decode := map[string]func(context.Context, []byte) error{
-		"1.2.840.10008.1.2.5":    fr.rle,
-		"1.2.840.10008.1.2.4.50": fr.jpeg,
-		"1.2.840.10008.1.2.4.51": fr.jpeg,
-		"1.2.840.10008.1.2.4.57": fr.jpegLossless,
-		"1.2.840.10008.1.2.4.70": fr.jpegLossless,
+		"1.2.840.10008.1.2.5":     fr.rle,
+		"1.2.840.10008.1.2.4.50":  fr.jpeg,
+		"1.2.840.10008.1.2.4.51":  fr.jpeg,
+		"1.2.840.10008.1.2.4.57":  fr.jpegLossless,
+		"1.2.840.10008.1.2.4.70":  fr.jpegLossless,
+		"1.2.840.10008.1.2.4.80":  fr.jpegLS,
+		"1.2.840.10008.1.2.4.81":  fr.jpegLS,
+		"1.2.840.10008.1.2.4.90":  fr.jpeg2000,
+		"1.2.840.10008.1.2.4.91":  fr.jpeg2000,
+		"1.2.840.10008.1.2.4.201": fr.jpeg2000,
+		"1.2.840.10008.1.2.4.202": fr.jpeg2000,
+		"1.2.840.10008.1.2.4.203": fr.jpeg2000,
 	}[syntax]
 	if decode == nil {
 		return nil, fail(ErrUnsupported, "%s (%s)", SyntaxName(syntax), syntax)
 	}
 	if !p.Encapsulated {
 		return nil, fail(ErrMalformed, "%s with native pixel data", SyntaxName(syntax))
-	}
-	if fr.BitsAllocated == 1 {
-		return nil, fail(ErrUnsupported, "single bits in %s", SyntaxName(syntax))
 	}
 	codestream, err := gather(f)
 	if err != nil {
@@ -184,6 +188,29 @@ func describe(f *dicomfile.File) (*Frame, error) {
 
 func (f *Frame) values() int { return f.Rows * f.Columns * f.Samples }
 func (f *Frame) size() int   { return f.values() * f.BytesPerSample() }
+
+// plausible refuses compressed bytes that are too few for a large frame.
+func (f *Frame) plausible(compressed int) error {
+	if size := f.size(); size > smallFrame && size > maxExpansion*compressed {
+		return fail(ErrLimit, "%d compressed bytes for %d x %d", compressed, f.Rows, f.Columns)
+	}
+	return nil
+}
+
+// put stores a decoded value of so many bits as number i of Data. Codestreams may not know or contradict the data set's
+// Pixel Representation, which decides: the bits are the same (two's complement).
+func (f *Frame) put(i int, v int32, precision int) {
+	if shift := 32 - precision; f.Signed {
+		v = v << shift >> shift
+	} else {
+		v = int32(uint32(v) << shift >> shift)
+	}
+	if f.BytesPerSample() == 1 {
+		f.Data[i] = byte(v)
+		return
+	}
+	binary.LittleEndian.PutUint16(f.Data[2*i:], uint16(v))
+}
 
 // gather joins the fragments of the first frame.
 func gather(f *dicomfile.File) ([]byte, error) {

@@ -77,7 +77,7 @@ func parseFrameHeader(s segment) (frameHeader, error) {
 }
 
 func isFrameHeader(marker byte) bool {
-	return marker >= 0xC0 && marker <= 0xCF && marker != markerDHT && marker != 0xC8 && marker != 0xCC
+	return marker >= 0xC0 && marker <= 0xCF && marker != markerDHT && marker != 0xC8 && marker != 0xCC || marker == markerSOF55
 }
 
 // probe finds the frame header before anything is decoded.

@@ -8,6 +8,10 @@ const (
 	MaxSide = 65535
 	// MaxCompressed bounds the compressed bytes of a frame: more would be an expansion.
 	MaxCompressed = 256 << 20
+	// maxExpansion bounds how often a byte of JPEG-LS or JPEG 2000 becomes one of the frame when the frame is larger than
+	// smallFrame. Both code a uniform image in next to nothing; no large detector gives one.
+	maxExpansion = 1000
+	smallFrame   = 32 << 20
 	// maxSegments bounds the marker segments before a JPEG scan, which cost little but must come to an end.
 	maxSegments = 1000
 )

@@ -14,6 +14,9 @@ const (
 // rle decodes RLE compression (PS3.5 annex G): a header of segment offsets, then a PackBits segment for each byte of each
 // sample, the most significant first.
 func (f *Frame) rle(ctx context.Context, b []byte) error {
+	if f.BitsAllocated == 1 {
+		return fail(ErrUnsupported, "single bits in RLE")
+	}
 	if len(b) < rleHeader {
 		return fail(ErrTruncated, "RLE header of %d bytes", len(b))
 	}

@@ -79,6 +79,18 @@ func (s *Spool) Has(relative string, size int64) bool {
 	return err == nil && n >= size
 }
 
+// Remove deletes the object that the ledger keeps under relative, durably; it fails with fs.ErrNotExist when there is none.
+func (s *Spool) Remove(relative string) error {
+	path := s.Path(relative)
+	if err := s.files.Remove(path); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if err := s.files.SyncFolder(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
 // Writer receives one object.
 type Writer struct {
 	spool *Spool

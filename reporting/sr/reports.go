@@ -13,7 +13,7 @@ const (
 	ScoresSeries    = 9002
 	HeatMapSeries   = 9003
 	ChartSeries     = 9004
-	SignedSeries    = 9005
+	SignedSeries    = 9006
 )
 
 // standing is how far a document may be trusted: its flags, its author and who vouches for it (PS3.3, section C.17.2).
@@ -56,8 +56,8 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 		Text(tag.CompletionFlag, status.completion).Text(tag.CompletionFlagDescription, clip(status.why, 64)).
 		Text(tag.VerificationFlag, status.verification).
 		Items(tag.AuthorObserverSequence, status.author).
-		Items(tag.PerformedProcedureCodeSequence, codes(h.ProcedureCodes)...).
-		Items(tag.CurrentRequestedProcedureEvidenceSequence, evidence(in))
+		Items(tag.PerformedProcedureCodeSequence, codes(h.ProcedureCodes)...)
+	d.evidence(in)
 	if requests := requests(in); len(requests) > 0 {
 		d.set.Items(tag.ReferencedRequestSequence, requests...)
 	}
@@ -82,6 +82,12 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 			Text(tag.CodingSchemeDesignator, localScheme).Text(tag.CodingSchemeUID, localSchemeUID).
 			Text(tag.CodingSchemeName, "llamaxr finding codes"))
 	}
+	d.content(root, template)
+	return d, nil
+}
+
+// content writes the tree with the template that it follows (PS3.3, section C.17.3).
+func (d *Document) content(root *item, template string) {
 	d.set.
 		Text(tag.ValueType, "CONTAINER").Items(tag.ConceptNameCodeSequence, code(root.name)).Text(tag.ContinuityOfContent, "SEPARATE").
 		Items(tag.ContentTemplateSequence, dicomwrite.New().
@@ -91,7 +97,6 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 		children = append(children, c.set())
 	}
 	d.set.Items(tag.ContentSequence, children...)
-	return d, nil
 }
 
 // Purposes of a reference to a predecessor (PS3.16, CID 7009).
@@ -110,17 +115,17 @@ func codes(list []study.Code) []*dicomwrite.Set {
 	return out
 }
 
-// evidence lists the images by series (PS3.3, section C.17.2.3).
-func evidence(in Input) *dicomwrite.Set {
+// evidence lists the images of one study by series (PS3.3, section C.17.2.3).
+func evidence(uid string, images []*study.Header) *dicomwrite.Set {
 	var series []*dicomwrite.Set
 	seen := map[string]bool{}
-	for _, h := range in.Images() {
+	for _, h := range images {
 		if seen[h.SeriesInstanceUID] {
 			continue
 		}
 		seen[h.SeriesInstanceUID] = true
 		var instances []*dicomwrite.Set
-		for _, other := range in.Images() {
+		for _, other := range images {
 			if other.SeriesInstanceUID == h.SeriesInstanceUID {
 				instances = append(instances, dicomwrite.New().
 					Text(tag.ReferencedSOPClassUID, other.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, other.SOPInstanceUID))
@@ -128,7 +133,26 @@ func evidence(in Input) *dicomwrite.Set {
 		}
 		series = append(series, dicomwrite.New().Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedSOPSequence, instances...))
 	}
-	return dicomwrite.New().Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Items(tag.ReferencedSeriesSequence, series...)
+	return dicomwrite.New().Text(tag.StudyInstanceUID, uid).Items(tag.ReferencedSeriesSequence, series...)
+}
+
+// evidence lists the images of the document's own study as current evidence, and one that came as another study, for the same order, as
+// pertinent other evidence: an instance is in one of the two.
+func (d *Document) evidence(in Input) {
+	var own, other []*study.Header
+	for _, h := range in.Images() {
+		if h.StudyInstanceUID == in.Draft.StudyInstanceUID || h.StudyInstanceUID == "" {
+			own = append(own, h)
+		} else {
+			other = append(other, h)
+		}
+	}
+	if len(own) > 0 {
+		d.set.Items(tag.CurrentRequestedProcedureEvidenceSequence, evidence(in.Draft.StudyInstanceUID, own))
+	}
+	if len(other) > 0 {
+		d.set.Items(tag.PertinentOtherEvidenceSequence, evidence(other[0].StudyInstanceUID, other))
+	}
 }
 
 // requests copies what the image says of its orders (PS3.3, table C.17-2).
@@ -167,8 +191,12 @@ func language() *item {
 
 // observer is TID 1204 and TID 1001 for a device.
 func observer(in Input) []*item {
+	return append([]*item{language()}, observerContext(in)...)
+}
+
+// observerContext is TID 1001 for a device.
+func observerContext(in Input) []*item {
 	return []*item{
-		language(),
 		coded(hasObsContext, dcm("121005", "Observer Type"), dcm("121007", "Device")),
 		uidref(hasObsContext, dcm("121012", "Device Observer UID"), in.Device.UID),
 		text(hasObsContext, dcm("121013", "Device Observer Name"), "llamaxr"),

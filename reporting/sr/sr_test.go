@@ -61,6 +61,9 @@ func variants() map[string]Input {
 	bare.Frontal.AccessionNumber, bare.Frontal.PatientName, bare.Frontal.StudyID, bare.Frontal.ReferringPhysicianName = "", "", "", ""
 	bare.Frontal.PatientBirthDate, bare.Frontal.PatientSex, bare.Frontal.StudyTime = "", "", ""
 	out["empty header"] = bare
+	apart := input()
+	apart.Lateral.StudyInstanceUID = "1.2.99"
+	out["lateral of another study"] = apart
 	foreign := input()
 	foreign.Frontal.PatientName = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 	foreign.Draft.Sentences[0].Text = "Odd \x07 \t characters \\ and ünïcode."
@@ -94,7 +97,10 @@ func TestDocumentsAreClean(t *testing.T) {
 		for kind, makeDocument := range map[string]func() (*Document, error){
 			"narrative": func() (*Document, error) { return Narrative(in) },
 			"scores":    func() (*Document, error) { return ScoresReport(in) },
-			"capture":   func() (*Document, error) { return Capture(in, "heat map", "AI heat map", HeatMapSeries, picture) },
+			"rejection": func() (*Document, error) {
+				return RejectionNote(in, study.RejectedSafety, "images were rejected", []Rejected{{BasicTextSR, "2.25.5", "2.25.6"}, {SecondaryCapture, "2.25.7", "2.25.8"}})
+			},
+			"capture": func() (*Document, error) { return Capture(in, "heat map", "AI heat map", HeatMapSeries, picture) },
 		} {
 			d, err := makeDocument()
 			path := write(t, d, err)

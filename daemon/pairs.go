@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"fmt"
+
+	"llamaxr/ingest/pairing"
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// paired is how the images of a study are read.
+type paired struct {
+	looked bool // every image was examined; only then the rest is final
+	pair   study.Pair
+	// home and partner are the studies of the frontal and the lateral view where a reader gave each cassette a study of its own; empty when
+	// the study stands alone. The draft belongs to home.
+	home, partner string
+}
+
+// pairOf pairs a study as it stands.
+func (a *Appliance) pairOf(uid string) (p paired, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		own, err := a.ownPair(tx, uid)
+		if err != nil {
+			return err
+		}
+		p = own
+		if !single(own.pair) {
+			return nil
+		}
+		partners, err := a.partners(tx, uid, own.pair)
+		if err != nil || len(partners) != 1 {
+			return err // with several it is a guess which one belongs to it
+		}
+		for other, theirs := range partners {
+			p.looked = own.looked && theirs.looked
+			p.pair, p.home, p.partner = joined(own.pair, theirs.pair), uid, other
+			if own.pair.Frontal == "" {
+				p.home, p.partner = other, uid
+			}
+		}
+		return nil
+	})
+	return p, err
+}
+
+// single reports whether a pair is one view beyond doubt.
+func single(p study.Pair) bool {
+	return p.Refusal == "" && p.Doubt == "" && (p.Frontal == "") != (p.Lateral == "")
+}
+
+func joined(a, b study.Pair) study.Pair {
+	return study.Pair{Frontal: a.Frontal + b.Frontal, Lateral: a.Lateral + b.Lateral, Choices: append(a.Choices, b.Choices...)}
+}
+
+// ownPair pairs a study's own images.
+func (a *Appliance) ownPair(tx *queue.Tx, uid string) (paired, error) {
+	p := paired{looked: true}
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return p, err
+	}
+	var candidates []pairing.Candidate
+	for _, sop := range s.Instances {
+		i, err := tx.Instance(sop)
+		if err != nil {
+			return p, err
+		}
+		if i.Examined == nil {
+			p.looked = false
+		}
+		c := candidateOf(i)
+		r, err := tx.Rejection(uid, sop)
+		if err != nil {
+			return p, err
+		}
+		if r != nil {
+			c.Rejected = r.Title.Reason()
+		}
+		candidates = append(candidates, c)
+	}
+	p.pair = pairing.Decide(candidates, a.pairing())
+	return p, nil
+}
+
+// partners are the studies of the same examination that hold just the view that this one lacks.
+func (a *Appliance) partners(tx *queue.Tx, uid string, own study.Pair) (map[string]paired, error) {
+	mine, err := tx.Instance(own.Frontal + own.Lateral)
+	if err != nil || mine == nil {
+		return nil, err
+	}
+	others, err := tx.StudiesOfAccession(mine.Header.AccessionNumber)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]paired{}
+	for _, other := range others {
+		if other == uid {
+			continue
+		}
+		theirs, err := a.ownPair(tx, other)
+		if err != nil {
+			return nil, err
+		}
+		if !single(theirs.pair) || (theirs.pair.Frontal == "") == (own.Frontal == "") {
+			continue
+		}
+		i, err := tx.Instance(theirs.pair.Frontal + theirs.pair.Lateral)
+		if err != nil || i == nil {
+			return nil, err
+		}
+		if same, _ := pairing.SameExamination(mine.Header, i.Header); same {
+			found[other] = theirs
+		}
+	}
+	return found, nil
+}
+
+// elsewhere ends the draft of a study whose lateral view is read with the frontal one of another study; that one is drafted again if its
+// draft was made without.
+func (a *Appliance) elsewhere(tx *queue.Tx, p paired, uid string, revision int) error {
+	home, err := tx.Study(p.home)
+	if err != nil || home == nil {
+		return err
+	}
+	waiting, err := tx.Job(fmt.Sprintf("%s/%s/%d", kindDraft, p.home, home.Revision))
+	if err != nil {
+		return err
+	}
+	if home.State != queue.Receiving && waiting == nil && (home.Pair == nil || home.Pair.Lateral != p.pair.Lateral) {
+		home.Note(tx.Now(), "the lateral view came as a study of its own with the same accession number")
+		home.State, home.Reason = queue.Receiving, ""
+		if err := tx.Postpone(completionJob(p.home, tx.Now(), true)); err != nil {
+			return err
+		}
+		if err := tx.PutStudy(home); err != nil {
+			return err
+		}
+	}
+	reason := "its lateral view is read with study " + p.home + ", which has the same accession number"
+	return a.setState(tx, uid, revision, queue.Refused, reason, func(s *queue.Study) { s.ReadWith, s.Pair = p.home, &p.pair })
+}
+
+// readHere notes on the partner study where its lateral view is read.
+func readHere(tx *queue.Tx, p paired) error {
+	if p.partner == "" {
+		return nil
+	}
+	s, err := tx.Study(p.partner)
+	if err != nil || s == nil || s.ReadWith == p.home {
+		return err
+	}
+	s.ReadWith = p.home
+	s.Note(tx.Now(), "its lateral view is read with study "+p.home+", which has the same accession number")
+	return tx.PutStudy(s)
+}

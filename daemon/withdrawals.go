@@ -1,0 +1,442 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"llamaxr/dicomnet"
+	"llamaxr/ingest"
+	"llamaxr/ingest/pairing"
+	"llamaxr/queue"
+	"llamaxr/reporting/sr"
+	"llamaxr/study"
+)
+
+// withdrawalDocument is our own rejection note of a revision, which is also its file's name.
+const withdrawalDocument = "withdrawal"
+
+// rejected is told of a study that loses objects to a rejection note. One that is not read by the present draft changes nothing; else the
+// study is drafted again, and what must not be seen is taken back at once.
+func (a *Appliance) rejected(tx *queue.Tx, s *queue.Study, lost ingest.RejectedObjects) error {
+	now := tx.Now()
+	if lost.Title == study.RejectedRetention {
+		for _, sop := range lost.Known {
+			id := fmt.Sprintf("%s/%s/%s", kindForget, lost.Note, sop)
+			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindForget, Study: s.UID, Payload: mustJSON(sop)}); err != nil {
+				return err
+			}
+		}
+		s.Note(now, fmt.Sprintf("cached copies of %d objects are deleted: %s", len(lost.Known), lost.Title.Reason()))
+		return nil
+	}
+	if err := a.rejectedThere(tx, s, lost); err != nil {
+		return err
+	}
+	if err := a.release(tx, s); err != nil {
+		return err
+	}
+	reads := func(sop string) bool { return s.Pair != nil && (s.Pair.Frontal == sop || s.Pair.Lateral == sop) }
+	settled := s.State == queue.Drafted || s.State == queue.Delivered || s.State == queue.Failed
+	if settled && !slices.ContainsFunc(lost.Known, reads) {
+		s.Note(now, fmt.Sprintf("%d objects were rejected that the draft does not rest on: %s", len(lost.Known), lost.Title.Reason()))
+	} else {
+		s.Note(now, fmt.Sprintf("%d objects were rejected: %s", len(lost.Known), lost.Title.Reason()))
+		s.State, s.Reason, s.Last = queue.Receiving, "", now.UTC()
+		if err := tx.Postpone(completionJob(s.UID, now.Add(a.cfg.QuietTime), false)); err != nil {
+			return err
+		}
+	}
+	if !lost.Title.Final() {
+		return nil
+	}
+	// Earlier revisions may rest on the objects even where the present one does not.
+	return tx.Enqueue(queue.Job{ID: fmt.Sprintf("%s/%s/%s", kindWithdraw, s.UID, lost.Note), Kind: kindWithdraw, Study: s.UID})
+}
+
+// rejectedThere tells the study whose draft reads the lateral view of this one.
+func (a *Appliance) rejectedThere(tx *queue.Tx, s *queue.Study, lost ingest.RejectedObjects) error {
+	if s.ReadWith == "" {
+		return nil
+	}
+	there, err := tx.Study(s.ReadWith)
+	if err != nil || there == nil || there.ReadWith != "" {
+		return err
+	}
+	if err := a.rejected(tx, there, lost); err != nil {
+		return err
+	}
+	return tx.PutStudy(there)
+}
+
+// release lets the study whose lateral view this one reads be asked about anew.
+func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
+	if s.Pair == nil || s.Pair.Lateral == "" {
+		return nil
+	}
+	i, err := tx.Instance(s.Pair.Lateral)
+	if err != nil || i == nil || i.Header.StudyInstanceUID == s.UID {
+		return err
+	}
+	other, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil || other == nil || other.State != queue.Refused || other.ReadWith != s.UID {
+		return err
+	}
+	other.State, other.Reason, other.ReadWith = queue.Receiving, "", ""
+	if err := tx.Postpone(completionJob(other.UID, tx.Now().Add(a.cfg.QuietTime), false)); err != nil {
+		return err
+	}
+	return tx.PutStudy(other)
+}
+
+// forget deletes the cached copies of one object that a note let expire: the file as received and the pictures of its view.
+func (a *Appliance) forget(lease *queue.Lease) error {
+	var sop string
+	if err := json.Unmarshal(lease.Job.Payload, &sop); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: expiry: %w", err))
+	}
+	if err := a.receiver.Forget(sop); err != nil {
+		return err
+	}
+	for uid := lease.Job.Study; uid != ""; {
+		s, err := a.studyRecord(uid)
+		if err != nil {
+			return err
+		}
+		for revision := 1; revision <= s.Revision; revision++ {
+			if err := a.forgetPicture(uid, revision, sop); err != nil {
+				return err
+			}
+		}
+		if uid = s.ReadWith; uid == lease.Job.Study {
+			break
+		}
+	}
+	return lease.Done(nil)
+}
+
+// forgetPicture deletes the picture of one object's view from a draft.
+func (a *Appliance) forgetPicture(uid string, revision int, sop string) error {
+	record, err := a.drafts.load(uid, revision)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	for view, h := range map[study.Projection]*study.Header{study.Frontal: record.Frontal, study.Lateral: record.Lateral} {
+		if h != nil && h.SOPInstanceUID == sop {
+			if err := a.drafts.remove(uid, revision, view.String()+".png"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// studyRecord returns a study that a job is about.
+func (a *Appliance) studyRecord(uid string) (s *queue.Study, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		s, err = tx.Study(uid)
+		if err == nil && s == nil {
+			err = queue.Permanent(fmt.Errorf("%w: %s", ErrNoStudy, uid))
+		}
+		return err
+	})
+	return s, err
+}
+
+// rejectionOf is the gravest rejection of the images that a draft rests on, empty when none was rejected.
+func rejectionOf(tx *queue.Tx, record *DraftRecord) (worst study.RejectionTitle, err error) {
+	for _, h := range []*study.Header{record.Frontal, record.Lateral} {
+		if h == nil {
+			continue
+		}
+		r, err := tx.Rejection(h.StudyInstanceUID, h.SOPInstanceUID)
+		if err != nil {
+			return "", err
+		}
+		if r != nil && r.Title.Outweighs(worst) {
+			worst = r.Title
+		}
+	}
+	return worst, nil
+}
+
+// fault says why a draft of the study must be taken back, given its images as they are paired now; the title is empty when it stands:
+//   - it rests on an image that was rejected for good;
+//   - it rests on one of bad quality and nothing takes its place (a later draft would replace it, as its predecessor);
+//   - the study is another patient's by now, or of more than one: a draft under the wrong name is what Incorrect Modality Worklist Entry
+//     is for. The new draft then names no predecessor, which would join the two patients.
+func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pair study.Pair) (title study.RejectionTitle, reason string, err error) {
+	worst, err := rejectionOf(tx, record)
+	switch {
+	case err != nil:
+		return "", "", err
+	case worst.Final(), worst != "" && s.State == queue.Refused:
+		return worst, "images were rejected: " + worst.Reason(), nil
+	case pair.Refusal == pairing.DifferentPatients:
+		return study.RejectedWorklist, pair.Refusal, nil
+	}
+	drafted := record.Frontal
+	if drafted == nil {
+		drafted = record.Lateral
+	}
+	for _, sop := range []string{pair.Frontal, pair.Lateral} {
+		if sop == "" {
+			continue
+		}
+		i, err := tx.Instance(sop)
+		if err != nil {
+			return "", "", err
+		}
+		if i != nil && i.Header.Patient() != drafted.Patient() {
+			return study.RejectedWorklist, "the patient's identity was corrected", nil
+		}
+	}
+	return "", "", nil
+}
+
+// withdraw takes back the drafts of a study that no longer stand: a note of ours for each revision that may have left, to every destination
+// that may have it. Running it again does what is left to do.
+func (a *Appliance) withdraw(lease *queue.Lease) error {
+	uid := lease.Job.Study
+	p, err := a.pairOf(uid)
+	if err != nil {
+		return err
+	}
+	s, err := a.studyRecord(uid)
+	if err != nil {
+		return err
+	}
+	var taken []*queue.Withdrawal
+	for revision := 1; revision <= s.Revision; revision++ {
+		if s.Withdrawal(revision) != nil {
+			continue
+		}
+		record, err := a.drafts.load(uid, revision)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w := &queue.Withdrawal{Revision: revision}
+		err = a.db.View(func(tx *queue.Tx) (err error) {
+			w.Title, w.Reason, err = a.fault(tx, s, record, p.pair)
+			w.Time = tx.Now().UTC()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if w.Title == "" {
+			continue
+		}
+		if len(record.Documents) > 0 {
+			if w.Note, err = a.writeWithdrawal(record, w); err != nil {
+				return err
+			}
+		}
+		taken = append(taken, w)
+	}
+	return lease.Done(func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) })
+}
+
+// writeWithdrawal makes our note for a revision and returns its SOP Instance UID, which is the same each time.
+func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) (string, error) {
+	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: w.Time, Device: a.device}
+	var documents []sr.Rejected
+	for _, d := range record.Documents {
+		documents = append(documents, sr.Rejected{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID})
+	}
+	note, err := sr.RejectionNote(in, w.Title, w.Reason, documents)
+	if err != nil {
+		return "", err
+	}
+	var buf bytes.Buffer
+	if _, err := note.WriteTo(&buf); err != nil {
+		return "", err
+	}
+	return note.SOPInstanceUID, a.drafts.write(record.Draft.StudyInstanceUID, w.Revision, withdrawalDocument+".dcm", buf.Bytes())
+}
+
+// errMeanwhile makes a withdrawal look again: documents were made and sent while it ran.
+var errMeanwhile = errors.New("daemon: a draft left while it was being withdrawn")
+
+func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.Withdrawal) error {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return err
+	}
+	for _, w := range taken {
+		if s.Withdrawal(w.Revision) != nil {
+			continue
+		}
+		s.Withdrawn = append(s.Withdrawn, w)
+		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn: %s", w.Revision, w.Reason))
+		for _, d := range a.cfg.Destinations {
+			if err := tx.Cancel(deliveryID(uid, w.Revision, d.String())); err != nil {
+				return err
+			}
+		}
+		for to, revisions := range s.Sent {
+			if !slices.Contains(revisions, w.Revision) {
+				continue
+			}
+			if w.Note == "" {
+				return errMeanwhile
+			}
+			if w.Deliveries == nil {
+				w.Deliveries = map[string]*queue.Delivery{}
+			}
+			w.Deliveries[to] = &queue.Delivery{Revision: w.Revision}
+			id := fmt.Sprintf("%s/%s/%d/%s", kindRetract, uid, w.Revision, to)
+			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindRetract, Study: uid, Payload: mustJSON(delivery{w.Revision, to})}); err != nil {
+				return err
+			}
+		}
+	}
+	return tx.PutStudy(s)
+}
+
+func deliveryID(uid string, revision int, destination string) string {
+	return fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, destination)
+}
+
+// errStillSending makes a note wait for the delivery that it takes back: an object that comes after its rejection may be kept.
+var errStillSending = errors.New("daemon: the draft is still on its way")
+
+// retract sends our rejection note of a revision to one destination.
+func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
+	var d delivery
+	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: withdrawal: %w", err))
+	}
+	to, ok := a.destination(d.Destination)
+	if !ok {
+		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	}
+	uid := lease.Job.Study
+	err := a.db.View(func(tx *queue.Tx) error {
+		j, err := tx.Job(deliveryID(uid, d.Revision, d.Destination))
+		if err == nil && j != nil && j.Leased.After(tx.Now()) {
+			return errStillSending
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
+	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, []string{path}, nil); err != nil {
+		return permanentRejection(err)
+	}
+	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		if w := s.Withdrawal(d.Revision); w != nil && w.Deliveries != nil {
+			w.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
+		}
+		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn at %s", d.Revision, d.Destination))
+		return tx.PutStudy(s)
+	})
+}
+
+// permanentRejection marks an association rejected for good as not worth another try.
+func permanentRejection(err error) error {
+	var rejected *dicomnet.RejectError
+	if errors.As(err, &rejected) && rejected.Permanent() {
+		return queue.Permanent(err)
+	}
+	return err
+}
+
+// leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it was withdrawn, or its
+// images were rejected in the meantime.
+func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) (bool, error) {
+	goes := false
+	err := a.db.Update(func(tx *queue.Tx) error {
+		goes = false
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil || s.Withdrawal(d.Revision) != nil {
+			return err
+		}
+		worst, err := rejectionOf(tx, record)
+		if err != nil || worst != "" {
+			return err
+		}
+		goes = true
+		if slices.Contains(s.Sent[d.Destination], d.Revision) {
+			return nil
+		}
+		if s.Sent == nil {
+			s.Sent = map[string][]int{}
+		}
+		s.Sent[d.Destination] = append(s.Sent[d.Destination], d.Revision)
+		return tx.PutStudy(s)
+	})
+	return goes, err
+}
+
+// stays ends the delivery of a revision that must not go.
+func (a *Appliance) stays(lease *queue.Lease, d delivery) error {
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil {
+			return err
+		}
+		s.Note(tx.Now(), fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
+		return tx.PutStudy(s)
+	})
+}
+
+// replaced returns the newest draft before a revision that still stands, nil when there is none: the new one names it as predecessor.
+func (a *Appliance) replaced(uid string, revision int, now *DraftRecord) (*DraftRecord, error) {
+	for earlier := revision - 1; earlier > 0; earlier-- {
+		record, err := a.drafts.load(uid, earlier)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		title := study.RejectionTitle("")
+		err = a.db.View(func(tx *queue.Tx) error {
+			s, err := tx.Study(uid)
+			if err != nil || s == nil {
+				return err
+			}
+			title, _, err = a.fault(tx, s, record, now.Draft.Pair)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if title == "" && len(record.Documents) > 0 {
+			return record, nil
+		}
+	}
+	return nil, nil
+}
+
+// latestPatient gives both views the patient module of the object that came last: a name corrected between two images is right in one.
+func (r *DraftRecord) latestPatient(frontal, lateral *queue.Instance) {
+	newest := ingest.Newest(frontal, lateral)
+	if newest == nil {
+		return
+	}
+	for _, h := range []*study.Header{r.Frontal, r.Lateral} {
+		if h != nil && h.Patient() == newest.Patient() {
+			h.PatientName, h.PatientSex = newest.PatientName, newest.PatientSex
+		}
+	}
+}

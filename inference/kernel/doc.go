@@ -1,0 +1,18 @@
+// Package kernel multiplies matrices by a few rows of activations on a CPU: what decoding a language model is made of.
+//
+// An [NF4] matrix stays packed as bitsandbytes stores it (two weights a byte, the first in the high nibble; one scale for 64 weights) and
+// is decoded in registers, so that a pass reads half a byte a weight. Two arithmetics are offered:
+//
+//   - [Exact]: activations and sums in float32, weights exactly level times scale (QLoRA, arXiv 2305.14314, section 3).
+//   - [Int16]: activations rounded to 16 bits with one scale for 128 of them, levels to 12 bits, products summed as integers within 64
+//     weights. It costs half the instructions, which leaves decoding bound by memory, and changes about one greedy token in a thousand.
+//
+// Every output is computed by the same operations in the same order however many rows are multiplied at once and however the rows of the
+// matrix are shared out: batching, speculation and the number of cores change no bit.
+//
+//	x := kernel.NewRows(kernel.Int16, 4096)
+//	x.Set(activations) // one row or several
+//	matrix.Multiply(y, x, 0, out)
+//
+// AVX-512 with VNNI is used where the processor has it; elsewhere portable code sums in the same lanes.
+package kernel

@@ -1,0 +1,90 @@
+package kernel
+
+import "math"
+
+// The portable forms sum in the lanes of a vector of 16, as the instructions do. fma rounds once, but for ties of a float64 sum that no
+// test has met.
+
+func fma(a, b, c float32) float32 { return float32(math.FMA(float64(a), float64(b), float64(c))) }
+
+// total adds up lanes in the order of halving vectors.
+func total(sum *[lanes]float32) float32 {
+	for n := lanes / 2; n > 0; n /= 2 {
+		for i := range n {
+			sum[i] += sum[i+n]
+		}
+	}
+	return sum[0]
+}
+
+func portableNF4Exact(packed []byte, scales, x []float32, whole, half int) float32 {
+	var sum [lanes]float32
+	for g := range whole + half {
+		for l := range lanes {
+			if g == whole && l >= lanes/2 {
+				break // the half that is not there: its activations are zero
+			}
+			part := float32(0)
+			for j := range 8 {
+				w := levels[packed[g*Block+4*l+j/2]>>(j%2*4)&15]
+				v := x[g*group+j*lanes+l]
+				if j == 0 {
+					part = w * v
+				} else {
+					part = fma(w, v, part)
+				}
+			}
+			sum[l] = fma(part, scales[2*g+l/8], sum[l])
+		}
+	}
+	return total(&sum)
+}
+
+func portableNF4Int16(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+	var sum [lanes]float32
+	for g := range whole + half {
+		for l := range lanes {
+			if g == whole && l >= lanes/2 {
+				break
+			}
+			dot := int32(0)
+			for i := range 8 { // nibbles of the lane's two words
+				w, j := 2*l+i/4, i%4
+				nibble := packed[g*Block+2*w+j/2] >> (j % 2 * 4) & 15
+				dot += int32(rounded[nibble]) * int32(x[g*group+j*words+w])
+			}
+			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
+		}
+	}
+	return total(&sum)
+}
+
+func portableQuantised(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32 {
+	var sum [lanes]float32
+	for g := range groups {
+		w, a := weights[g*group:(g+1)*group], x[g*group:(g+1)*group]
+		for l := range lanes {
+			dot := int32(0)
+			for i := range 8 {
+				at := i%4*words + 2*l + i/4
+				dot += int32(w[at]) * int32(a[at])
+			}
+			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
+		}
+	}
+	return total(&sum)
+}
+
+func portableDot(a, b []float32) float32 {
+	var sum [lanes]float32
+	for i := range a {
+		sum[i%lanes] = fma(a[i], b[i], sum[i%lanes])
+	}
+	return total(&sum)
+}
+
+func portableAddScaled(y, x []float32, a float32) {
+	for i := range y {
+		y[i] = fma(a, x[i], y[i])
+	}
+}

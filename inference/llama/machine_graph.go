@@ -1,0 +1,191 @@
+package llama
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"llamaxr/inference/engine"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+const (
+	// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
+	prefillStep = 32
+	// maxParameters is what is dequantised to float32 when a model is loaded: 8 GB. Larger ones would exhaust a machine silently.
+	maxParameters = 2_000_000_000
+)
+
+// graphMachine computes through GoMLX, on whatever engine is there, with float32 weights.
+type graphMachine struct {
+	config   *Config
+	eng      *engine.Engine
+	exec     *Exec
+	names    []string
+	weights  []any
+	adapter  []any // A and B for every linear layer; zeros when there is none
+	rank     int
+	alpha    int
+	context  int
+	cos, sin []float32 // of all positions
+	caches   []*tensors.Tensor
+}
+
+func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine, error) {
+	weights, err := s.Weights()
+	if err != nil {
+		return nil, err
+	}
+	m := &graphMachine{config: s.Config, eng: eng, context: context}
+	shape := s.Config.shapes()
+	for _, name := range slices.Sorted(maps.Keys(weights)) { // in one order, so that the same model compiles to the same program
+		m.names = append(m.names, name)
+		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(weights[name], shape[name]...))
+	}
+	m.cos, m.sin = s.Config.Rotary(context)
+	m.caches = make([]*tensors.Tensor, 2*s.Config.Layers)
+	for i := range m.caches {
+		m.caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, context, s.Config.KVHeads, s.Config.HeadDim))
+	}
+	return m, m.compile()
+}
+
+func (m *graphMachine) name() string { return m.eng.Name }
+
+func (m *graphMachine) mostWanted() int { return 1 }
+
+func (m *graphMachine) invariant() bool { return false }
+
+func (m *graphMachine) adapt(a *Adapter) error {
+	m.rank, m.alpha, m.adapter = 0, 0, nil
+	if a != nil {
+		m.rank, m.alpha = a.Rank, a.Alpha
+		for _, l := range m.config.Linears() {
+			for _, part := range []struct {
+				values []float32
+				shape  []int
+			}{{a.A[l.Name], []int{a.Rank, l.In}}, {a.B[l.Name], []int{l.Out, a.Rank}}} {
+				if part.values == nil {
+					part.values = make([]float32, part.shape[0]*part.shape[1])
+				}
+				m.adapter = append(m.adapter, tensors.FromFlatDataAndDimensions(part.values, part.shape...))
+			}
+		}
+	}
+	return m.compile()
+}
+
+// forward implements machine. A prompt is padded: the rows that are too many come last and are overwritten by what follows.
+func (m *graphMachine) forward(tokens []int, from, _ int) ([][]float32, error) {
+	padded := len(tokens)
+	if padded > 1 {
+		padded = min((padded+prefillStep-1)/prefillStep*prefillStep, m.context-from)
+	}
+	if padded < len(tokens) {
+		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+	}
+	ids := make([]int32, padded)
+	for i, id := range tokens {
+		ids[i] = int32(id)
+	}
+	d := m.config.HeadDim
+	args := []any{
+		tensors.FromFlatDataAndDimensions(ids, 1, padded), int32(from), int32(len(tokens) - 1),
+		tensors.FromFlatDataAndDimensions(m.cos[from*d:(from+padded)*d], padded, d),
+		tensors.FromFlatDataAndDimensions(m.sin[from*d:(from+padded)*d], padded, d),
+	}
+	for _, cache := range m.caches {
+		donated, err := DonateTensorBuffer(cache, m.eng.Backend, 0)
+		if err != nil {
+			return nil, fmt.Errorf("llama: %w", err)
+		}
+		args = append(args, donated)
+	}
+	out, err := m.exec.Call(append(append(args, m.weights...), m.adapter...)...)
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	m.caches = out[1:]
+	var scores []float32
+	out[0].MustConstFlatData(func(flat any) { scores = append(scores, flat.([]float32)...) })
+	return [][]float32{scores}, nil
+}
+
+// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos and sin of the
+// positions [T, HeadDim], K and V caches of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the
+// scores of the next token, the caches.
+func (m *graphMachine) graph(in []*Node) []*Node {
+	c := m.config
+	tokens, position, last := in[0], in[1], in[2]
+	cos, sin := in[3], in[4]
+	caches := in[5 : 5+2*c.Layers]
+	weights := in[5+2*c.Layers : 5+2*c.Layers+len(m.names)]
+	adapter := in[5+2*c.Layers+len(m.names):]
+	g := tokens.Graph()
+	t := tokens.Shape().Dimensions[1]
+	byName := map[string]*Node{}
+	for i, name := range m.names {
+		byName[name] = weights[i]
+	}
+	updated := make([]*Node, 2*c.Layers)
+	network := Network{
+		Config: c,
+		Weight: func(name string) *Node { return byName[name] },
+		Cache: func(layer int, k, v *Node) (*Node, *Node) {
+			updated[2*layer] = m.place(caches[2*layer], k, position)
+			updated[2*layer+1] = m.place(caches[2*layer+1], v, position)
+			return updated[2*layer], updated[2*layer+1]
+		},
+	}
+	if len(adapter) > 0 {
+		scale := float64(m.alpha) / float64(m.rank)
+		at := map[string]int{}
+		for i, l := range c.Linears() {
+			at[l.Name] = 2 * i
+		}
+		network.Adapter = func(name string, x *Node) *Node {
+			i := at[name]
+			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, adapter[i]), adapter[i+1]), scale)
+		}
+	}
+	row := Add(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 0), BroadcastToDims(position, t, m.context))
+	allowed := LessOrEqual(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 1), row)
+	x := Gather(byName[EmbeddingName], InsertAxes(tokens, -1))
+	x = network.Forward(x, cos, sin, allowed)
+	x = Gather(Reshape(x, t, c.HiddenSize), Reshape(last, 1, 1))
+	logits := Reshape(network.Logits(x), c.VocabSize)
+	return append([]*Node{logits}, updated...)
+}
+
+// place puts new rows [1, T, KVHeads, HeadDim] into a cache from position on: in place where the engine can, else (GoMLX's pure-Go
+// backend) by choosing for every row of the cache between itself and a new one.
+func (m *graphMachine) place(cache, rows, position *Node) *Node {
+	g := cache.Graph()
+	if m.eng.Backend.Capabilities().Operations[compute.OpTypeDynamicUpdateSlice] {
+		zero := ScalarZero(g, dtypes.Int32)
+		return DynamicUpdateSlice(cache, rows, []*Node{zero, position, zero, zero})
+	}
+	d := rows.Shape().Dimensions
+	source := Sub(Iota(g, shapes.Make(dtypes.Int32, m.context, 1), 0), BroadcastToDims(position, m.context, 1))
+	isNew := And(GreaterOrEqual(source, ZerosLike(source)), LessThan(source, ConstAs(source, int32(d[1]))))
+	source = MinScalar(MaxScalar(source, 0), float64(d[1]-1))
+	spread := Reshape(Gather(Reshape(rows, d[1], d[2], d[3]), source), 1, m.context, d[2], d[3])
+	return Where(BroadcastToShape(Reshape(isNew, 1, m.context, 1, 1), cache.Shape()), spread, cache)
+}
+
+func (m *graphMachine) compile() error {
+	exec, err := NewExec(m.eng.Backend, m.graph)
+	if err != nil {
+		return fmt.Errorf("llama: %w", err)
+	}
+	if m.exec != nil {
+		m.exec.Finalize()
+	}
+	m.exec = exec
+	return nil
+}

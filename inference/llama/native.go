@@ -1,0 +1,370 @@
+package llama
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"llamaxr/inference/kernel"
+)
+
+// matrix is a weight [out, in] in the form that its arithmetic wants.
+type matrix interface {
+	Rows() int
+	Multiply(y []float32, x *kernel.Rows, from, to int)
+}
+
+// native computes on the CPU with kernels of this project: NF4 weights stay packed, in the file's own mapped pages.
+type native struct {
+	config     *Config
+	arithmetic kernel.Arithmetic
+	release    func()
+
+	embedding *kernel.Dense
+	head      matrix
+	exactHead *kernel.Dense // what head was rounded from; nil where it was not
+	final     []float32     // norm
+	layers    []nativeLayer
+	cos, sin  []float32
+	context   int
+	alpha     float32 // of the adapter, over its rank
+}
+
+// nativeLayer is one decoder layer with its cache: keys and values [KVHeads][context][HeadDim].
+type nativeLayer struct {
+	before, between            []float32 // norms
+	q, k, v, o, gate, up, down linear
+	keys, values               []float32
+}
+
+// linear is a weight with what an adapter adds: x A' B' alpha/rank.
+type linear struct {
+	matrix
+	a, b *kernel.Floats // [rank, in], [out, rank]; nil without an adapter
+}
+
+func newNative(s *Source, kind Kind, context int, release func()) (*native, error) {
+	c := s.Config
+	m := &native{config: c, context: context, release: release}
+	if kind == NativeInt16 {
+		m.arithmetic = kernel.Int16
+	}
+	if err := m.read(s); err != nil {
+		release()
+		return nil, err
+	}
+	m.cos, m.sin = c.Rotary(context)
+	runtime.AddCleanup(m, func(release func()) { release() }, release)
+	return m, nil
+}
+
+// read makes the matrices of a source's weights.
+func (m *native) read(s *Source) (err error) {
+	c := s.Config
+	if err := m.fits(s); err != nil {
+		return err
+	}
+	if m.embedding, err = denseOf(s, EmbeddingName); err != nil {
+		return err
+	}
+	head := m.embedding
+	if !c.TieWordEmbeddings {
+		if head, err = denseOf(s, HeadName); err != nil {
+			return err
+		}
+	}
+	if m.head, err = m.headOf(head); err != nil {
+		return err
+	}
+	norm := func(name string) (values []float32) {
+		if err == nil {
+			values = make([]float32, c.HiddenSize)
+			err = s.weights[name].rows(0, 1, values)
+		}
+		return values
+	}
+	linears := c.Linears()
+	next := func() (l linear) {
+		if err == nil {
+			l.matrix, err = m.matrixOf(s, linears[0])
+			linears = linears[1:]
+		}
+		return l
+	}
+	m.layers = make([]nativeLayer, c.Layers)
+	cache := c.KVHeads * m.context * c.HeadDim
+	for i := range m.layers {
+		base := fmt.Sprintf("model.layers.%d.", i)
+		l := &m.layers[i]
+		l.before, l.between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
+		l.q, l.k, l.v, l.o = next(), next(), next(), next()
+		l.gate, l.up, l.down = next(), next(), next()
+		l.keys, l.values = make([]float32, cache), make([]float32, cache)
+	}
+	m.final = norm(FinalNormName)
+	return err
+}
+
+// fits refuses a model whose weights that are not packed would exhaust the machine.
+func (m *native) fits(s *Source) error {
+	n := 0
+	for _, l := range s.Config.Linears() {
+		if s.weights[l.Name+".weight"].packed == nil {
+			n += l.Out * l.In
+		}
+	}
+	if n > maxParameters {
+		return fmt.Errorf("llama: %d million parameters that are not packed to 4 bits, more than the %d million that are computed with in float32", n/1e6, maxParameters/1_000_000)
+	}
+	return nil
+}
+
+func (m *native) matrixOf(s *Source, l Linear) (matrix, error) {
+	w := s.weights[l.Name+".weight"]
+	if w.packed != nil && l.In%kernel.Block == 0 {
+		t, err := w.packed()
+		if err != nil {
+			return nil, err
+		}
+		return kernel.NewNF4(t, l.Out, l.In)
+	}
+	values := make([]float32, l.Out*l.In)
+	if err := w.rows(0, l.Out, values); err != nil {
+		return nil, fmt.Errorf("llama: tensor %s: %w", l.Name, err)
+	}
+	return kernel.NewFloats(values, l.Out, l.In), nil
+}
+
+// denseOf is a weight as the file holds it.
+func denseOf(s *Source, name string) (*kernel.Dense, error) {
+	w := s.weights[name]
+	rows, length := w.size()
+	if w.raw != nil && w.parts == nil {
+		data, err := w.raw(name, 0, int64(rows)*int64(length)*int64(w.stored.Width()))
+		if err != nil {
+			return nil, err
+		}
+		return kernel.NewDense(w.stored, data, rows, length)
+	}
+	values := make([]float32, rows*length)
+	if err := w.rows(0, rows, values); err != nil {
+		return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
+	}
+	return kernel.DenseOf(values, rows, length), nil
+}
+
+// headOf is the head in the machine's arithmetic.
+func (m *native) headOf(d *kernel.Dense) (matrix, error) {
+	if m.arithmetic == kernel.Int16 {
+		m.exactHead = d
+		return kernel.Quantise(d.Out, d.In, func(o int, values []float32) error { d.Row(o, values); return nil })
+	}
+	values := make([]float32, d.Out*d.In)
+	for o := range d.Out {
+		d.Row(o, values[o*d.In:(o+1)*d.In])
+	}
+	return kernel.NewFloats(values, d.Out, d.In), nil
+}
+
+func (m *native) name() string { return "cpu:" + kernel.Name() + ":" + m.arithmetic.String() }
+
+// mostWanted implements machine. In float32 a pass of several rows costs as much as so many passes.
+func (m *native) mostWanted() int {
+	if m.arithmetic == kernel.Exact {
+		return 1
+	}
+	return mostDrafted + 1
+}
+
+func (m *native) invariant() bool { return true }
+
+func (m *native) adapt(a *Adapter) error {
+	linears := m.config.Linears()
+	for i := range m.layers {
+		l := &m.layers[i]
+		for k, into := range []*linear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down} {
+			into.a, into.b = nil, nil
+			shape := linears[7*i+k]
+			if a != nil && a.A[shape.Name] != nil {
+				into.a = kernel.NewFloats(a.A[shape.Name], a.Rank, shape.In)
+				into.b = kernel.NewFloats(a.B[shape.Name], shape.Out, a.Rank)
+			}
+		}
+	}
+	if a != nil {
+		m.alpha = float32(a.Alpha) / float32(a.Rank)
+	}
+	return nil
+}
+
+// prefillRows is how many rows of a prompt pass at once: enough to read the weights rarely, few enough to stay in the caches.
+const prefillRows = 64
+
+// forward implements machine.
+func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
+	defer runtime.KeepAlive(m) // its matrices lie in a mapping that goes with it
+	if from+len(tokens) > m.context {
+		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+	}
+	for len(tokens)-prefillRows >= want {
+		m.pass(tokens[:prefillRows], from)
+		tokens, from = tokens[prefillRows:], from+prefillRows
+	}
+	x := m.pass(tokens, from)
+	h := m.config.HiddenSize
+	last := x[(len(tokens)-want)*h:]
+	rows := kernel.NewRows(m.arithmetic, h)
+	rows.Set(m.norm(last, m.final))
+	scores := make([]float32, want*m.config.VocabSize)
+	multiply(rows, task{m.head, scores})
+	out := make([][]float32, want)
+	for i := range out {
+		out[i] = scores[i*m.config.VocabSize : (i+1)*m.config.VocabSize]
+		m.settle(out[i], rows.Row(i))
+	}
+	return out, nil
+}
+
+// headMargin is twice what rounding a head to 8 bits may change a score by: on SmolLM2-135M, whose scores spread over 30, the largest of
+// 70 million changes was 0.4.
+const headMargin = 1
+
+// settle computes the scores that could be the largest once more, with the head as it was: which token is written next never hangs on the
+// head's rounding.
+func (m *native) settle(scores, hidden []float32) {
+	if m.exactHead == nil {
+		return
+	}
+	least := scores[argMax(scores)] - headMargin
+	row := make([]float32, m.exactHead.In)
+	for id, s := range scores {
+		if s >= least {
+			m.exactHead.Row(id, row)
+			scores[id] = kernel.Dot(row, hidden)
+		}
+	}
+}
+
+// pass runs tokens through all layers and returns their hidden states, one after another, before the last norm.
+func (m *native) pass(tokens []int, from int) []float32 {
+	c := m.config
+	n, h := len(tokens), c.HiddenSize
+	x := make([]float32, n*h)
+	for i, id := range tokens {
+		m.embedding.Row(id, x[i*h:(i+1)*h])
+	}
+	rows, wide, mixed := kernel.NewRows(m.arithmetic, h), kernel.NewRows(m.arithmetic, c.IntermediateSize), kernel.NewRows(m.arithmetic, c.Heads*c.HeadDim)
+	q, k, v := make([]float32, n*c.Heads*c.HeadDim), make([]float32, n*c.KVHeads*c.HeadDim), make([]float32, n*c.KVHeads*c.HeadDim)
+	gate, up, y := make([]float32, n*c.IntermediateSize), make([]float32, n*c.IntermediateSize), make([]float32, n*h)
+	for i := range m.layers {
+		l := &m.layers[i]
+		rows.Set(m.norm(x, l.before))
+		m.linears(rows, product{&l.q, q}, product{&l.k, k}, product{&l.v, v})
+		mixed.Set(m.attention(l, q, k, v, from))
+		m.linears(mixed, product{&l.o, y})
+		add(x, y)
+		rows.Set(m.norm(x, l.between))
+		m.linears(rows, product{&l.gate, gate}, product{&l.up, up})
+		gated(gate, up)
+		wide.Set(gate)
+		m.linears(wide, product{&l.down, y})
+		add(x, y)
+	}
+	return x
+}
+
+// product is a linear layer and where its results go.
+type product struct {
+	*linear
+	y []float32
+}
+
+// linears computes linear layers of the same input, adapters included.
+func (m *native) linears(x *kernel.Rows, products ...product) {
+	tasks := make([]task, len(products))
+	for i, p := range products {
+		tasks[i] = task{p.matrix, p.y}
+		if p.a != nil {
+			low := make([]float32, x.Len()*p.a.Rows())
+			p.a.Multiply(low, x, 0, p.a.Rows())
+			tasks[i].matrix = adapted{p.matrix, p.b, low, m.alpha}
+		}
+	}
+	multiply(x, tasks...)
+}
+
+// adapted is a matrix with an adapter's second half over it; low is the input after the first half.
+type adapted struct {
+	matrix
+	b     *kernel.Floats
+	low   []float32
+	alpha float32
+}
+
+// Multiply implements matrix.
+func (a adapted) Multiply(y []float32, x *kernel.Rows, from, to int) {
+	a.matrix.Multiply(y, x, from, to)
+	out, rank := a.Rows(), len(a.low)/x.Len()
+	for i := range x.Len() {
+		low := a.low[i*rank : (i+1)*rank]
+		for o := from; o < to; o++ {
+			y[i*out+o] += float32(a.alpha * kernel.Dot(a.b.Row(o), low))
+		}
+	}
+}
+
+// task is a matrix to multiply by and where its results go.
+type task struct {
+	matrix
+	y []float32
+}
+
+const (
+	// share is how many rows of a matrix are handed out at once: a millisecond of an 8B model, so that cores end together.
+	share = 128
+)
+
+// multiply computes matrices times x on all cores.
+func multiply(x *kernel.Rows, tasks ...task) {
+	var ends []int
+	total := 0
+	for _, t := range tasks {
+		total += (t.Rows() + share - 1) / share
+		ends = append(ends, total)
+	}
+	parallel(total, func(at int) {
+		k := 0
+		for at >= ends[k] {
+			k++
+		}
+		t := tasks[k]
+		if k > 0 {
+			at -= ends[k-1]
+		}
+		t.Multiply(t.y, x, at*share, min((at+1)*share, t.Rows()))
+	})
+}
+
+// parallel calls do for 0 to n-1 on all cores.
+func parallel(n int, do func(at int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	if workers <= 1 {
+		for at := range n {
+			do(at)
+		}
+		return
+	}
+	var next atomic.Int64
+	work := func() {
+		for at := int(next.Add(1)) - 1; at < n; at = int(next.Add(1)) - 1 {
+			do(at)
+		}
+	}
+	var wg sync.WaitGroup
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}

@@ -1,0 +1,78 @@
+package ingest
+
+import (
+	"fmt"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// corrects reports whether an object that came again with other bytes is a correction of its patient: the same picture, another patient
+// module. A PACS that reconciles a patient (IHE PIR) keeps the SOP Instance UIDs and sends its objects on anew. The same UID with
+// another picture is no correction but two objects under one UID, and bytes that were here before are a sender's stale copy.
+func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
+	if r.SamePicture == nil || known.Header.SamePatientModule(instance.Header) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
+		return false, nil
+	}
+	stale := false
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		stale, err = tx.IsAside(instance.Header.SOPInstanceUID, instance.SHA256)
+		return err
+	})
+	if err != nil || stale {
+		return false, err
+	}
+	return r.SamePicture(r.Spool.Path(known.Path), path)
+}
+
+// correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
+func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
+	now := tx.Now().UTC()
+	i.Received = now
+	if err := tx.SetAside(known); err != nil {
+		return err
+	}
+	if err := tx.PutInstance(i); err != nil {
+		return err
+	}
+	s, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil || s == nil {
+		return err
+	}
+	what := "the spelling of the patient's name or the sex"
+	if i.Header.Patient() != known.Header.Patient() {
+		what = "the patient's identity"
+	}
+	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", i.Calling, what))
+	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a corrected object re-opened the study"); err != nil {
+		return err
+	}
+	return tx.PutStudy(s)
+}
+
+// reopen makes the study wait for the rest again and has the object looked at.
+func (r *Receiver) reopen(tx *queue.Tx, s *queue.Study, sopInstanceUID, why string) error {
+	now := tx.Now().UTC()
+	if s.State != queue.Receiving {
+		if s.Revision > 0 {
+			s.Note(now, why)
+		}
+		s.State, s.Reason = queue.Receiving, ""
+	}
+	s.Last = now
+	return r.Complete(tx, s, sopInstanceUID)
+}
+
+// Newest returns the header of the object that came last: what it says of the patient is the latest.
+func Newest(instances ...*queue.Instance) *study.Header {
+	var newest *queue.Instance
+	for _, i := range instances {
+		if i != nil && (newest == nil || i.Received.After(newest.Received)) {
+			newest = i
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	return &newest.Header
+}

@@ -1,0 +1,149 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// StatusNotAuthorised answers an object that was rejected for good (PS3.7 C.5.15): no toolkit takes it for a passing state, as it
+// would 0xA7xx, so the sender does not try for ever.
+const StatusNotAuthorised uint16 = 0x0124
+
+// RejectedObjects are objects of one study that a note takes back.
+type RejectedObjects struct {
+	Title study.RejectionTitle
+	Note  string   // its SOP Instance UID
+	Known []string // SOP Instance UIDs of those that the ledger holds
+}
+
+// refused returns the status of an object that was rejected for good, before or after it came.
+func refused(tx *queue.Tx, h study.Header) (*StatusError, error) {
+	r, err := tx.Rejection(h.StudyInstanceUID, h.SOPInstanceUID)
+	if err != nil || r == nil || !r.Title.Final() {
+		return nil, err
+	}
+	return &StatusError{StatusNotAuthorised, clip(fmt.Sprintf("instance was rejected (%s): %s", r.Title, r.Title.Reason())), nil}, nil
+}
+
+// recordNote makes a rejection note part of the ledger and obeys it: each object that it names is remembered as rejected, those that
+// are here are told to their study.
+func (r *Receiver) recordNote(tx *queue.Tx, i *queue.Instance, note *study.RejectionNote) error {
+	now := tx.Now().UTC()
+	i.Received = now
+	s, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now, Last: now, State: queue.Refused, Reason: "only a rejection note came, no image"}
+	}
+	s.Notes = append(s.Notes, i.Header.SOPInstanceUID)
+	s.Note(now, fmt.Sprintf("received a rejection note for %d objects from %s: %s", len(note.Objects), i.Calling, note.Title.Reason()))
+	if err := tx.PutInstance(i); err != nil {
+		return err
+	}
+	if err := tx.PutStudy(s); err != nil {
+		return err
+	}
+	known := map[string][]string{}
+	var studies []string
+	for _, o := range note.Objects {
+		if err := r.reject(tx, i, note.Title, o); err != nil {
+			return err
+		}
+		held, err := tx.Instance(o.SOPInstanceUID)
+		if err != nil {
+			return err
+		}
+		if held == nil || held.Header.StudyInstanceUID != o.StudyInstanceUID {
+			continue
+		}
+		if known[o.StudyInstanceUID] == nil {
+			studies = append(studies, o.StudyInstanceUID)
+		}
+		known[o.StudyInstanceUID] = append(known[o.StudyInstanceUID], o.SOPInstanceUID)
+	}
+	for _, uid := range studies {
+		if err := r.tellStudy(tx, uid, RejectedObjects{note.Title, i.Header.SOPInstanceUID, known[uid]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reject remembers one object. Expiry says nothing of an object that comes later: it is deleted where it lies and may come again.
+func (r *Receiver) reject(tx *queue.Tx, note *queue.Instance, title study.RejectionTitle, o study.ObjectReference) error {
+	if title == study.RejectedRetention {
+		return nil
+	}
+	return tx.Reject(&queue.Rejection{Object: o, Title: title, Note: note.Header.SOPInstanceUID, Time: note.Received})
+}
+
+// tellStudy lets the study bear the loss.
+func (r *Receiver) tellStudy(tx *queue.Tx, uid string, lost RejectedObjects) error {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return err
+	}
+	if lost.Title == study.RejectedRetention {
+		for _, sop := range lost.Known {
+			i, err := tx.Instance(sop)
+			if err != nil {
+				return err
+			}
+			i.Expired = true
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.Rejected(tx, s, lost); err != nil {
+		return err
+	}
+	return tx.PutStudy(s)
+}
+
+// Forget deletes the cached copy of an instance that a note let expire, unless it came again in the meantime.
+func (r *Receiver) Forget(sopInstanceUID string) error {
+	defer r.turns.take(sopInstanceUID)()
+	var i *queue.Instance
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		i, err = tx.Instance(sopInstanceUID)
+		return err
+	})
+	if err != nil || i == nil || !i.Expired {
+		return err
+	}
+	if err := r.Spool.Remove(i.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("deleting an expired object: %w", err)
+	}
+	return nil
+}
+
+// returned makes an instance whose file the disk had lost, or let expire, whole again.
+func (r *Receiver) returned(tx *queue.Tx, uid string) error {
+	i, err := tx.Instance(uid)
+	if err != nil || i == nil || !i.Expired {
+		return err
+	}
+	i.Expired = false
+	if err := tx.PutInstance(i); err != nil {
+		return err
+	}
+	s, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil || s == nil {
+		return err
+	}
+	s.Note(tx.Now(), "an object that had expired came again")
+	if !slices.Contains(s.Drafted, uid) || s.State == queue.Refused {
+		if err := r.reopen(tx, s, uid, "an expired object came again"); err != nil {
+			return err
+		}
+	}
+	return tx.PutStudy(s)
+}
