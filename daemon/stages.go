@@ -92,7 +92,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
 			}
-			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair = &pair })
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary = &pair, nil })
 		})
 	}
 	frontal, lateral, err := a.instances(pair)

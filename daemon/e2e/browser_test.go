@@ -72,8 +72,7 @@ func do[T any](r *reader, action chromedp.Action[T]) T {
 	defer cancel()
 	out, err := chromedp.Run(ctx, action)
 	if err != nil {
-		page, _ := chromedp.Run(r.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
-		r.t.Fatalf("%v; the page is %s", err, page)
+		r.t.Fatalf("%v; the page is %s", err, r.page())
 	}
 	return out
 }
@@ -107,10 +106,33 @@ func eval[T any](r *reader, expression string) T {
 	return do(r, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// until waits for an expression of the page to become true.
+// until waits for an expression of the page to become true, over reloads of the page.
 func (r *reader) until(expression string) {
 	r.t.Helper()
-	do(r, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(pageTime)))
+	ctx, cancel := context.WithTimeout(r.ctx, pageTime)
+	defer cancel()
+	for {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			r.t.Fatalf("waiting for %s: %v; the page is %s", expression, err, r.page())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// page is what the page shows, for a failure's message.
+func (r *reader) page() string {
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // accessible holds the page against WCAG 2.2 AA with axe-core.

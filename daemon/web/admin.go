@@ -2,14 +2,10 @@ package web
 
 import (
 	"cmp"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -29,21 +25,19 @@ const (
 
 // adminPage is how the appliance stands.
 type adminPage struct {
-	Status       daemon.Status
-	Config       config.Config
-	Models       []study.ModelCard
-	Kinds        []kindCount
-	Dead         []*queue.Job
-	DeadMore     int
-	Waiting      []*queue.Job // those that failed before
-	Users        []access.User
-	Audit        []access.Entry
-	Free         int64
-	Database     int64
-	Certificate  *x509.Certificate
-	CertificateE string
-	Studies      int
-	Message      string
+	Status   daemon.Status
+	Config   config.Config
+	Models   []study.ModelCard
+	Kinds    []kindCount
+	Dead     []*queue.Job
+	DeadMore int
+	Waiting  []*queue.Job // those that failed before
+	Users    []access.User
+	Audit    []access.Entry
+	Free     int64
+	Database int64
+	Studies  int
+	Message  string
 }
 
 type kindCount struct {
@@ -80,26 +74,9 @@ func (r *Room) admin(w http.ResponseWriter, q *http.Request) {
 		r.log.Error("reading the audit log", "error", err)
 	}
 	p.Free, p.Database = r.appliance.Storage()
-	if path := p.Config.HTTPCert; path != "" {
-		if p.Certificate, err = readCertificate(path); err != nil {
-			p.CertificateE = err.Error()
-		}
-	}
 	if r.viewed(w, q, "view administration", "", "") {
 		r.show(w, http.StatusOK, frame{Title: "Administration", Page: "admin", User: userOf(q), Starter: starterIn(p.Models), Content: p})
 	}
-}
-
-func readCertificate(path string) (*x509.Certificate, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM block", filepath.Base(path))
-	}
-	return x509.ParseCertificate(block.Bytes)
 }
 
 // administer carries out what an administrator asks for.

@@ -152,7 +152,10 @@ export class Report {
   }
 
   async refused(answer) {
-    if (answer.status === 412) return this.conflict(await answer.json());
+    if (answer.status === 412) { // not waited for: the reader's choice may be to save again
+      this.conflict(await answer.json());
+      return;
+    }
     this.say("NOT KEPT: " + (await answer.text()).trim(), "wrong");
   }
 
@@ -168,6 +171,7 @@ export class Report {
       this.dirty = false;
       location.reload();
     } else if (choice === "mine") {
+      while (this.saving) await this.saving;
       this.version = theirs.version;
       this.dirty = true;
       await this.save();

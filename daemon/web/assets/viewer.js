@@ -107,8 +107,9 @@ class View {
   }
 
   paintHeat() {
-    const map = this.shown(), g = this.data.geometry;
-    if (!this.viewer.heat || !map || !g) return;
+    const map = this.shown(), g = this.data.geometry, on = this.viewer.heat && map && g;
+    $(".map", this.figure).textContent = on ? `heat map: ${this.viewer.names.get(map.finding)}${map.present ? "" : ", not present"}` : "";
+    if (!on) return;
     if (!this.heats.has(map.finding)) this.heats.set(map.finding, heatPicture(map));
     this.context.globalAlpha = this.viewer.opacity * (map.present ? 1 : 0.5);
     this.context.imageSmoothingEnabled = true;
@@ -194,9 +195,7 @@ export class Viewer {
     this.heat = true;
     this.opacity = 0.45;
     this.names = new Map(data.phrases.map((p) => [p.finding, p.name]));
-    this.strongest = $(".row.present")?.dataset.finding;
-    const present = $$(".row.present").map((row) => [row.dataset.finding, Math.max(...$$(".value", row).map((v) => Number(v.textContent) || 0))]);
-    if (present.length) this.strongest = present.sort((a, b) => b[1] - a[1])[0][0];
+    this.strongest = strongest();
     this.views = $$(".view").map((figure, i) => new View(figure, data.views[i], data.maps, this));
     this.current = this.views[0];
     lights.on(() => this.draw());
@@ -242,4 +241,11 @@ export class Viewer {
       slider.dispatchEvent(new Event("input"));
     }
   }
+}
+
+/** The finding whose map is shown first: a critical one that is present, else the present one with the highest score. */
+function strongest() {
+  const highest = (row) => Math.max(...$$(".value", row).map((value) => Number(value.lastChild.textContent) || 0));
+  const rows = $$(".row.present").sort((a, b) => b.matches(".critical") - a.matches(".critical") || highest(b) - highest(a));
+  return rows[0]?.dataset.finding;
 }
