@@ -58,8 +58,9 @@ func (s *session) over(now time.Time) bool {
 	return now.Sub(s.heard) > SessionIdle || now.Sub(s.begun) > SessionLife
 }
 
-// User returns whose session a token is and when it began, and counts as a sign of life.
-func (s *Sessions) User(token string, now time.Time) (name string, begun time.Time, ok bool) {
+// User returns whose session a token is and when it began. active is whether a person asked: only that counts as a sign of life, or a
+// page that is left open would keep its session for ever.
+func (s *Sessions) User(token string, now time.Time, active bool) (name string, begun time.Time, ok bool) {
 	key := sha256.Sum256([]byte(token))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +72,9 @@ func (s *Sessions) User(token string, now time.Time) (name string, begun time.Ti
 		delete(s.list, key)
 		return "", time.Time{}, false
 	}
-	found.heard = now
+	if active {
+		found.heard = now
+	}
 	return found.user, found.begun, true
 }
 

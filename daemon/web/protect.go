@@ -39,7 +39,11 @@ func (r *Room) protect(next http.Handler) http.Handler {
 			http.Error(w, "this address is not known here", http.StatusMisdirectedRequest)
 			return
 		}
-		if !strings.HasPrefix(q.URL.Path, "/assets/") && !r.requests.Allow(address(q), time.Now()) {
+		who := "from " + address(q)
+		if user, ok := r.current(q); ok {
+			who = user.Name // many readers may come from one address
+		}
+		if !strings.HasPrefix(q.URL.Path, "/assets/") && !r.requests.Allow(who, time.Now()) {
 			h.Set("Retry-After", "2")
 			http.Error(w, "too many requests", http.StatusTooManyRequests)
 			return
@@ -84,7 +88,8 @@ func (r *Room) current(q *http.Request) (access.User, bool) {
 	if err != nil {
 		return access.User{}, false
 	}
-	name, begun, ok := r.sessions.User(cookie.Value, time.Now())
+	byItself := q.URL.Path == "/events" || q.URL.Query().Has("partial") // a page that keeps itself new
+	name, begun, ok := r.sessions.User(cookie.Value, time.Now(), !byItself)
 	if !ok {
 		return access.User{}, false
 	}
