@@ -44,6 +44,7 @@ type Appliance struct {
 	tuner  tuner
 	drafts drafts
 	device sr.Device
+	room   room
 
 	credentials credentials
 	receiver    *ingest.Receiver
@@ -118,7 +119,11 @@ func (a *Appliance) prepare() error {
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
-	if a.health, err = listenHealth(a.cfg.HTTP, a); err != nil {
+	if err := a.openRoom(); err != nil {
+		a.listener.Close()
+		return err
+	}
+	if a.health, err = listenHealth(a.cfg, a); err != nil {
 		a.listener.Close()
 		return err
 	}
@@ -182,6 +187,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 		a.log.Error("going on with a fine-tuning run", "error", err)
 	}
 	wg.Go(func() { a.health.serve(a.log) })
+	wg.Go(func() { a.followStudies(work) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
@@ -191,6 +197,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.health.close()
 	wg.Wait()
 	a.tuner.wg.Wait()
+	a.room.audit.Close()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

@@ -95,7 +95,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
 			}
-			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair = &pair })
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary = &pair, nil })
 		})
 	}
 	frontal, lateral, err := a.instances(pair)
@@ -132,7 +132,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair = &pair
+			s.Pair, s.Summary = &pair, summary(record)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -374,8 +374,8 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
-	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, nil); err != nil {
-		return refusal(err)
+	if err := a.sendTo(ctx, to, paths...); err != nil {
+		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
 	return lease.Done(func(tx *queue.Tx) error {

@@ -338,8 +338,8 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
-	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, []string{path}, nil); err != nil {
-		return refusal(err)
+	if err := a.sendTo(ctx, to, path); err != nil {
+		return err
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)
 	return lease.Done(func(tx *queue.Tx) error {

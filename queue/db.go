@@ -35,10 +35,11 @@ var (
 	bucketCorrections      = []byte("corrections")       // identifier → study.Correction
 	bucketCorrectionsAside = []byte("corrections aside") // identifier → AsideCorrection
 
+	bucketReadings = []byte("readings") // Study Instance UID → Reading
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketDamaged,
-		bucketCorrections,
-		bucketCorrectionsAside,
+		bucketCorrections, bucketCorrectionsAside, bucketReadings,
 	}
 )
 
@@ -76,6 +77,9 @@ type DB struct {
 
 	mu   sync.Mutex
 	wake chan struct{} // closed and replaced when a job may have become ready
+
+	told      map[int]func(map[string]bool) // see Follow
+	followers int
 }
 
 type update struct {
@@ -114,7 +118,7 @@ func Open(path string, opts Options) (*DB, error) {
 	}
 	err = guard(func() error {
 		return bolt.Update(func(btx *bbolt.Tx) error {
-			tx := &Tx{btx, db, tallies{}}
+			tx := &Tx{bolt: btx, db: db, tallies: tallies{}}
 			if err := tx.prepare(); err != nil {
 				return err
 			}
@@ -259,9 +263,10 @@ func (db *DB) commits() {
 func (db *DB) commit(group []update) {
 	for len(group) > 0 {
 		failed := -1
+		changed := map[string]bool{}
 		err := guard(func() error {
 			return db.bolt.Update(func(btx *bbolt.Tx) error {
-				tx := &Tx{btx, db, tallies{}}
+				tx := &Tx{btx, db, tallies{}, changed}
 				for i, u := range group {
 					if err := safely(u.apply, tx); err != nil {
 						failed = i
@@ -272,6 +277,9 @@ func (db *DB) commit(group []update) {
 			})
 		})
 		if failed < 0 {
+			if err == nil {
+				db.tell(changed)
+			}
 			for _, u := range group {
 				u.done <- err
 			}
@@ -304,7 +312,8 @@ func (db *DB) View(read func(*Tx) error) error {
 type Tx struct {
 	bolt    *bbolt.Tx
 	db      *DB
-	tallies tallies // nil in View
+	tallies tallies         // nil in View
+	changed map[string]bool // studies, inside Update
 }
 
 // Now is the clock of the DB.
