@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench torture fuzz oracles starter clean
+.PHONY: build demo test test-setup lint bench torture fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -55,6 +55,10 @@ oracles:
 starter:
 	@packaging/setup/xla-plugin.sh
 	$(GO) run ./finetune/starter/trainer -model all
+
+# Pictures of the reading room for README.
+screenshots: test-setup
+	LLAMAXR_SCREENSHOTS=$(CURDIR)/docs $(GO) test -count=1 -run Screenshots ./daemon/e2e
 
 clean:
 	rm -rf bin out
