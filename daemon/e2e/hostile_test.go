@@ -144,7 +144,7 @@ func (h *hostile) Store(ctx context.Context, req *dicomnet.StoreRequest, data io
 		return status("refused for good", dimse.CannotUnderstand)
 	case 4, 5:
 		h.stall(ctx, "stalled before storing")
-		return dimseGone
+		return errGone
 	}
 	known, err := h.keep(req, body)
 	if err != nil {
@@ -154,14 +154,14 @@ func (h *hostile) Store(ctx context.Context, req *dicomnet.StoreRequest, data io
 	switch {
 	case mood == 6 || mood == 7:
 		h.stall(ctx, "stored and did not say so")
-		return dimseGone
+		return errGone
 	case known && mood%2 == 0:
 		return status("has it already", dimse.DuplicateSOPInstance)
 	}
 	return nil
 }
 
-var dimseGone = errors.New("gone")
+var errGone = errors.New("gone")
 
 func (h *hostile) stall(ctx context.Context, what string) {
 	h.mu.Lock()

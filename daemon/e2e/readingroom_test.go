@@ -210,10 +210,7 @@ func arrives(t testing.TB, folder string, archive orthanc, uid string) verified 
 	t.Helper()
 	deadline := time.Now().Add(draftTime)
 	for {
-		var narratives []string
-		for _, file := range received(t, folder)[uid][basicTextSR] {
-			narratives = append(narratives, file)
-		}
+		narratives := received(t, folder)[uid][basicTextSR]
 		if len(narratives) == 2 && archive.studies(t)[uid][basicTextSR] == 2 {
 			out, err := exec.Command(peertest.Python(t), append([]string{"testdata/verified.py"}, narratives...)...).Output()
 			if err != nil {
