@@ -225,7 +225,7 @@ func TestBadFoldersAreRefused(t *testing.T) {
 		"lying header":      {swap("model-00001-of-00005.safetensors", `"shape":[320,64]`, `"shape":[321,64]`), []string{"model-00001-of-00005", "embed_tokens"}},
 		"unknown type":      {swap("model-00001-of-00005.safetensors", `"BF16"`, `"F8_X"`), []string{"model-00001-of-00005", "F8_X"}},
 		"wrong layers":      {swap(ConfigFile, `"num_hidden_layers": 2`, `"num_hidden_layers": 3`), []string{"model.layers.2", "missing"}},
-		"wrong width":       {swap(ConfigFile, `"intermediate_size": 128`, `"intermediate_size": 120`), []string{"mlp", "[128"}},
+		"wrong width":       {swap(ConfigFile, `"intermediate_size": 128`, `"intermediate_size": 120`), []string{"model.layers.0.mlp.down_proj", "[64 128]", "[64 120]"}},
 		"absurd width":      {swap(ConfigFile, `"hidden_size": 64`, `"hidden_size": 640000000`), []string{"hidden_size"}},
 		"other model":       {swap(ConfigFile, `"model_type": "llama"`, `"model_type": "mistral"`), []string{"model_type", "mistral"}},
 		"biases":            {swap(ConfigFile, `"attention_bias": false`, `"attention_bias": true`), []string{"attention_bias"}},

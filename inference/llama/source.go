@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -88,7 +89,9 @@ func (s *Source) Close() error {
 
 // check reports what the config asks for and is not there in that shape, and a tokenizer that does not fit.
 func (s *Source) check() error {
-	for name, shape := range s.Config.shapes() {
+	shapes := s.Config.shapes()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[name]
 		w, ok := s.weights[name]
 		if !ok {
 			return fmt.Errorf("llama: tensor %s is missing", name)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"llamaxr/inference/quant"
@@ -80,7 +81,9 @@ func sourceOf(c *Config, data []byte) (*Source, error) {
 // weightsOf finds the parameters that the config asks for among tensors in safetensors files.
 func weightsOf(c *Config, held map[string]*safetensors.Index) (map[string]weight, error) {
 	out := map[string]weight{}
-	for name, shape := range c.shapes() {
+	shapes := c.shapes()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) { // the same fault is told of the same tensor
+		shape := shapes[name]
 		x, ok := held[name]
 		if !ok {
 			return nil, fmt.Errorf("llama: tensor %s is missing", name)
