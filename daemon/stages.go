@@ -421,8 +421,16 @@ func (a *Appliance) delivered(s *queue.Study, revision int) bool {
 	return true
 }
 
-// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning and a duplicate count as stored.
+// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning counts as stored; a duplicate
+// does not: what the peer has under that UID may be other bytes.
 func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
+	return send(ctx, client, address, paths, (*dimse.StatusError).Warning, progress)
+}
+
+// send is Send with the caller's own judgement of which statuses count as stored.
+func send(
+	ctx context.Context, client dicomnet.Client, address string, paths []string, stored func(*dimse.StatusError) bool, progress func(path string, err error),
+) error {
 	type object struct {
 		path string
 		meta *part10.Meta
@@ -462,7 +470,7 @@ func Send(ctx context.Context, client dicomnet.Client, address string, paths []s
 	for _, o := range objects {
 		err := sendOne(ctx, association, o.path, o.meta)
 		var status *dimse.StatusError
-		if errors.As(err, &status) && status.Stored() {
+		if errors.As(err, &status) && stored(status) {
 			err = nil
 		}
 		report(o.path, err)
