@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench torture fuzz oracles starter clean
+.PHONY: build demo test test-setup lint bench torture fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -40,9 +40,9 @@ bench: build
 	@packaging/setup/peers.sh
 	@$(GO) run ./daemon/bench -out docs/BENCHMARKS.md
 
-# The long forms: kill -9 at 200 random moments under load, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
+# The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup
-	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 3h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
+	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
 
 fuzz:
 	@packaging/fuzz.sh $(FUZZ_TIME)
@@ -55,6 +55,10 @@ oracles:
 starter:
 	@packaging/setup/xla-plugin.sh
 	$(GO) run ./finetune/starter/trainer -model all
+
+# Pictures of the reading room for README.
+screenshots: test-setup
+	LLAMAXR_SCREENSHOTS=$(CURDIR)/docs $(GO) test -count=1 -run Screenshots ./daemon/e2e
 
 clean:
 	rm -rf bin out

@@ -16,9 +16,7 @@ import (
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/ingest"
-	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
-	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
@@ -46,6 +44,7 @@ type Appliance struct {
 	tuner  tuner
 	drafts drafts
 	device sr.Device
+	room   room
 
 	credentials credentials
 	receiver    *ingest.Receiver
@@ -87,14 +86,9 @@ func (a *Appliance) prepare() error {
 	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
 		return err
 	}
-	known, err := ingest.Known(a.db)
-	if err != nil {
+	a.receiver = a.newReceiver()
+	if err := a.tidy(); err != nil {
 		return err
-	}
-	if removed, err := a.spool.Sweep(known); err != nil {
-		return err
-	} else if removed > 0 {
-		a.log.Warn("removed objects that were never acknowledged", "count", removed)
 	}
 	if a.views, err = viewnet.Shipped(); err != nil {
 		return err
@@ -114,10 +108,6 @@ func (a *Appliance) prepare() error {
 			a.log.Warn(study.StarterWarning, "model", c.Name)
 		}
 	}
-	a.receiver = &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels, Log: a.log,
-	}
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: a.cfg.ServerPeers(), TLS: a.cfg.TLS.Credentials(),
 		MaxAssociations: a.cfg.Limits.Associations, MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime,
@@ -129,11 +119,58 @@ func (a *Appliance) prepare() error {
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
-	if a.health, err = listenHealth(a.cfg.HTTP, a); err != nil {
+	if err := a.openRoom(); err != nil {
+		a.listener.Close()
+		return err
+	}
+	if a.health, err = listenHealth(a.cfg, a); err != nil {
 		a.listener.Close()
 		return err
 	}
 	return nil
+}
+
+// tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does
+// not know may be one whose record is gone.
+func (a *Appliance) tidy() error {
+	if damage := a.db.Damage(); len(damage) > 0 {
+		for _, d := range damage {
+			a.log.Error("the database is damaged", "where", d.Where, "what", d.What)
+		}
+		return a.mend()
+	}
+	known, err := ingest.Known(a.db)
+	if err != nil {
+		return err
+	}
+	removed, err := a.spool.Sweep(known)
+	if removed > 0 {
+		a.log.Warn("removed objects that were never acknowledged", "count", removed)
+	}
+	return err
+}
+
+// watchRecords sets records that go bad while we run aside, and makes what they said again.
+func (a *Appliance) watchRecords(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.db.Damaged():
+		}
+		moved, err := a.db.SetDamagedAside()
+		if err == nil && len(moved) > 0 {
+			a.log.Error("records of the database are damaged and set aside", "records", fmt.Sprint(moved))
+			err = a.mend()
+		}
+		if err != nil && !isShutdown(err) {
+			a.log.Error("setting damaged records aside", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
 }
 
 // Address is where studies are taken.
@@ -150,14 +187,17 @@ func (a *Appliance) Run(ctx context.Context) error {
 		a.log.Error("going on with a fine-tuning run", "error", err)
 	}
 	wg.Go(func() { a.health.serve(a.log) })
+	wg.Go(func() { a.followStudies(work) })
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
+	wg.Go(func() { a.watchRecords(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()
 	a.health.close()
 	wg.Wait()
 	a.tuner.wg.Wait()
+	a.room.audit.Close()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

@@ -20,6 +20,7 @@ import (
 type CorrectionInput struct {
 	StudyInstanceUID string    `json:"study_instance_uid"`
 	AccessionNumber  string    `json:"accession_number"` // where the study's UID is not known
+	Revision         int       `json:"revision"`         // of the draft; 0 is the newest
 	Report           string    `json:"report"`           // with the headings FINDINGS: and IMPRESSION:
 	Role             string    `json:"role"`
 	Source           string    `json:"source"`
@@ -54,7 +55,10 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 		}
 		var record *DraftRecord
 		if reason == "" {
-			record, err = drafts.load(s.UID, s.Revision)
+			if in.Revision == 0 {
+				in.Revision = s.Revision
+			}
+			record, err = drafts.load(s.UID, in.Revision)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				reason = "the study has no draft"
@@ -83,7 +87,7 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 			patient = record.Lateral
 		}
 		c = &study.Correction{
-			ID: digest(s.UID, masked), StudyInstanceUID: s.UID, Revision: s.Revision, Patient: corrections.PatientKey(key, patient), Scores: record.Draft.Scores,
+			ID: digest(s.UID, masked), StudyInstanceUID: s.UID, Revision: in.Revision, Patient: corrections.PatientKey(key, patient), Scores: record.Draft.Scores,
 			Draft: "FINDINGS: " + record.Draft.Text(study.SectionFindings) + "\nIMPRESSION: " + record.Draft.Text(study.SectionImpression),
 			Final: masked, Masked: count, Role: in.Role, Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
 		}

@@ -3,7 +3,6 @@ package daemon
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +35,13 @@ type DraftRecord struct {
 	Took map[string]time.Duration `json:"took"`
 	// Predecessor is the SOP Instance UID of the narrative this one replaces, by kind of document.
 	Documents []DocumentRecord `json:"documents,omitempty"`
+	// Sums are the SHA-256 of the documents and pictures, by file name.
+	Sums map[string]string `json:"sums,omitempty"`
+}
+
+// images are the headers of the views, nil for one that was not acquired.
+func (r *DraftRecord) images() map[study.Projection]*study.Header {
+	return map[study.Projection]*study.Header{study.Frontal: r.Frontal, study.Lateral: r.Lateral}
 }
 
 // DocumentRecord is one document of a draft, written and ready to be sent.
@@ -60,9 +66,9 @@ const recordFile = "draft.json"
 
 // save makes the record durable before it returns.
 func (d drafts) save(record *DraftRecord) error {
-	text, err := json.Marshal(record)
+	text, err := encodeRecord(record)
 	if err != nil {
-		return fmt.Errorf("daemon: encoding a draft: %w", err)
+		return err
 	}
 	return d.write(record.Draft.StudyInstanceUID, record.Draft.Revision, recordFile, text)
 }
@@ -109,11 +115,7 @@ func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("daemon: reading a draft: %w", err)
 	}
-	record := new(DraftRecord)
-	if err := json.Unmarshal(text, record); err != nil {
-		return nil, fmt.Errorf("daemon: draft record: %w", err)
-	}
-	return record, nil
+	return decodeRecord(text)
 }
 
 func syncFolder(path string) error {

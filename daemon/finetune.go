@@ -282,15 +282,8 @@ func (a *Appliance) answerTuning(mux *http.ServeMux, reply func(http.ResponseWri
 		reply(w, id, err)
 	})
 	mux.HandleFunc("POST /finetune/stop", func(w http.ResponseWriter, _ *http.Request) {
-		a.tuner.mu.Lock()
-		id, stop := a.tuner.running, a.tuner.stop
-		a.tuner.mu.Unlock()
-		if id == "" {
-			reply(w, nil, ErrNoRun)
-			return
-		}
-		stop()
-		reply(w, id, nil)
+		id, err := a.StopTuning()
+		reply(w, id, err)
 	})
 	mux.HandleFunc("POST /adapter/use", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("name")

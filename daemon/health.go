@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,26 +11,41 @@ import (
 	"net/http"
 	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/queue"
 )
 
-// health is the HTTP side: /healthz says in JSON whether the appliance works and what waits.
+// health is the HTTP side: /healthz says in JSON whether the appliance works and what waits; the rest is what Handle was given.
 type health struct {
 	listener net.Listener
 	server   *http.Server
+	mux      *http.ServeMux
+	leaving  context.CancelFunc // ends answers that go on for ever
 }
 
-// httpTimeout bounds a request to /healthz.
-const httpTimeout = 5 * time.Second
+// Limits of HTTP. A page's images are some 30 MB; what streams lifts its own deadline.
+const (
+	httpTimeout      = 5 * time.Second
+	httpReadTimeout  = 15 * time.Second
+	httpWriteTimeout = 2 * time.Minute
+	httpIdleTimeout  = 2 * time.Minute
+	maxHTTPHeader    = 32 << 10
+)
 
-func listenHealth(address string, a *Appliance) (*health, error) {
-	if address == "" {
+func listenHealth(cfg config.Config, a *Appliance) (*health, error) {
+	if cfg.HTTP == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", cfg.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("daemon: listening for HTTP: %w", err)
 	}
+	if cfg.HTTPCert != "" {
+		if listener, err = secure(listener, cfg.HTTPCert, cfg.HTTPKey); err != nil {
+			return nil, err
+		}
+	}
+	a.log.Info("reading room", "address", listener.Addr().String(), "tls", cfg.HTTPCert != "")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		status := a.status()
@@ -39,7 +55,38 @@ func listenHealth(address string, a *Appliance) (*health, error) {
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
-	return &health{listener, &http.Server{Handler: mux, ReadTimeout: httpTimeout, WriteTimeout: httpTimeout}}, nil
+	base, leaving := context.WithCancel(context.Background())
+	return &health{listener, &http.Server{
+		Handler: mux, ReadHeaderTimeout: httpTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,
+		MaxHeaderBytes: maxHTTPHeader, BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}, mux, leaving}, nil
+}
+
+// secure puts TLS 1.2 or later before a listener. The files are read anew for each connection: a renewed certificate is in force at once.
+func secure(listener net.Listener, certificate, key string) (net.Listener, error) {
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			return nil, fmt.Errorf("daemon: certificate of the reading room: %w", err)
+		}
+		return &pair, nil
+	}
+	if _, err := load(); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return tls.NewListener(listener, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() },
+	}), nil
+}
+
+// Handle adds the reading room to the HTTP side; call it before Run.
+func (a *Appliance) Handle(room http.Handler) {
+	if a.health != nil {
+		a.health.mux.Handle("/", room)
+	}
 }
 
 func (h *health) serve(log *slog.Logger) {
@@ -55,6 +102,7 @@ func (h *health) close() {
 	if h == nil {
 		return
 	}
+	h.leaving()
 	ctx, cancel := context.WithTimeout(context.Background(), httpTimeout)
 	defer cancel()
 	_ = h.server.Shutdown(ctx)

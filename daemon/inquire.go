@@ -133,6 +133,7 @@ func (a *Appliance) answer(ctx context.Context) error {
 		reply(w, "resent", a.db.Update(func(tx *queue.Tx) error { return tx.Resend(id) }))
 	})
 	a.answerTuning(mux, reply)
+	a.answerUsers(mux, reply)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: httpTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -91,20 +91,23 @@ func completionJob(uid string, at time.Time, released bool) queue.Job {
 	return queue.Job{ID: kindComplete + "/" + uid, Kind: kindComplete, Study: uid, NotBefore: at, Payload: payload}
 }
 
-// scheduleCompletion begins the quiet time anew and has the instance looked at; it runs in the transaction that makes the instance
-// known, or other bytes of it.
-func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study, sop string) error {
-	i, err := tx.Instance(sop)
-	if err != nil || i == nil {
-		return err
-	}
-	if i.Examined == nil {
-		id := fmt.Sprintf("%s/%s/%.12s", kindExamine, sop, i.SHA256)
-		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindExamine, Study: s.UID, Payload: mustJSON(sop)}); err != nil {
-			return err
-		}
-	}
+// scheduleCompletion begins the quiet time of a study anew; it runs in the transaction that makes an object known.
+func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study) error {
 	return tx.Postpone(completionJob(s.UID, tx.Now().Add(a.cfg.QuietTime), false))
+}
+
+// look has an object's pixels looked at.
+func (a *Appliance) look(tx *queue.Tx, i *queue.Instance) error {
+	if i.Examined != nil {
+		return nil
+	}
+	return tx.Enqueue(examineJob(i))
+}
+
+func examineJob(i *queue.Instance) queue.Job {
+	sop := i.Header.SOPInstanceUID
+	id := fmt.Sprintf("%s/%s/%.12s", kindExamine, sop, i.SHA256)
+	return queue.Job{ID: id, Kind: kindExamine, Study: i.Header.StudyInstanceUID, Payload: mustJSON(sop)}
 }
 
 func mustJSON(v any) json.RawMessage {

@@ -36,6 +36,9 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}
 	looked := &queue.Examination{Reason: pairing.Unsuited(instance.Header, a.pairing())}
+	if err := a.whole(instance); err != nil {
+		return err
+	}
 	if looked.Reason == "" {
 		looked = Examine(ctx, a.views, a.spool.Path(instance.Path)).Examination()
 	}
@@ -53,8 +56,8 @@ func (a *Appliance) pairing() pairing.Config { return pairing.Config{MinimumAge:
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
 	c := pairing.Candidate{Header: i.Header, Received: i.Received}
-	if i.Expired {
-		c.NoImage = "the cached copy was deleted: " + study.RejectedRetention.Reason()
+	if i.Gone != "" {
+		c.NoImage = "its file is gone: " + i.Gone
 	} else if e := i.Examined; e != nil {
 		if e.Reason != "" {
 			c.NoImage = e.Reason
@@ -92,12 +95,17 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
 			}
-			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair = &pair })
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary = &pair, nil })
 		})
 	}
 	frontal, lateral, err := a.instances(pair)
 	if err != nil {
 		return err
+	}
+	for _, i := range []*queue.Instance{frontal, lateral} {
+		if err := a.whole(i); err != nil {
+			return err
+		}
 	}
 	path := func(i *queue.Instance) string {
 		if i == nil {
@@ -124,7 +132,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair = &pair
+			s.Pair, s.Summary = &pair, summary(record)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -199,40 +207,19 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
-		return err
+		return a.remake(uid, revision, err)
 	}
 	previous, err := a.replaced(uid, revision, record)
 	if err != nil {
 		return err
 	}
-	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
-	if err != nil {
-		return err
-	}
-	record.Documents = nil
-	for i, d := range documents {
-		kind := documentKinds[i]
-		var buf bytes.Buffer
-		if _, err := d.WriteTo(&buf); err != nil {
-			return err
-		}
-		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
-			return err
-		}
-		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
-	}
-	for name, data := range files {
-		if err := a.drafts.write(uid, revision, name, data); err != nil {
-			return err
-		}
-	}
-	if err := a.drafts.save(record); err != nil {
+	if err := a.makeDocuments(ctx, record, previous); err != nil {
 		return err
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted
-		if len(a.cfg.Destinations) == 0 {
-			state = queue.Delivered
+		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
+			state = queue.Delivered // the documents were made again
 		}
 		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
 			for _, d := range a.cfg.Destinations {
@@ -255,6 +242,36 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		}
 		return nil
 	})
+}
+
+// makeDocuments writes the documents and pictures of a draft and keeps their names and digests in its record. The same draft gives the
+// same bytes, so a lost file is made again by it.
+func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRecord) error {
+	uid, revision := record.Draft.StudyInstanceUID, record.Draft.Revision
+	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
+	if err != nil {
+		return err
+	}
+	record.Documents, record.Sums = nil, map[string]string{}
+	for i, d := range documents {
+		kind := documentKinds[i]
+		var buf bytes.Buffer
+		if _, err := d.WriteTo(&buf); err != nil {
+			return err
+		}
+		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
+			return err
+		}
+		record.Sums[kind+".dcm"] = sha256Of(buf.Bytes())
+		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
+	}
+	for name, data := range files {
+		if err := a.drafts.write(uid, revision, name, data); err != nil {
+			return err
+		}
+		record.Sums[name] = sha256Of(data)
+	}
+	return a.drafts.save(record)
 }
 
 var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument}
@@ -342,7 +359,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
 	record, err := a.drafts.load(uid, d.Revision)
 	if err != nil {
-		return err
+		return a.remake(uid, d.Revision, err)
 	}
 	if goes, err := a.leaves(lease, d, record); err != nil {
 		return err
@@ -350,12 +367,15 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		return a.stays(lease, d)
 	}
 	folder := a.drafts.folder(uid, d.Revision)
+	if err := a.wholeDocuments(ctx, record); err != nil {
+		return err
+	}
 	var paths []string
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
-	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, nil); err != nil {
-		return permanentRejection(err)
+	if err := a.sendTo(ctx, to, paths...); err != nil {
+		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
 	return lease.Done(func(tx *queue.Tx) error {
@@ -368,21 +388,49 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		}
 		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-		all := s.Revision == d.Revision && s.State == queue.Drafted
-		for _, other := range a.cfg.Destinations {
-			if got := s.Deliveries[other.String()]; got == nil || got.Revision < d.Revision {
-				all = false
+		if s.Revision == d.Revision && (s.State == queue.Drafted || s.State == queue.Failed) && a.delivered(s, d.Revision) {
+			dead, err := deadLetters(tx, uid) // a resend of the last one makes the study well again
+			if err != nil {
+				return err
 			}
-		}
-		if all {
-			s.State = queue.Delivered
+			if dead == 0 {
+				s.State, s.Reason = queue.Delivered, ""
+			}
 		}
 		return tx.PutStudy(s)
 	})
 }
 
-// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning status counts as stored.
+func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
+	jobs, err := tx.Jobs(uid)
+	for _, j := range jobs {
+		if j.Dead {
+			n++
+		}
+	}
+	return n, err
+}
+
+// delivered reports whether every destination has a revision or a later one.
+func (a *Appliance) delivered(s *queue.Study, revision int) bool {
+	for _, d := range a.cfg.Destinations {
+		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
+			return false
+		}
+	}
+	return true
+}
+
+// Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning counts as stored; a duplicate
+// does not: what the peer has under that UID may be other bytes.
 func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
+	return send(ctx, client, address, paths, (*dimse.StatusError).Warning, progress)
+}
+
+// send is Send with the caller's own judgement of which statuses count as stored.
+func send(
+	ctx context.Context, client dicomnet.Client, address string, paths []string, stored func(*dimse.StatusError) bool, progress func(path string, err error),
+) error {
 	type object struct {
 		path string
 		meta *part10.Meta
@@ -422,7 +470,7 @@ func Send(ctx context.Context, client dicomnet.Client, address string, paths []s
 	for _, o := range objects {
 		err := sendOne(ctx, association, o.path, o.meta)
 		var status *dimse.StatusError
-		if errors.As(err, &status) && status.Warning() {
+		if errors.As(err, &status) && stored(status) {
 			err = nil
 		}
 		report(o.path, err)

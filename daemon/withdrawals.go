@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
 	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -124,12 +124,12 @@ func (a *Appliance) forget(lease *queue.Lease) error {
 func (a *Appliance) forgetPicture(uid string, revision int, sop string) error {
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if lost(err) {
 			return nil
 		}
 		return err
 	}
-	for view, h := range map[study.Projection]*study.Header{study.Frontal: record.Frontal, study.Lateral: record.Lateral} {
+	for view, h := range record.images() {
 		if h != nil && h.SOPInstanceUID == sop {
 			if err := a.drafts.remove(uid, revision, view.String()+".png"); err != nil {
 				return err
@@ -220,7 +220,7 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 			continue
 		}
 		record, err := a.drafts.load(uid, revision)
-		if errors.Is(err, fs.ErrNotExist) {
+		if lost(err) {
 			continue
 		}
 		if err != nil {
@@ -296,13 +296,17 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 				w.Deliveries = map[string]*queue.Delivery{}
 			}
 			w.Deliveries[to] = &queue.Delivery{Revision: w.Revision}
-			id := fmt.Sprintf("%s/%s/%d/%s", kindRetract, uid, w.Revision, to)
-			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindRetract, Study: uid, Payload: mustJSON(delivery{w.Revision, to})}); err != nil {
+			if err := tx.Enqueue(retractJob(uid, w.Revision, to)); err != nil {
 				return err
 			}
 		}
 	}
 	return tx.PutStudy(s)
+}
+
+func retractJob(uid string, revision int, to string) queue.Job {
+	id := fmt.Sprintf("%s/%s/%d/%s", kindRetract, uid, revision, to)
+	return queue.Job{ID: id, Kind: kindRetract, Study: uid, Payload: mustJSON(delivery{revision, to})}
 }
 
 func deliveryID(uid string, revision int, destination string) string {
@@ -334,8 +338,8 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
-	if err := Send(ctx, a.client(to.AETitle, to.TLS), to.Address, []string{path}, nil); err != nil {
-		return permanentRejection(err)
+	if err := a.sendTo(ctx, to, path); err != nil {
+		return err
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)
 	return lease.Done(func(tx *queue.Tx) error {
@@ -351,10 +355,11 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// permanentRejection marks an association rejected for good as not worth another try.
-func permanentRejection(err error) error {
+// refusal marks what the peer refused for good, the association or an object, as not worth another try (PS3.8 9.3.4, PS3.4 table B.2-1).
+func refusal(err error) error {
 	var rejected *dicomnet.RejectError
-	if errors.As(err, &rejected) && rejected.Permanent() {
+	var status *dimse.StatusError
+	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &status) && !status.Transient() {
 		return queue.Permanent(err)
 	}
 	return err
@@ -403,7 +408,7 @@ func (a *Appliance) stays(lease *queue.Lease, d delivery) error {
 func (a *Appliance) replaced(uid string, revision int, now *DraftRecord) (*DraftRecord, error) {
 	for earlier := revision - 1; earlier > 0; earlier-- {
 		record, err := a.drafts.load(uid, earlier)
-		if errors.Is(err, fs.ErrNotExist) {
+		if lost(err) {
 			continue
 		}
 		if err != nil {

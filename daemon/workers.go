@@ -25,7 +25,13 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		count int
 		kinds []string
 	}{
-		{2, []string{kindExamine}}, {1, []string{kindComplete}}, {1, []string{kindDraft}}, {1, []string{kindReport, kindWithdraw, kindForget}}, {deliverers, []string{kindDeliver, kindRetract}},
+		{2, []string{kindExamine}},
+		{1, []string{kindComplete}},
+		{1, []string{kindDraft}},
+		{1, []string{kindReport, kindWithdraw, kindForget}},
+		{deliverers, []string{kindDeliver, kindRetract}},
+		{1, []string{kindSign}},
+		{deliverers, []string{kindDeliverSigned}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -76,6 +82,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.report(ctx, lease)
 	case kindDeliver:
 		return a.deliver(ctx, lease)
+	case kindSign:
+		return a.sign(ctx, lease)
+	case kindDeliverSigned:
+		return a.deliverSigned(ctx, lease)
 	case kindWithdraw:
 		return a.withdraw(lease)
 	case kindRetract:

@@ -60,7 +60,14 @@ func (r *Receiver) reopen(tx *queue.Tx, s *queue.Study, sopInstanceUID, why stri
 		s.State, s.Reason = queue.Receiving, ""
 	}
 	s.Last = now
-	return r.Complete(tx, s, sopInstanceUID)
+	i, err := tx.Instance(sopInstanceUID)
+	if err != nil {
+		return err
+	}
+	if err := r.Look(tx, i); err != nil {
+		return err
+	}
+	return r.Complete(tx, s)
 }
 
 // Newest returns the header of the object that came last: what it says of the patient is the latest.

@@ -61,8 +61,10 @@ type Receiver struct {
 	ReadHeader func(path string) (study.Header, error)
 	// AcceptDuplicates answers the same UID with other bytes with success; they are kept aside either way.
 	AcceptDuplicates bool
-	// Complete schedules the study's completion and a look at the object, in the transaction that makes it known.
-	Complete func(tx *queue.Tx, s *queue.Study, sopInstanceUID string) error
+	// Complete schedules the study's completion, in the transaction that makes an object known.
+	Complete func(tx *queue.Tx, s *queue.Study) error
+	// Look has the pixels of an object looked at that were not yet.
+	Look func(tx *queue.Tx, i *queue.Instance) error
 	// ReadNote reads a stored file as a rejection note; nil when it is none.
 	ReadNote func(path string) (*study.RejectionNote, error)
 	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
@@ -157,7 +159,7 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 			return resources(err)
 		}
 		return r.different(instance, known)
-	case !known.Expired && r.Spool.Has(known.Path, known.Size):
+	case known.Gone == "" && r.Spool.Has(known.Path, known.Size):
 		w.Abort()
 		return nil
 	}
@@ -165,7 +167,7 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 	if _, err := w.Commit(uid + "/" + instance.SHA256); err != nil {
 		return resources(err)
 	}
-	if known.Expired {
+	if known.Gone != "" {
 		return resources(r.DB.Update(func(tx *queue.Tx) error { return r.returned(tx, uid) }))
 	}
 	r.Log.Warn("a lost file came back with a resend", "sop_instance", uid)

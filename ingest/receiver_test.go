@@ -97,8 +97,9 @@ func (w *world) start() {
 	}
 	w.r = &ingest.Receiver{
 		DB: ledger{w.db, w.disk}, Spool: s, ReadHeader: w.readHeader, AcceptDuplicates: w.accept,
-		Complete: func(tx *queue.Tx, s *queue.Study, sop string) error {
-			return tx.Enqueue(queue.Job{ID: "examine/" + sop, Kind: "examine", Study: s.UID})
+		Complete: func(*queue.Tx, *queue.Study) error { return nil },
+		Look: func(tx *queue.Tx, i *queue.Instance) error {
+			return tx.Enqueue(queue.Job{ID: "examine/" + i.Header.SOPInstanceUID, Kind: "examine", Study: i.Header.StudyInstanceUID})
 		},
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	}

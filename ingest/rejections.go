@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -96,7 +95,7 @@ func (r *Receiver) tellStudy(tx *queue.Tx, uid string, lost RejectedObjects) err
 			if err != nil {
 				return err
 			}
-			i.Expired = true
+			i.Gone = study.RejectedRetention.Reason()
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
@@ -116,7 +115,7 @@ func (r *Receiver) Forget(sopInstanceUID string) error {
 		i, err = tx.Instance(sopInstanceUID)
 		return err
 	})
-	if err != nil || i == nil || !i.Expired {
+	if err != nil || i == nil || i.Gone == "" {
 		return err
 	}
 	if err := r.Spool.Remove(i.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -128,10 +127,10 @@ func (r *Receiver) Forget(sopInstanceUID string) error {
 // returned makes an instance whose file the disk had lost, or let expire, whole again.
 func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	i, err := tx.Instance(uid)
-	if err != nil || i == nil || !i.Expired {
+	if err != nil || i == nil || i.Gone == "" {
 		return err
 	}
-	i.Expired = false
+	i.Gone = ""
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
@@ -139,9 +138,9 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	if err != nil || s == nil {
 		return err
 	}
-	s.Note(tx.Now(), "an object that had expired came again")
-	if !slices.Contains(s.Drafted, uid) || s.State == queue.Refused {
-		if err := r.reopen(tx, s, uid, "an expired object came again"); err != nil {
+	s.Note(tx.Now(), "an object whose file was gone came again")
+	if s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid {
+		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}
 	}

@@ -46,16 +46,16 @@ var siteKey = []byte("site key")
 
 // SiteKey is this installation's own secret; the first call, inside Update, makes it.
 func (tx *Tx) SiteKey() ([]byte, error) {
-	meta := tx.bolt.Bucket(bucketMeta)
-	if key := meta.Get(siteKey); key != nil {
-		return append([]byte(nil), key...), nil
+	have, err := get[[]byte](tx, bucketMeta, string(siteKey))
+	if err != nil {
+		return nil, err
+	}
+	if have != nil {
+		return *have, nil
 	}
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("queue: site key: %w", err)
 	}
-	if err := meta.Put(siteKey, key); err != nil {
-		return nil, fmt.Errorf("queue: site key: %w", err)
-	}
-	return key, nil
+	return key, put(tx, bucketMeta, string(siteKey), key)
 }

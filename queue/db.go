@@ -14,7 +14,9 @@ import (
 )
 
 // schemaVersion is the form of the records; a file of another version is refused.
-const schemaVersion = "1"
+const schemaVersion = "2"
+
+var schemaKey = []byte("schema")
 
 // Buckets.
 var (
@@ -28,12 +30,16 @@ var (
 	bucketRejections = []byte("rejections") // Study Instance UID / SOP Instance UID → Rejection
 	bucketAccessions = []byte("accessions") // Accession Number NUL Study Instance UID → Study Instance UID
 
+	bucketDamaged = []byte("damaged") // bucket / key → the record as it was found
+
 	bucketCorrections      = []byte("corrections")       // identifier → study.Correction
 	bucketCorrectionsAside = []byte("corrections aside") // identifier → AsideCorrection
 
+	bucketReadings = []byte("readings") // Study Instance UID → Reading
+
 	allBuckets = [][]byte{
-		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketCorrections,
-		bucketCorrectionsAside,
+		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketDamaged,
+		bucketCorrections, bucketCorrectionsAside, bucketReadings,
 	}
 )
 
@@ -66,8 +72,14 @@ type DB struct {
 	closing chan struct{}
 	wg      sync.WaitGroup
 
+	damage []Damage      // found by Open
+	met    chan struct{} // a damaged record was met
+
 	mu   sync.Mutex
 	wake chan struct{} // closed and replaced when a job may have become ready
+
+	told      map[int]func(map[string]bool) // see Follow
+	followers int
 }
 
 type update struct {
@@ -89,28 +101,37 @@ func Open(path string, opts Options) (*DB, error) {
 	if opts.FirstRetry == 0 {
 		opts.FirstRetry, opts.LastRetry = DefaultFirstRetry, DefaultLastRetry
 	}
+	damage, err := examine(path, opts.Now())
+	if err != nil {
+		return nil, fmt.Errorf("queue: opening %s: %w", path, err)
+	}
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		if errors.Is(err, bolterrors.ErrTimeout) {
-			return nil, fmt.Errorf("queue: %s is in use by another process", path)
+			err = errInUse
 		}
 		return nil, fmt.Errorf("queue: opening %s: %w", path, err)
 	}
-	db := &DB{bolt: bolt, opts: opts, updates: make(chan update), closing: make(chan struct{}), wake: make(chan struct{})}
-	err = bolt.Update(func(tx *bbolt.Tx) error {
-		for _, name := range allBuckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+	db := &DB{
+		bolt: bolt, opts: opts, updates: make(chan update), closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1),
+		damage: damage,
+	}
+	err = guard(func() error {
+		return bolt.Update(func(btx *bbolt.Tx) error {
+			tx := &Tx{bolt: btx, db: db, tallies: tallies{}}
+			if err := tx.prepare(); err != nil {
 				return err
 			}
-		}
-		meta := tx.Bucket(bucketMeta)
-		if v := meta.Get([]byte("schema")); v != nil && string(v) != schemaVersion {
-			return fmt.Errorf("state has schema %s, this program knows %s", v, schemaVersion)
-		}
-		if err := meta.Put([]byte("schema"), []byte(schemaVersion)); err != nil {
-			return err
-		}
-		return releaseLeases(&Tx{tx, db})
+			if len(damage) > 0 {
+				if _, err := tx.setAside(); err != nil {
+					return err
+				}
+			}
+			if err := releaseLeases(tx); err != nil {
+				return err
+			}
+			return tx.tallies.store(btx)
+		})
 	})
 	if err != nil {
 		bolt.Close()
@@ -120,13 +141,78 @@ func Open(path string, opts Options) (*DB, error) {
 	return db, nil
 }
 
+var errInUse = errors.New("it is in use by another process")
+
+// prepare makes the buckets and brings the records of an older program into the present form.
+func (tx *Tx) prepare() error {
+	for _, name := range allBuckets {
+		if _, err := tx.bolt.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.bolt.Bucket(bucketMeta)
+	switch v := string(meta.Get(schemaKey)); v {
+	case schemaVersion:
+		return nil
+	case "", "1":
+		if err := tx.sealAll(); err != nil {
+			return err
+		}
+	default:
+		if len(tx.db.damage) == 0 {
+			return fmt.Errorf("state has schema %s, this program knows %s", v, schemaVersion)
+		}
+	}
+	return meta.Put(schemaKey, []byte(schemaVersion))
+}
+
+// sealAll gives checksums to the records of schema 1, which had none.
+func (tx *Tx) sealAll() error {
+	for _, bucket := range allBuckets {
+		var plain []record
+		err := tx.bolt.Bucket(bucket).ForEach(func(key, raw []byte) error {
+			if !bytes.Equal(bucket, bucketMeta) || !bytes.Equal(key, schemaKey) {
+				plain = append(plain, record{bytes.Clone(key), bytes.Clone(raw)})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range plain {
+			if bytes.Equal(r.key, siteKey) && bytes.Equal(bucket, bucketMeta) {
+				if r.raw, err = json.Marshal(r.raw); err != nil {
+					return err
+				}
+			}
+			if err := tx.bolt.Bucket(bucket).Delete(r.key); err != nil {
+				return err
+			}
+			if err := tx.set(bucket, r.key, seal(bucket, r.key, r.raw)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // OpenReadOnly opens the state of a daemon that is not running, or a copy.
 func OpenReadOnly(path string) (*DB, error) {
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening %s to read: %w", path, err)
 	}
-	return &DB{bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{})}, nil
+	err = bolt.View(func(tx *bbolt.Tx) error {
+		if meta := tx.Bucket(bucketMeta); meta == nil || string(meta.Get(schemaKey)) != schemaVersion {
+			return fmt.Errorf("queue: %s is a state of another version; start the appliance on it once", path)
+		}
+		return nil
+	})
+	if err != nil {
+		bolt.Close()
+		return nil, err
+	}
+	return &DB{bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1)}, nil
 }
 
 // Close waits for updates under way and closes the file.
@@ -177,16 +263,23 @@ func (db *DB) commits() {
 func (db *DB) commit(group []update) {
 	for len(group) > 0 {
 		failed := -1
-		err := db.bolt.Update(func(tx *bbolt.Tx) error {
-			for i, u := range group {
-				if err := safely(u.apply, &Tx{tx, db}); err != nil {
-					failed = i
-					return err
+		changed := map[string]bool{}
+		err := guard(func() error {
+			return db.bolt.Update(func(btx *bbolt.Tx) error {
+				tx := &Tx{btx, db, tallies{}, changed}
+				for i, u := range group {
+					if err := safely(u.apply, tx); err != nil {
+						failed = i
+						return err
+					}
 				}
-			}
-			return nil
+				return tx.tallies.store(btx)
+			})
 		})
 		if failed < 0 {
+			if err == nil {
+				db.tell(changed)
+			}
 			for _, u := range group {
 				u.done <- err
 			}
@@ -212,13 +305,15 @@ func safely(apply func(*Tx) error, tx *Tx) (err error) {
 
 // View reads a consistent state.
 func (db *DB) View(read func(*Tx) error) error {
-	return db.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{tx, db}) })
+	return guard(func() error { return db.bolt.View(func(tx *bbolt.Tx) error { return read(&Tx{bolt: tx, db: db}) }) })
 }
 
 // Tx reads and, inside Update, changes the state.
 type Tx struct {
-	bolt *bbolt.Tx
-	db   *DB
+	bolt    *bbolt.Tx
+	db      *DB
+	tallies tallies         // nil in View
+	changed map[string]bool // studies, inside Update
 }
 
 // Now is the clock of the DB.
@@ -235,8 +330,9 @@ func get[T any](tx *Tx, bucket []byte, key string) (value *T, err error) {
 		return nil, nil
 	}
 	value = new(T)
-	if err := json.Unmarshal(data, value); err != nil {
-		return nil, fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)
+	if err := decode(bucket, []byte(key), data, value); err != nil {
+		tx.db.meet()
+		return nil, err
 	}
 	return value, nil
 }
@@ -246,13 +342,10 @@ func put(tx *Tx, bucket []byte, key string, value any) error {
 	if err != nil {
 		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)
 	}
-	if err := tx.bolt.Bucket(bucket).Put([]byte(key), data); err != nil {
-		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)
-	}
-	return nil
+	return tx.set(bucket, []byte(key), seal(bucket, []byte(key), data))
 }
 
-// each visits all records of a bucket in the order of their keys.
+// each visits all records of a bucket in the order of their keys. One that is damaged is passed over: the rest keeps working.
 func each[T any](tx *Tx, bucket []byte, visit func(key string, value *T) error) error {
 	return eachWith(tx, bucket, "", visit)
 }
@@ -266,8 +359,9 @@ func eachWith[T any](tx *Tx, bucket []byte, prefix string, visit func(key string
 	c := b.Cursor()
 	for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
 		value := new(T)
-		if err := json.Unmarshal(v, value); err != nil {
-			return fmt.Errorf("queue: record %s/%s: %w", bucket, k, err)
+		if err := decode(bucket, k, v, value); err != nil {
+			tx.db.meet()
+			continue
 		}
 		if err := visit(string(k), value); err != nil {
 			return err

@@ -64,6 +64,14 @@ func (tx *Tx) Postpone(j Job) error {
 	return put(tx, bucketJobs, j.ID, j)
 }
 
+// Again adds a job even when it was done before: its result was lost.
+func (tx *Tx) Again(j Job) error {
+	if err := tx.set(bucketDone, []byte(j.ID), nil); err != nil {
+		return err
+	}
+	return tx.Enqueue(j)
+}
+
 // Cancel ends a job that nobody holds as if it had been done; one under way stays.
 func (tx *Tx) Cancel(id string) error {
 	j, err := get[Job](tx, bucketJobs, id)
@@ -78,8 +86,8 @@ func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id)
 
 // finish moves a job to those that are done.
 func (tx *Tx) finish(id string) error {
-	if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(id)); err != nil {
-		return fmt.Errorf("queue: ending job %s: %w", id, err)
+	if err := tx.set(bucketJobs, []byte(id), nil); err != nil {
+		return err
 	}
 	return put(tx, bucketDone, id, tx.Now().UTC())
 }

@@ -29,8 +29,10 @@ type Study struct {
 	// Drafted are the instances that revision Revision is made from.
 	Drafted []string `json:"drafted,omitempty"`
 	// Notes are the rejection notes that came with this study, by SOP Instance UID; they are no objects of it.
-	Notes      []string             `json:"notes,omitempty"`
-	Pair       *study.Pair          `json:"pair,omitempty"`
+	Notes []string    `json:"notes,omitempty"`
+	Pair  *study.Pair `json:"pair,omitempty"`
+	// Summary is what the newest draft comes to; nil before there is one.
+	Summary    *DraftSummary        `json:"summary,omitempty"`
 	Deliveries map[string]*Delivery `json:"deliveries,omitempty"` // by destination
 	// ReadWith is the study whose draft reads this one's lateral view: a reader gave each cassette a study.
 	ReadWith string `json:"read_with,omitempty"`
@@ -38,6 +40,21 @@ type Study struct {
 	Sent      map[string][]int `json:"sent,omitempty"`
 	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
 	Events    []Event          `json:"events"`
+}
+
+// DraftSummary is what a list of studies shows of a draft.
+type DraftSummary struct {
+	Present []FindingScore `json:"present,omitempty"` // at or above the operating point, highest first
+	Changed int            `json:"changed,omitempty"` // sentences that the guard replaced, added or removed
+	Doubt   string         `json:"doubt,omitempty"`
+	Starter bool           `json:"starter,omitempty"`
+}
+
+// FindingScore is a finding with the higher of its two scores.
+type FindingScore struct {
+	Finding study.Finding    `json:"finding"`
+	Score   float32          `json:"score"`
+	View    study.Projection `json:"view"`
 }
 
 // Delivery is the state of the newest revision at one destination.
@@ -69,8 +86,8 @@ type Instance struct {
 	study.Instance
 	// Examined is what looking at the pixels gave; nil before.
 	Examined *Examination `json:"examined,omitempty"`
-	// Expired is set when a rejection note asked for the cached copy to be deleted; a resend brings it back.
-	Expired bool `json:"expired,omitempty"`
+	// Gone is why the file is no longer there: a rejection note let it expire, or the disk damaged it. A resend brings it back.
+	Gone string `json:"gone,omitempty"`
 }
 
 // Examination is what one look at an object's pixels gave.
@@ -118,7 +135,10 @@ func (tx *Tx) Aside() (out []*Instance, err error) {
 func (tx *Tx) Study(uid string) (*Study, error) { return get[Study](tx, bucketStudies, uid) }
 
 // PutStudy stores a study.
-func (tx *Tx) PutStudy(s *Study) error { return put(tx, bucketStudies, s.UID, s) }
+func (tx *Tx) PutStudy(s *Study) error {
+	tx.touch(s.UID)
+	return put(tx, bucketStudies, s.UID, s)
+}
 
 // IndexAccession makes a study findable by its accession number.
 func (tx *Tx) IndexAccession(accession, studyUID string) error {
@@ -142,4 +162,14 @@ func (tx *Tx) StudiesOfAccession(accession string) (out []string, err error) {
 // EachStudy visits all studies.
 func (tx *Tx) EachStudy(visit func(*Study) error) error {
 	return each(tx, bucketStudies, func(_ string, s *Study) error { return visit(s) })
+}
+
+// StudyUIDs returns the Study Instance UIDs of all studies.
+func (tx *Tx) StudyUIDs() (out []string, err error) {
+	b := tx.bolt.Bucket(bucketStudies)
+	if b == nil {
+		return nil, nil
+	}
+	err = b.ForEach(func(k, _ []byte) error { out = append(out, string(k)); return nil })
+	return out, err
 }

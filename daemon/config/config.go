@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"llamaxr/study"
+
 	"github.com/goccy/go-yaml"
 )
 
@@ -30,7 +32,11 @@ type Config struct {
 	Peers        []Peer        `yaml:"peers" explain:"who may open associations; empty allows all"`
 	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent"`
 	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
-	HTTP         string        `yaml:"http" explain:"host:port of /healthz; loopback unless you know better; empty turns it off"`
+	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
+	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
+	HTTPKey      string        `yaml:"http_key" explain:"PEM file with the certificate's private key"`
+	Organization string        `yaml:"organization" explain:"name of the hospital, on signed reports"`
+	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
@@ -74,6 +80,7 @@ func Default() Config {
 		TLS:        TLS{MinVersion: "1.2"},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
+		Critical:   []string{study.Pneumothorax.String()},
 		Engine:     "auto",
 		Duplicates: DuplicatesRefuse,
 		MinimumAge: 18,
@@ -146,6 +153,16 @@ func (c Config) Check() error {
 	if c.HTTP != "" {
 		if err := checkAddress(c.HTTP); err != nil {
 			fault("http", "%w", err)
+		} else if c.HTTPCert == "" && !loopback(c.HTTP) {
+			fault("http", "%s can be reached from the network: set http_certificate and http_key, or listen on 127.0.0.1", c.HTTP)
+		}
+	}
+	if (c.HTTPCert == "") != (c.HTTPKey == "") {
+		fault("http_certificate", "certificate and http_key go together")
+	}
+	for i, name := range c.Critical {
+		if _, err := study.ParseFinding(name); err != nil {
+			fault(fmt.Sprintf("critical_findings[%d]", i), "%w", err)
 		}
 	}
 	for i, d := range c.Destinations {
@@ -223,6 +240,16 @@ func checkAETitle(aet string) error {
 		}
 	}
 	return nil
+}
+
+// loopback reports whether only this machine can reach the address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func checkAddress(address string) error {

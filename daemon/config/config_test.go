@@ -52,6 +52,9 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"quiet time too short", "quiet_time: 1ns\n", "quiet_time"},
 		{"PDU too small", "limits:\n  pdu_length: 100\n", "limits.pdu_length"},
 		{"destination twice", "destinations:\n- {ae_title: A, address: 'h:1'}\n- {ae_title: A, address: 'h:1'}\n", "twice"},
+		{"the reading room on the network without TLS", "http: 0.0.0.0:8042\n", "http_certificate"},
+		{"a certificate without its key", "http_certificate: cert.pem\n", "go together"},
+		{"unknown critical finding", "critical_findings: [Hiccup]\n", "critical_findings[0]"},
 		{"wrong type", "minimum_age: old\n", "minimum_age"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -61,7 +61,11 @@ func literal(v reflect.Value) string {
 		return fmt.Sprintf("%q", value)
 	}
 	if v.Kind() == reflect.Slice {
-		return "[]"
+		quoted := make([]string, v.Len())
+		for i := range quoted {
+			quoted[i] = fmt.Sprintf("%q", fmt.Sprint(v.Index(i)))
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
 	}
 	return strings.TrimSpace(fmt.Sprint(v.Interface()))
 }

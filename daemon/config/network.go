@@ -208,7 +208,7 @@ type Certificate struct {
 
 // Certificates reads all that the TLS keys name, as the files are now. A file that cannot be read is an error; the others are returned.
 func (c Config) Certificates() (all []Certificate, err error) {
-	files := map[string]string{"tls.certificate": c.TLS.Certificate, "tls.client_ca": c.TLS.ClientCA}
+	files := map[string]string{"tls.certificate": c.TLS.Certificate, "tls.client_ca": c.TLS.ClientCA, "http_certificate": c.HTTPCert}
 	for key, t := range c.clientTLS() {
 		if t.On {
 			files[key+".certificate"], files[key+".ca"] = t.Certificate, t.CA

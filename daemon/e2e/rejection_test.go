@@ -227,7 +227,7 @@ func TestRejectionNotes(t *testing.T) {
 		uid := uid[4]
 		r := n.await(uid, "drafted", stands(queue.Delivered, 1))
 		n.taken(note[6])
-		r2 := n.await(uid, "expired", func(r *daemon.StudyReport) bool { return r.Objects[0].Expired && r.Objects[1].Expired })
+		r2 := n.await(uid, "expired", func(r *daemon.StudyReport) bool { return r.Objects[0].Gone != "" && r.Objects[1].Gone != "" })
 		for _, o := range r.Objects {
 			if _, err := os.Stat(filepath.Join(n.state, o.Path)); err == nil {
 				t.Errorf("the copy of %s is still there", o.Header.SOPInstanceUID)
@@ -238,7 +238,7 @@ func TestRejectionNotes(t *testing.T) {
 			t.Errorf("the study is %s at revision %d with pictures %v", r2.State, r2.Revision, left)
 		}
 		n.taken(frontal[4], lateral[4])
-		n.await(uid, "back", func(r *daemon.StudyReport) bool { return !r.Objects[0].Expired && r.Revision == 1 })
+		n.await(uid, "back", func(r *daemon.StudyReport) bool { return r.Objects[0].Gone == "" && r.Revision == 1 })
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/web"
 
 	"github.com/kardianos/service"
 	"github.com/spf13/cobra"
@@ -74,10 +75,16 @@ func newRun() *cobra.Command {
 			if err := cfg.Check(); err != nil {
 				return usageError{err}
 			}
-			appliance, err := daemon.Open(cfg, version, newLog(cfg, cmd.ErrOrStderr()))
+			log := newLog(cfg, cmd.ErrOrStderr())
+			appliance, err := daemon.Open(cfg, version, log)
 			if err != nil {
 				return err
 			}
+			room, err := web.New(appliance, log)
+			if err != nil {
+				return err
+			}
+			appliance.Handle(room)
 			svc, err := service.New(&program{appliance: appliance}, &service.Config{Name: "llamaxr", DisplayName: "llamaxr"})
 			if err != nil {
 				return fmt.Errorf("service: %w", err)
@@ -92,7 +99,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&aeTitle, "ae-title", "", "our AE title")
 	f.StringArrayVar(&destinations, "destination", nil, "AET@HOST:PORT that receives drafts; may be given again")
 	f.DurationVar(&quiet, "quiet-time", 0, "a study is complete when nothing came for this long")
-	f.StringVar(&health, "http", "", "HOST:PORT of /healthz")
+	f.StringVar(&health, "http", "", "HOST:PORT of the reading room and /healthz")
 	return cmd
 }
 

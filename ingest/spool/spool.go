@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path/filepath"
 )
 
@@ -27,6 +28,7 @@ const (
 	incoming = "incoming" // objects that are still arriving
 	objects  = "objects"  // received objects, by their first two hex digits
 	aside    = "aside"    // objects whose UID is taken by other bytes
+	damaged  = "damaged"  // files that are not what was received, for people to look at
 )
 
 // Spool is a folder of objects.
@@ -43,7 +45,7 @@ func Open(root string, minFree int64) (*Spool, error) { return OpenOn(OS{}, root
 // OpenOn opens a spool on the given file system.
 func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
 	s := &Spool{files, root, minFree}
-	for _, name := range []string{incoming, objects, aside} {
+	for _, name := range []string{incoming, objects, aside, damaged} {
 		if err := files.MkdirAll(filepath.Join(root, name)); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
@@ -89,6 +91,43 @@ func (s *Spool) Remove(relative string) error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil
+}
+
+// SetAside moves a file that is not what was received out of the way, if it is there.
+func (s *Spool) SetAside(relative string) error {
+	path := s.Path(relative)
+	if _, err := s.files.Size(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := s.files.Rename(path, filepath.Join(s.root, damaged, filepath.Base(path))); err != nil {
+		return fmt.Errorf("spool: setting a damaged file aside: %w", err)
+	}
+	for _, folder := range []string{filepath.Join(s.root, damaged), filepath.Dir(path)} {
+		if err := s.files.SyncFolder(folder); err != nil {
+			return fmt.Errorf("spool: setting a damaged file aside: %w", err)
+		}
+	}
+	return nil
+}
+
+// Unknown returns the committed objects that the ledger does not know, relative to the spool.
+func (s *Spool) Unknown(known map[string]bool) (relative []string, err error) {
+	for _, room := range []string{objects, aside} {
+		paths, err := s.files.List(filepath.Join(s.root, room))
+		if err != nil {
+			return nil, fmt.Errorf("spool: listing objects: %w", err)
+		}
+		for _, path := range paths {
+			name, err := filepath.Rel(s.root, path)
+			if err != nil {
+				return nil, fmt.Errorf("spool: listing objects: %w", err)
+			}
+			if !known[name] {
+				relative = append(relative, name)
+			}
+		}
+	}
+	return relative, nil
 }
 
 // Writer receives one object.
@@ -193,24 +232,15 @@ func (w *Writer) remove(path string) { _ = w.spool.files.Remove(path) }
 
 // Sweep removes committed objects that the ledger does not know: the process died between file and ledger, so nobody was told.
 func (s *Spool) Sweep(known map[string]bool) (removed int, err error) {
-	for _, room := range []string{objects, aside} {
-		paths, err := s.files.List(filepath.Join(s.root, room))
-		if err != nil {
+	unknown, err := s.Unknown(known)
+	if err != nil {
+		return 0, err
+	}
+	for _, relative := range unknown {
+		if err := s.files.Remove(s.Path(relative)); err != nil {
 			return removed, fmt.Errorf("spool: sweeping: %w", err)
 		}
-		for _, path := range paths {
-			relative, err := filepath.Rel(s.root, path)
-			if err != nil {
-				return removed, fmt.Errorf("spool: sweeping: %w", err)
-			}
-			if known[relative] {
-				continue
-			}
-			if err := s.files.Remove(path); err != nil {
-				return removed, fmt.Errorf("spool: sweeping: %w", err)
-			}
-			removed++
-		}
+		removed++
 	}
 	return removed, nil
 }

@@ -83,6 +83,16 @@ func SmolLM2(t testing.TB) string {
 	return path
 }
 
+// File returns the path of a file that `make test-setup` puts into the project.
+func File(t testing.TB, name string) string {
+	t.Helper()
+	path := filepath.Join(Root(t), filepath.FromSlash(name))
+	if _, err := os.Stat(path); err != nil {
+		missing(t, name)
+	}
+	return path
+}
+
 func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

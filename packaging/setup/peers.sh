@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG and OpenJPH by apt, the
-# Python ones into .cache/venv. Does nothing for what is already there.
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG, OpenJPH and a browser by apt, the
+# Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,6 +11,7 @@ command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
 command -v opj_compress >/dev/null || missing+=(libopenjp2-tools)
 command -v ojph_compress >/dev/null || missing+=(openjph-tools)
 [ -e /usr/share/wordnet/data.noun ] || missing+=(wordnet-base)
+command -v chromium >/dev/null || missing+=(chromium fonts-inter)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
@@ -26,4 +27,11 @@ if ! cmp -s "$requirements" "$stamp"; then
   python3 -m venv .cache/venv
   .cache/venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
   cp "$requirements" "$stamp"
+fi
+
+axe=axe-core@4.14.1
+if [ ! -f ".cache/node/$axe/axe.min.js" ]; then
+  echo "installing $axe into .cache/node"
+  mkdir -p .cache/node
+  (cd .cache/node && rm -rf package && tar -xzf "$(npm pack --silent "$axe")" && rm -f axe-core-*.tgz && mv package "$axe")
 fi

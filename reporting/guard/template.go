@@ -40,13 +40,14 @@ var terms = [study.NumFindings]string{
 
 // Statement is the plain sentence that says what the scores say of f.
 func Statement(f study.Finding, scores study.PairScores) string {
+	phrases := Phrases(f)
 	if !scores.Present(f) {
-		return "No " + terms[f] + "."
+		return phrases[0]
 	}
 	if score, _ := scores.Combined(f); score < hedgedBelow {
-		return "Possible " + terms[f] + "."
+		return phrases[1]
 	}
-	return strings.ToUpper(terms[f][:1]) + terms[f][1:] + " is present."
+	return phrases[2]
 }
 
 // Conclusion is the plain impression: the findings scored present, or that there is none.
@@ -74,4 +75,9 @@ func Conclusion(scores study.PairScores) string {
 		return nothingAcute
 	}
 	return strings.Join(parts, " ")
+}
+
+// Phrases are plain sentences about f for a reader to pick: that it is absent, possible, present.
+func Phrases(f study.Finding) []string {
+	return []string{"No " + terms[f] + ".", "Possible " + terms[f] + ".", strings.ToUpper(terms[f][:1]) + terms[f][1:] + " is present."}
 }

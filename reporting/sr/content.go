@@ -68,6 +68,10 @@ func coded(relation string, name, value study.Code, children ...*item) *item {
 	return &item{relation, "CODE", name, func(s *dicomwrite.Set) { s.Items(tag.ConceptCodeSequence, code(value)) }, children, value.Scheme == localScheme}
 }
 
+func personName(relation string, name study.Code, value string) *item {
+	return &item{relation, "PNAME", name, func(s *dicomwrite.Set) { s.Text(tag.PersonName, value) }, nil, false}
+}
+
 func uidref(relation string, name study.Code, uid string) *item {
 	return &item{relation, "UIDREF", name, func(s *dicomwrite.Set) { s.Text(tag.UID, uid) }, nil, false}
 }
@@ -115,7 +119,7 @@ func (i *item) set() *dicomwrite.Set {
 }
 
 // basicText lists what a Basic Text SR may hold, and which value types a relationship may start from (PS3.3, table A.35.1-2).
-var basicText = map[string]bool{"CONTAINER": true, "TEXT": true, "CODE": true, "UIDREF": true, "IMAGE": true}
+var basicText = map[string]bool{"CONTAINER": true, "TEXT": true, "CODE": true, "UIDREF": true, "IMAGE": true, "PNAME": true}
 
 // validate holds a tree against the rules that a receiver would refuse it for.
 func (i *item) validate(basic bool) error {

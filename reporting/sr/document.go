@@ -29,9 +29,10 @@ type Device struct {
 	ImplementationClassUID, ImplementationVersion                        string
 }
 
-// Predecessor is the document that a revision replaces.
+// Predecessor is the document that a revision replaces, or the draft that a signed report began as.
 type Predecessor struct {
 	SOPClassUID, SOPInstanceUID, SeriesInstanceUID string
+	Preliminary                                    bool // it was never final: a draft
 }
 
 // Input is what a document is made from. Time is that of the draft, never the clock's: the same input gives the same bytes.

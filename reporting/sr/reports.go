@@ -13,10 +13,35 @@ const (
 	ScoresSeries    = 9002
 	HeatMapSeries   = 9003
 	ChartSeries     = 9004
+	SignedSeries    = 9006
 )
 
+// standing is how far a document may be trusted: its flags, its author and who vouches for it (PS3.3, section C.17.2).
+type standing struct {
+	preliminary, completion, why, verification string
+	author                                     *dicomwrite.Set
+	verifying                                  []*dicomwrite.Set
+}
+
+// draftStanding is that of everything the machine writes alone.
+func draftStanding(in Input) standing {
+	s := standing{
+		preliminary: "PRELIMINARY", completion: "COMPLETE", why: "Machine-generated draft, not read by a physician", verification: "UNVERIFIED",
+		author: dicomwrite.New().
+			Text(tag.Manufacturer, clip(in.Device.Manufacturer, 64)).
+			Text(tag.InstitutionName).Items(tag.InstitutionCodeSequence).
+			Optional(tag.StationName, clip(in.Device.StationName, 16)).
+			Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
+			Text(tag.DeviceUID, in.Device.UID).Text(tag.ObserverType, "DEV"),
+	}
+	if in.Draft.Partial != "" {
+		s.completion, s.why = "PARTIAL", in.Draft.Partial
+	}
+	return s
+}
+
 // document fills in the SR document modules (PS3.3, sections C.17.1 to C.17.3) around a content tree.
-func document(in Input, sopClass, kind, template, description string, seriesNumber int, root *item) (*Document, error) {
+func document(in Input, sopClass, kind, template, description string, seriesNumber int, status standing, root *item) (*Document, error) {
 	if err := root.validate(sopClass == BasicTextSR); err != nil {
 		return nil, err
 	}
@@ -24,35 +49,33 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 	if err != nil {
 		return nil, err
 	}
-	completion, why := "COMPLETE", "Machine-generated draft, not read by a physician"
-	if in.Draft.Partial != "" {
-		completion, why = "PARTIAL", in.Draft.Partial
-	}
 	h := in.source()
 	d.set.
 		Items(tag.ReferencedPerformedProcedureStepSequence).
-		Text(tag.PreliminaryFlag, "PRELIMINARY").
-		Text(tag.CompletionFlag, completion).Text(tag.CompletionFlagDescription, clip(why, 64)).
-		Text(tag.VerificationFlag, "UNVERIFIED").
-		Items(tag.AuthorObserverSequence, dicomwrite.New().
-			Text(tag.Manufacturer, clip(in.Device.Manufacturer, 64)).
-			Text(tag.InstitutionName).Items(tag.InstitutionCodeSequence).
-			Optional(tag.StationName, clip(in.Device.StationName, 16)).
-			Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
-			Text(tag.DeviceUID, in.Device.UID).Text(tag.ObserverType, "DEV")).
+		Text(tag.PreliminaryFlag, status.preliminary).
+		Text(tag.CompletionFlag, status.completion).Text(tag.CompletionFlagDescription, clip(status.why, 64)).
+		Text(tag.VerificationFlag, status.verification).
+		Items(tag.AuthorObserverSequence, status.author).
 		Items(tag.PerformedProcedureCodeSequence, codes(h.ProcedureCodes)...)
 	d.evidence(in)
 	if requests := requests(in); len(requests) > 0 {
 		d.set.Items(tag.ReferencedRequestSequence, requests...)
 	}
+	if len(status.verifying) > 0 {
+		d.set.Items(tag.VerifyingObserverSequence, status.verifying...)
+	}
 	if p := in.Predecessor; p != nil {
+		purpose := replacedReport
+		if p.Preliminary {
+			purpose = preliminaryReport
+		}
 		d.set.Items(tag.PredecessorDocumentsSequence, dicomwrite.New().
 			Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).
 			Items(tag.ReferencedSeriesSequence, dicomwrite.New().
 				Text(tag.SeriesInstanceUID, p.SeriesInstanceUID).
 				Items(tag.ReferencedSOPSequence, dicomwrite.New().
 					Text(tag.ReferencedSOPClassUID, p.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, p.SOPInstanceUID).
-					Items(tag.PurposeOfReferenceCodeSequence, code(dcm("121360", "Replaced report"))))))
+					Items(tag.PurposeOfReferenceCodeSequence, code(purpose)))))
 	}
 	if usesLocalCodes(root) {
 		d.set.Items(tag.CodingSchemeIdentificationSequence, dicomwrite.New().
@@ -75,6 +98,12 @@ func (d *Document) content(root *item, template string) {
 	}
 	d.set.Items(tag.ContentSequence, children...)
 }
+
+// Purposes of a reference to a predecessor (PS3.16, CID 7009).
+var (
+	replacedReport    = dcm("121360", "Replaced report")
+	preliminaryReport = dcm("121362", "Preliminary report")
+)
 
 func codes(list []study.Code) []*dicomwrite.Set {
 	var out []*dicomwrite.Set
@@ -154,12 +183,15 @@ func usesLocalCodes(i *item) bool {
 	return i.localValue
 }
 
+// language is TID 1204.
+func language() *item {
+	return coded(hasConceptMod, dcm("121049", "Language of Content Item and Descendants"), study.Code{Value: "en-US", Scheme: "RFC5646", Meaning: "English (United States)"},
+		coded(hasConceptMod, dcm("121046", "Country of Language"), study.Code{Value: "US", Scheme: "ISO3166_1", Meaning: "United States"}))
+}
+
 // observer is TID 1204 and TID 1001 for a device.
 func observer(in Input) []*item {
-	return append([]*item{
-		coded(hasConceptMod, dcm("121049", "Language of Content Item and Descendants"), study.Code{Value: "en-US", Scheme: "RFC5646", Meaning: "English (United States)"},
-			coded(hasConceptMod, dcm("121046", "Country of Language"), study.Code{Value: "US", Scheme: "ISO3166_1", Meaning: "United States"})),
-	}, observerContext(in)...)
+	return append([]*item{language()}, observerContext(in)...)
 }
 
 // observerContext is TID 1001 for a device.
@@ -185,9 +217,18 @@ func procedure(in Input) study.Code {
 
 // Narrative is the draft's text: Basic Text SR by TID 2000, one TEXT a sentence, each inferred from the images it rests on.
 func Narrative(in Input) (*Document, error) {
-	sections := func(section study.Section, heading, name study.Code) *item {
-		c := container(contains, heading, text(contains, name, notice(in.Draft)))
-		for _, s := range in.Draft.Sentences {
+	root := narrative(in, observer(in), in.Draft.Sentences, notice(in.Draft))
+	return document(in, BasicTextSR, "narrative", "2000", "AI draft - unverified", NarrativeSeries, draftStanding(in), root)
+}
+
+// narrative is the tree of TID 2000. Each section begins with lead, unless that is empty.
+func narrative(in Input, context []*item, sentences []study.Sentence, lead string) *item {
+	section := func(section study.Section, heading, name study.Code) *item {
+		c := container(contains, heading)
+		if lead != "" {
+			c.children = append(c.children, text(contains, name, lead))
+		}
+		for _, s := range sentences {
 			if s.Section != section || s.Verdict == study.VerdictRemoved {
 				continue
 			}
@@ -199,14 +240,11 @@ func Narrative(in Input) (*Document, error) {
 		}
 		return c
 	}
-	children := observer(in)
-	children = append(children,
+	return container("", ln("18748-4", "Diagnostic Imaging Report"), append(context,
 		coded(hasConceptMod, dcm("121058", "Procedure reported"), procedure(in)),
-		sections(study.SectionFindings, ln("59776-5", "Findings"), dcm("121071", "Finding")),
-		sections(study.SectionImpression, ln("19005-8", "Impressions"), dcm("121073", "Impression")),
-	)
-	root := container("", ln("18748-4", "Diagnostic Imaging Report"), children...)
-	return document(in, BasicTextSR, "narrative", "2000", "AI draft - unverified", NarrativeSeries, root)
+		section(study.SectionFindings, ln("59776-5", "Findings"), dcm("121071", "Finding")),
+		section(study.SectionImpression, ln("19005-8", "Impressions"), dcm("121073", "Impression")),
+	)...)
 }
 
 // restsOn returns the images of a sentence's evidence: those whose view gave a score, else all.

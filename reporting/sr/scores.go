@@ -77,7 +77,7 @@ func ScoresReport(in Input) (*Document, error) {
 	}
 	children = append(children, library, measurements)
 	root := container("", dcm("126000", "Imaging Measurement Report"), children...)
-	return document(in, Comprehensive3DSR, "scores", "1500", "AI scores - unverified", ScoresSeries, root)
+	return document(in, Comprehensive3DSR, "scores", "1500", "AI scores - unverified", ScoresSeries, draftStanding(in), root)
 }
 
 // group1501 is the measurement group of one finding on one view: planar (TID 1410) when it is present and has a region, else of the

@@ -55,7 +55,7 @@ func variants() map[string]Input {
 	out["frontal only"] = frontalOnly
 	revision := input()
 	revision.Draft.Revision = 2
-	revision.Predecessor = &Predecessor{BasicTextSR, "2.25.77", "2.25.78"}
+	revision.Predecessor = &Predecessor{SOPClassUID: BasicTextSR, SOPInstanceUID: "2.25.77", SeriesInstanceUID: "2.25.78"}
 	out["revision"] = revision
 	bare := input()
 	bare.Frontal.AccessionNumber, bare.Frontal.PatientName, bare.Frontal.StudyID, bare.Frontal.ReferringPhysicianName = "", "", "", ""

@@ -1,6 +1,7 @@
 """Oracle of TestGrayAgainstPydicom: writes synthetic objects and, for these and given files, what pydicom makes of them.
 
-usage: greys.py FOLDER [FILE...]; prints one JSON line a file: the file, and a file of little endian float32 in [0, 1].
+usage: greys.py FOLDER [FILE...]; prints one JSON line a file: the file, and a file of little endian float32 in [0, 1],
+and one of the modality values, not a number where there is padding.
 """
 import itertools, json, os, sys, warnings
 import numpy as np
@@ -68,7 +69,12 @@ def emit(path, ds):
     out = os.path.join(folder, "expected%d" % emit.count)
     emit.count += 1
     x.tofile(out)
-    print(json.dumps({"file": path, "expected": out, "rows": ds.Rows, "columns": ds.Columns}))
+    raw = pixel_array(ds, raw=True)
+    modality = apply_modality_lut(raw, ds).astype("<f4")
+    if ds.get("PixelPaddingValue") is not None:
+        modality[raw == ds.PixelPaddingValue] = np.nan
+    modality.tofile(out + ".modality")
+    print(json.dumps({"file": path, "expected": out, "modality": out + ".modality", "rows": ds.Rows, "columns": ds.Columns}))
 
 
 emit.count = 0

@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"llamaxr/daemon"
+	"llamaxr/queue"
+)
+
+// flip changes one bit of a file.
+func flip(t testing.TB, path string, at int64, bit int) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	b := make([]byte, 1)
+	if _, err := file.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1 << bit
+	if _, err := file.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fsck runs the command and returns what it found and its exit status.
+func fsck(t testing.TB, state string, args ...string) (report daemon.FsckReport, status int) {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"fsck", "--state", state, "--json"}, args...)...)
+	out, err := cmd.Output()
+	status = cmd.ProcessState.ExitCode()
+	if bad := json.Unmarshal(out, &report); bad != nil {
+		t.Fatalf("fsck: %v, %v: %s", err, bad, out)
+	}
+	return report, status
+}
+
+// TestFsck: each kind of damage to a state is found, repaired as far as it can be, and the state is sound afterwards.
+func TestFsck(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9041)
+	n.taken(frontal, lateral)
+	study := n.await(uid, "drafted", stands(queue.Delivered, 1))
+	drafts := objects(t, folder, uid)
+	n.stop(os.Interrupt)
+	if report, status := fsck(t, n.state); status != 0 || len(report.Findings) > 0 || report.Studies != 1 || report.Instances != 2 || report.Drafts != 1 {
+		t.Fatalf("a sound state: exit status %d, %+v", status, report)
+	}
+	image := study.Objects[0].Path
+	draft, err := filepath.Rel(n.state, daemon.DraftFolder(n.state, uid, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(state string, change func(tx *queue.Tx) error) {
+		db, err := queue.Open(filepath.Join(state, "llamaxr.db"), queue.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Update(change); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		damage func(state string)
+		want   string
+	}{
+		"a bit of an image":        {func(state string) { flip(t, filepath.Join(state, image), 20_000, 3) }, "its file is damaged"},
+		"a bit of an image's head": {func(state string) { flip(t, filepath.Join(state, image), 200, 1) }, "its file is damaged"},
+		"an image cut short":       {func(state string) { os.Truncate(filepath.Join(state, image), 30_000) }, "its file is damaged"},
+		"an image gone":            {func(state string) { os.Remove(filepath.Join(state, image)) }, "its file is missing"},
+		"a bit of a draft":         {func(state string) { flip(t, filepath.Join(state, draft, "draft.json"), 1000, 2) }, "its checksum does not fit"},
+		"a bit of a document":      {func(state string) { flip(t, filepath.Join(state, draft, "narrative.dcm"), 500, 2) }, "narrative.dcm"},
+		"a document gone":          {func(state string) { os.Remove(filepath.Join(state, draft, "scores.dcm")) }, "scores.dcm"},
+		"a file of nobody": {func(state string) {
+			data, _ := os.ReadFile(filepath.Join(state, image))
+			os.WriteFile(filepath.Join(state, "objects", "00", "unknown.dcm"), data, 0o600)
+		}, "does not know it"},
+		"a file that is nothing": {func(state string) { os.WriteFile(filepath.Join(state, "objects", "00", "x.dcm"), []byte("x"), 0o600) }, "does not know it"},
+		"a study that nobody works on": {func(state string) {
+			update(state, func(tx *queue.Tx) error {
+				s, err := tx.Study(uid)
+				if err == nil {
+					s.State = queue.Complete
+					err = tx.PutStudy(s)
+				}
+				return err
+			})
+		}, "nobody does its report"},
+		"a study that lists what is not there": {func(state string) {
+			update(state, func(tx *queue.Tx) error {
+				s, err := tx.Study(uid)
+				if err == nil {
+					s.Instances = append(s.Instances, "1.2.3")
+					err = tx.PutStudy(s)
+				}
+				return err
+			})
+		}, "lists 1 objects that are lost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := t.TempDir()
+			if err := os.CopyFS(state, os.DirFS(n.state)); err != nil {
+				t.Fatal(err)
+			}
+			test.damage(state)
+			report, status := fsck(t, state)
+			if status != 1 || len(report.Findings) != 1 || !strings.Contains(fmt.Sprint(report.Findings), test.want) {
+				t.Fatalf("exit status %d, found %+v, want %q", status, report.Findings, test.want)
+			}
+			if report, status := fsck(t, state, "--repair"); status != 0 || !report.Findings[0].Repaired {
+				t.Fatalf("repairing: exit status %d, %+v", status, report.Findings)
+			}
+			if name == "a bit of a document" || name == "a document gone" { // the appliance itself does that
+				n := *n
+				n.t, n.state = t, state
+				n.start()
+				n.await(uid, "made again", stands(queue.Delivered, 1))
+				n.stop(os.Interrupt)
+				if again := objects(t, folder, uid); fmt.Sprint(again) != fmt.Sprint(drafts) {
+					t.Error("documents were sent again under other UIDs")
+				}
+			}
+			if report, status := fsck(t, state); status != 0 || len(report.Findings) > 0 {
+				t.Errorf("afterwards: exit status %d, %+v", status, report.Findings)
+			}
+		})
+	}
+}
+
+// TestDatabaseDamagedUnderIt: with bits of the database changed between two starts the appliance starts, still has every image or takes it
+// back in from its file, and works; fsck finds what it found.
+func TestDatabaseDamagedUnderIt(t *testing.T) {
+	port, _ := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9051)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	info, err := os.Stat(filepath.Join(n.state, "llamaxr.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	const tries = 40
+	found := 0
+	for range tries {
+		state := t.TempDir()
+		if err := os.CopyFS(state, os.DirFS(n.state)); err != nil {
+			t.Fatal(err)
+		}
+		at, bit := rng.Int64N(info.Size()/4096)*4096+rng.Int64N(700), rng.IntN(8)
+		flip(t, filepath.Join(state, "llamaxr.db"), at, bit)
+		report, status := fsck(t, state, "--repair")
+		found += min(len(report.Findings), 1)
+		if status != 0 {
+			t.Errorf("byte %d: %+v", at, report.Findings)
+		}
+		s, err := daemon.StudyOf(state, uid)
+		if err != nil || len(s.Objects) != 2 {
+			t.Errorf("byte %d: the study is %+v, %v; found %+v", at, s, err, report.Findings)
+		}
+		if report, status := fsck(t, state); status != 0 {
+			t.Errorf("byte %d, afterwards: %+v", at, report.Findings)
+		}
+		os.RemoveAll(state)
+	}
+	t.Logf("%d of %d changed bits mattered", found, tries)
+
+	// The daemon itself, with a bit of the study's record changed.
+	db, err := os.ReadFile(filepath.Join(n.state, "llamaxr.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; ; {
+		next := strings.Index(string(db[at:]), `"first_received"`)
+		if next < 0 {
+			break
+		}
+		at += next
+		flip(t, filepath.Join(n.state, "llamaxr.db"), int64(at), 0)
+		at++
+	}
+	n.start()
+	n.await(uid, "drafted again after its record was lost", stands(queue.Delivered, 2))
+	other, frontal, lateral := phantomStudy(t, 9052)
+	n.taken(frontal, lateral)
+	n.await(other, "drafted", stands(queue.Delivered, 1))
+	if !strings.Contains(n.log.String(), "the database is damaged") {
+		t.Error("the log does not tell of the damage")
+	}
+}
+
+// TestImageDamagedUnderIt: an image whose file changed on the disk is not read; the study is drafted without it and, when it comes again, with
+// it.
+func TestImageDamagedUnderIt(t *testing.T) {
+	port, _ := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9061)
+	n.taken(frontal)
+	r := n.await(uid, "drafted", stands(queue.Delivered, 1))
+	flip(t, filepath.Join(n.state, r.Objects[0].Path), 50_000, 0)
+	n.taken(lateral)
+	r = n.await(uid, "drafted without", stands(queue.Delivered, 2))
+	if r.Pair.Frontal != "" || r.Pair.Lateral == "" || r.Objects[0].Gone == "" {
+		t.Errorf("read: %+v", r.Pair)
+	}
+	n.taken(frontal)
+	if r = n.await(uid, "drafted with", stands(queue.Delivered, 3)); r.Pair.Frontal == "" || r.Pair.Lateral == "" {
+		t.Errorf("read: %+v", r.Pair)
+	}
+}

@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestScreenshots makes the pictures of docs/ when LLAMAXR_SCREENSHOTS names the folder; see `make screenshots`.
+func TestScreenshots(t *testing.T) {
+	folder := os.Getenv("LLAMAXR_SCREENSHOTS")
+	if folder == "" {
+		t.Skip("set LLAMAXR_SCREENSHOTS to a folder")
+	}
+	port, _ := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	n.addUser("jane", "Doe^Jane^^Dr", "a long password", "signer", "trainer", "admin")
+	seeds := []struct {
+		seed     string
+		findings []string
+	}{{"2024", []string{"Cardiomegaly", "Pneumothorax"}}, {"2031", nil}, {"77", []string{"Effusion"}}, {"78", []string{"Mass"}}}
+	for _, s := range seeds {
+		storescu(t, n.port, chestFiles(t, s.seed, s.findings...)...)
+	}
+	n.settle(len(seeds))
+	r := startBrowser(t).visit("http://127.0.0.1:" + n.http)
+	r.login("jane", "a long password", "/")
+	r.until(`document.querySelectorAll("tr[data-uid]").length === 4`)
+	r.picture(filepath.Join(folder, "worklist.png"))
+	r.click(`a.open`)
+	r.shows(`body[data-ready]`)
+	r.picture(filepath.Join(folder, "study.png"))
+	r.open("/learning")
+	r.shows(`main`)
+	r.picture(filepath.Join(folder, "learning.png"))
+	r.open("/admin")
+	r.shows(`main`)
+	r.picture(filepath.Join(folder, "admin.png"))
+}

@@ -1,0 +1,467 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"llamaxr/daemon/config"
+	"llamaxr/ingest"
+	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/rejection"
+	"llamaxr/ingest/spool"
+	"llamaxr/queue"
+)
+
+// Finding is one thing that is wrong with a state.
+type Finding struct {
+	Where    string `json:"where"`
+	What     string `json:"what"`
+	Repair   string `json:"repair,omitempty"` // what mends it; empty when nothing of ours can
+	Repaired bool   `json:"repaired"`
+}
+
+// FsckReport is what checking a state folder gave.
+type FsckReport struct {
+	Records   int       `json:"records"`
+	Instances int       `json:"instances"`
+	Studies   int       `json:"studies"`
+	Drafts    int       `json:"drafts"`
+	Findings  []Finding `json:"findings"`
+}
+
+// Sound reports whether nothing is wrong any more.
+func (r *FsckReport) Sound() bool {
+	return !slices.ContainsFunc(r.Findings, func(f Finding) bool { return !f.Repaired })
+}
+
+// survey checks a state: ledger, files, drafts and jobs against each other, and mends what can be made again when repair is set.
+type survey struct {
+	a      *Appliance
+	report *FsckReport
+	repair bool
+	deep   bool // read every file whole and hold it against its checksum
+}
+
+// Fsck checks the state folder of a daemon that does not run, and repairs what is safe. The error is one of checking.
+func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
+	path := filepath.Join(state, databaseFile)
+	damage, records, err := queue.Fsck(path)
+	if err != nil {
+		return nil, fmt.Errorf("daemon: checking %s: %w", state, err)
+	}
+	report := &FsckReport{Records: records}
+	for _, d := range damage {
+		report.Findings = append(report.Findings, Finding{d.Where, d.What, "records whose checksum fits are kept, the others set aside", repair})
+	}
+	if len(damage) > 0 && !repair {
+		return report, nil // opening it would repair it
+	}
+	open := queue.OpenReadOnly
+	if repair {
+		open = func(path string) (*queue.DB, error) { return queue.Open(path, queue.Options{}) }
+	}
+	db, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	cfg := config.Default()
+	cfg.State = state
+	a := &Appliance{cfg: cfg, db: db, drafts: drafts{filepath.Join(state, "drafts")}, log: log}
+	if a.spool, err = spool.Open(state, 0); err != nil {
+		return nil, err
+	}
+	a.receiver = a.newReceiver()
+	s := survey{a, report, repair, true}
+	return report, s.run()
+}
+
+func (a *Appliance) newReceiver() *ingest.Receiver {
+	return &ingest.Receiver{
+		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
+		Complete: a.scheduleCompletion, Look: a.look, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels,
+		Log: a.log,
+	}
+}
+
+func (s *survey) find(where, what, repair string, mend func() error) {
+	f := Finding{Where: where, What: what, Repair: repair}
+	if s.repair && mend != nil {
+		if err := mend(); err != nil {
+			f.What += "; repairing failed: " + err.Error()
+		} else {
+			f.Repaired = true
+		}
+	}
+	s.a.log.Warn("state checked", "where", where, "found", what, "repair", repair, "repaired", f.Repaired)
+	s.report.Findings = append(s.report.Findings, f)
+}
+
+// run goes from what rests on nothing to what rests on the rest: studies are made again from instances, jobs from studies.
+func (s *survey) run() error {
+	for _, step := range []func() error{s.homeless, s.unknownFiles, s.files, s.studies, s.unknownDrafts} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// homeless finds instances that no study lists: the study's record was lost.
+func (s *survey) homeless() error {
+	var found []*queue.Instance
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		return tx.EachInstance(func(i *queue.Instance) error {
+			s.report.Instances++
+			st, err := tx.Study(i.Header.StudyInstanceUID)
+			if err != nil && !errors.Is(err, queue.ErrDamaged) {
+				return err
+			}
+			if st == nil || !slices.Contains(st.Instances, i.Header.SOPInstanceUID) && !slices.Contains(st.Notes, i.Header.SOPInstanceUID) {
+				found = append(found, i)
+			}
+			return nil
+		})
+	})
+	slices.SortFunc(found, func(a, b *queue.Instance) int { return a.Received.Compare(b.Received) })
+	for _, i := range found {
+		s.find("instance "+i.Header.SOPInstanceUID, "no study lists it", "its study lists it again and is drafted again", func() error { return s.rejoin(i) })
+	}
+	return err
+}
+
+// rejoin gives an instance its study back.
+func (s *survey) rejoin(i *queue.Instance) error {
+	note, err := rejection.Read(s.a.spool.Path(i.Path))
+	isNote := err == nil && note != nil
+	return s.a.db.Update(func(tx *queue.Tx) error {
+		uid, now := i.Header.StudyInstanceUID, tx.Now().UTC()
+		st, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		if st == nil {
+			st = &queue.Study{UID: uid, First: i.Received, Last: now, Revision: s.a.drafts.newest(uid), State: queue.Refused}
+			st.Note(now, "the study's record was lost and made again from its objects")
+		}
+		if isNote {
+			st.Notes = append(st.Notes, i.Header.SOPInstanceUID)
+			return tx.PutStudy(st)
+		}
+		st.Instances = append(st.Instances, i.Header.SOPInstanceUID)
+		st.State, st.Reason, st.Last = queue.Receiving, "", now
+		if err := s.a.scheduleCompletion(tx, st); err != nil {
+			return err
+		}
+		return tx.PutStudy(st)
+	})
+}
+
+// unknownFiles finds stored objects without a record: it was lost, or the process died before anybody was told.
+func (s *survey) unknownFiles() error {
+	known, err := ingest.Known(s.a.db)
+	if err != nil {
+		return err
+	}
+	unknown, err := s.a.spool.Unknown(known)
+	if err != nil {
+		return err
+	}
+	for _, relative := range unknown {
+		s.find(relative, "the ledger does not know it", "it is taken in, or set aside when it cannot be read", func() error {
+			err := s.a.receiver.Adopt(relative)
+			var status *ingest.StatusError
+			if errors.As(err, &status) || errors.Is(err, dicomfile.ErrNotDICOM) || errors.Is(err, ingest.ErrFileDamaged) || isMalformed(err) {
+				return s.a.spool.SetAside(relative)
+			}
+			return err
+		})
+	}
+	return nil
+}
+
+func isMalformed(err error) bool {
+	var bad *dicomfile.Error
+	return errors.As(err, &bad)
+}
+
+// files finds instances whose file is missing or damaged.
+func (s *survey) files() error {
+	type lostFile struct {
+		uid   string
+		cause error
+	}
+	var found []lostFile
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		return tx.EachInstance(func(i *queue.Instance) error {
+			if i.Gone != "" {
+				return nil
+			}
+			path := s.a.spool.Path(i.Path)
+			var err error
+			if s.deep {
+				err = ingest.Verify(path, i)
+			} else if !s.a.spool.Has(i.Path, i.Size) {
+				err = fs.ErrNotExist
+			}
+			if err != nil {
+				found = append(found, lostFile{i.Header.SOPInstanceUID, err})
+			}
+			return nil
+		})
+	})
+	for _, f := range found {
+		what := "its file is missing"
+		if !errors.Is(f.cause, fs.ErrNotExist) {
+			what = "its file is damaged: " + f.cause.Error()
+		}
+		s.find("instance "+f.uid, what, "the file is set aside, a resend brings it back", func() error { return s.a.receiver.Lose(f.uid, f.cause) })
+	}
+	return err
+}
+
+// studies checks each study: its list, its drafts, and that somebody does the work that is left.
+func (s *survey) studies() error {
+	var all []*queue.Study
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		return tx.EachStudy(func(st *queue.Study) error { all = append(all, st); return nil })
+	})
+	if err != nil {
+		return err
+	}
+	s.report.Studies = len(all)
+	for _, st := range all {
+		if err := s.list(st); err != nil {
+			return err
+		}
+		s.revisions(st)
+		if err := s.stuck(st.UID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list checks that the objects of a study are known.
+func (s *survey) list(st *queue.Study) error {
+	var gone []string
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		for _, uid := range slices.Concat(st.Instances, st.Notes) {
+			if i, err := tx.Instance(uid); i == nil {
+				if err != nil && !errors.Is(err, queue.ErrDamaged) {
+					return err
+				}
+				gone = append(gone, uid)
+			}
+		}
+		return nil
+	})
+	if len(gone) == 0 || err != nil {
+		return err
+	}
+	s.find("study "+st.UID, fmt.Sprintf("lists %d objects that are lost", len(gone)), "they are taken off the list; a resend brings them back", func() error {
+		return s.a.db.Update(func(tx *queue.Tx) error {
+			now, err := tx.Study(st.UID)
+			if err != nil || now == nil {
+				return err
+			}
+			lost := func(uid string) bool { return slices.Contains(gone, uid) }
+			now.Instances, now.Notes = slices.DeleteFunc(now.Instances, lost), slices.DeleteFunc(now.Notes, lost)
+			now.Note(tx.Now(), fmt.Sprintf("%d objects were lost on the disk", len(gone)))
+			return tx.PutStudy(now)
+		})
+	})
+	return nil
+}
+
+// revisions checks the drafts of a study and their documents.
+func (s *survey) revisions(st *queue.Study) {
+	if newest := s.a.drafts.newest(st.UID); newest > st.Revision {
+		s.find("study "+st.UID, fmt.Sprintf("is at revision %d and has a draft of revision %d", st.Revision, newest), "the next draft is made after it", func() error {
+			return s.a.db.Update(func(tx *queue.Tx) error {
+				now, err := tx.Study(st.UID)
+				if err != nil || now == nil || now.Revision >= newest {
+					return err
+				}
+				now.Revision, now.State, now.Reason = newest, queue.Receiving, ""
+				if err := s.a.scheduleCompletion(tx, now); err != nil {
+					return err
+				}
+				return tx.PutStudy(now)
+			})
+		})
+	}
+	for revision := 1; revision <= st.Revision; revision++ {
+		where := fmt.Sprintf("study %s, revision %d", st.UID, revision)
+		record, err := s.a.drafts.load(st.UID, revision)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was refused, or is being made; what is due is seen by its job
+		}
+		s.report.Drafts++
+		if err != nil {
+			s.find(where, err.Error(), "it is set aside; one that was not delivered is made again", func() error { return s.a.drafts.setAside(st.UID, revision) })
+			continue
+		}
+		for name := range record.Sums {
+			if !s.deep {
+				break
+			}
+			if err := s.a.drafts.verify(record, name); err != nil && !s.forgotten(record, name) {
+				s.find(where, err.Error(), "the appliance makes it again when it runs", func() error { return s.reportAgain(st.UID, revision) })
+			}
+		}
+	}
+}
+
+func (s *survey) reportAgain(uid string, revision int) error {
+	return s.a.db.Update(func(tx *queue.Tx) error {
+		return tx.Again(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindReport, uid, revision), Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
+	})
+}
+
+// forgotten reports whether a picture is missing because its image was to be deleted.
+func (s *survey) forgotten(record *DraftRecord, name string) bool {
+	gone := false
+	_ = s.a.db.View(func(tx *queue.Tx) error {
+		for view, h := range record.images() {
+			if h == nil || name != view.String()+".png" {
+				continue
+			}
+			i, err := tx.Instance(h.SOPInstanceUID)
+			gone = err == nil && (i == nil || i.Gone != "")
+		}
+		return nil
+	})
+	return gone
+}
+
+// stuck finds work of a study that no job does.
+func (s *survey) stuck(uid string) error {
+	var missing []queue.Job
+	err := s.a.db.View(func(tx *queue.Tx) (err error) {
+		missing, err = s.a.due(tx, uid)
+		return err
+	})
+	for _, j := range missing {
+		s.find("study "+uid, "nobody does its "+j.Kind, "the job is made again", func() error {
+			return s.a.db.Update(func(tx *queue.Tx) error { return tx.Again(j) })
+		})
+	}
+	return err
+}
+
+// due returns the jobs that a study needs and does not have.
+func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err error) {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	jobs, err := tx.Jobs(uid)
+	if err != nil {
+		return nil, err
+	}
+	want := func(j queue.Job) {
+		if !slices.ContainsFunc(jobs, func(have *queue.Job) bool { return have.ID == j.ID }) {
+			missing = append(missing, j)
+		}
+	}
+	for _, sop := range s.Instances {
+		i, err := tx.Instance(sop)
+		if err != nil {
+			return nil, err
+		}
+		if i != nil && i.Examined == nil {
+			want(examineJob(i))
+		}
+	}
+	stage := func(kind string) queue.Job {
+		return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kind, uid, s.Revision), Kind: kind, Study: uid, Payload: mustJSON(s.Revision)}
+	}
+	switch s.State {
+	case queue.Receiving:
+		want(completionJob(uid, tx.Now().Add(a.cfg.QuietTime), false))
+	case queue.Complete:
+		draft, report := stage(kindDraft), stage(kindReport)
+		has := slices.ContainsFunc(jobs, func(j *queue.Job) bool { return j.ID == draft.ID || j.ID == report.ID })
+		if _, err := a.drafts.load(uid, s.Revision); !has && err == nil {
+			want(report)
+		} else if !has {
+			want(draft)
+		}
+	case queue.Drafted:
+		for to, d := range s.Deliveries {
+			if d.Revision < s.Revision && s.Withdrawal(s.Revision) == nil {
+				want(queue.Job{ID: deliveryID(uid, s.Revision, to), Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{s.Revision, to})})
+			}
+		}
+	}
+	for _, w := range s.Withdrawn {
+		for to, d := range w.Deliveries {
+			if d.Sent.IsZero() {
+				want(retractJob(uid, w.Revision, to))
+			}
+		}
+	}
+	return missing, nil
+}
+
+// unknownDrafts finds folders of drafts that no study has.
+func (s *survey) unknownDrafts() error {
+	known := map[string]bool{}
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		return tx.EachStudy(func(st *queue.Study) error { known[filepath.Dir(s.a.drafts.folder(st.UID, 1))] = true; return nil })
+	})
+	if err != nil {
+		return err
+	}
+	folders, err := filepath.Glob(filepath.Join(s.a.drafts.root, "*"))
+	for _, folder := range folders {
+		if !known[folder] {
+			s.find("drafts/"+filepath.Base(folder), "no study has these drafts", "", nil)
+		}
+	}
+	return err
+}
+
+// newest is the highest revision of a study of which there is a folder, 0 when there is none.
+func (d drafts) newest(studyUID string) (revision int) {
+	entries, err := os.ReadDir(filepath.Dir(d.folder(studyUID, 1)))
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			revision = max(revision, n)
+		}
+	}
+	return revision
+}
+
+// setAside renames the record of a draft that cannot be read.
+func (d drafts) setAside(studyUID string, revision int) error {
+	folder := d.folder(studyUID, revision)
+	path := filepath.Join(folder, recordFile)
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		return fmt.Errorf("daemon: setting a draft aside: %w", err)
+	}
+	return syncFolder(folder)
+}
+
+// mend makes what was lost again from what is left; it runs when the database was found damaged.
+func (a *Appliance) mend() error {
+	report := new(FsckReport)
+	s := survey{a, report, true, false}
+	started := time.Now()
+	err := s.run()
+	text, _ := json.Marshal(report)
+	a.log.Warn("state mended", "findings", len(report.Findings), "took", time.Since(started).Round(time.Millisecond).String(), "report", string(text))
+	return err
+}

@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"llamaxr/daemon/config"
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/finetune/corrections"
+	"llamaxr/queue"
+	"llamaxr/reporting/labeler"
+	"llamaxr/reporting/sr"
+	"llamaxr/study"
+)
+
+// Kinds of jobs that follow a signature.
+const (
+	kindSign          = "sign"           // a signature: make its document, keep the correction
+	kindDeliverSigned = "deliver signed" // a signed report to one destination
+)
+
+// errNoDocuments makes a signature wait until the draft's documents are made: the signed report names the draft as its predecessor.
+var errNoDocuments = errors.New("daemon: the draft's documents are not made yet")
+
+// sign makes the document of a signature and asks for its delivery. The correction is recorded before: it is the same whether the job
+// runs once or again.
+func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
+	uid := lease.Job.Study
+	var number int
+	if err := json.Unmarshal(lease.Job.Payload, &number); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: signature: %w", err))
+	}
+	reading, err := a.Reading(uid)
+	if err != nil {
+		return err
+	}
+	if reading == nil || number < 1 || number > len(reading.Signatures) {
+		return queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, number))
+	}
+	signature := reading.Signatures[number-1]
+	record, err := a.drafts.load(uid, signature.Revision)
+	if err != nil {
+		return err
+	}
+	if len(record.Documents) == 0 {
+		return errNoDocuments
+	}
+	document, err := a.signedReport(record, reading, signature)
+	if err != nil {
+		return err
+	}
+	var buf bytes.Buffer
+	if _, err := document.WriteTo(&buf); err != nil {
+		return err
+	}
+	if err := a.drafts.write(uid, signature.Revision, signedFile(number), buf.Bytes()); err != nil {
+		return err
+	}
+	report := corrections.Report{Findings: signature.Findings, Impression: signature.Impression}
+	_, err = a.AddCorrection(ctx, CorrectionInput{
+		StudyInstanceUID: uid, Revision: signature.Revision, Report: report.String(), Role: "radiologist", Source: "reading room", Time: signature.Time,
+	})
+	var mismatch *MismatchError
+	if err != nil && !errors.As(err, &mismatch) {
+		return err
+	}
+	return lease.Done(func(tx *queue.Tx) error {
+		r, err := tx.Reading(uid)
+		if err != nil || r == nil {
+			return err
+		}
+		r.Signatures[number-1].SOPInstanceUID, r.Signatures[number-1].SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
+		for _, d := range a.cfg.Destinations {
+			id := fmt.Sprintf("%s/%s/%d/%s", kindDeliverSigned, uid, number, d)
+			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliverSigned, Study: uid, Payload: mustJSON(signedDelivery{number, d.String()})}); err != nil {
+				return err
+			}
+		}
+		return tx.PutReading(r)
+	})
+}
+
+func signedFile(number int) string { return fmt.Sprintf("signed-%d.dcm", number) }
+
+// signedReport makes the document: its predecessor is the signed report before it, or the draft.
+func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s queue.Signature) (*sr.Document, error) {
+	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: s.Time.In(time.Local), Device: a.device}
+	for _, d := range record.Documents {
+		if d.Kind == narrativeDocument {
+			in.Predecessor = &sr.Predecessor{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID, Preliminary: true}
+		}
+	}
+	if s.Number > 1 {
+		before := reading.Signatures[s.Number-2]
+		if before.SOPInstanceUID == "" {
+			return nil, errNoDocuments
+		}
+		in.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: before.SOPInstanceUID, SeriesInstanceUID: before.SeriesInstanceUID}
+	}
+	signer := sr.Signer{Name: s.Name, Organization: cmp.Or(a.cfg.Organization, "not stated"), Number: s.Number}
+	return sr.Signed(in, signer, signedSentences(record.Draft, s))
+}
+
+// signedSentences are the sentences of a signed text. One that stood in the draft keeps the evidence it had there.
+func signedSentences(draft study.Draft, s queue.Signature) []study.Sentence {
+	var out []study.Sentence
+	for _, part := range []struct {
+		section study.Section
+		text    string
+	}{{study.SectionFindings, s.Findings}, {study.SectionImpression, s.Impression}} {
+		for _, text := range labeler.Sentences(part.text) {
+			sentence := study.Sentence{Section: part.section, Text: text, Verdict: study.VerdictKept}
+			for _, old := range draft.Sentences {
+				if old.Section == part.section && old.Text == text && old.Verdict != study.VerdictRemoved {
+					sentence.Evidence = old.Evidence
+				}
+			}
+			out = append(out, sentence)
+		}
+	}
+	return out
+}
+
+// signedDelivery is the payload of a signed report's delivery.
+type signedDelivery struct {
+	Number      int    `json:"number"`
+	Destination string `json:"destination"`
+}
+
+// deliverSigned sends a signed report to one destination. Sent again after a failure it is the same object there.
+func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error {
+	var d signedDelivery
+	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: delivery of a signed report: %w", err))
+	}
+	uid := lease.Job.Study
+	reading, err := a.Reading(uid)
+	if err != nil {
+		return err
+	}
+	if reading == nil || d.Number < 1 || d.Number > len(reading.Signatures) {
+		return queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, d.Number))
+	}
+	to, ok := a.destination(d.Destination)
+	if !ok {
+		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	}
+	path := filepath.Join(a.drafts.folder(uid, reading.Signatures[d.Number-1].Revision), signedFile(d.Number))
+	if err := a.sendTo(ctx, to, path); err != nil {
+		return err
+	}
+	a.log.Info("signed report delivered", "study", uid, "signature", d.Number, "destination", d.Destination)
+	return lease.Done(func(tx *queue.Tx) error {
+		r, err := tx.Reading(uid)
+		if err != nil || r == nil {
+			return err
+		}
+		signature := &r.Signatures[d.Number-1]
+		if signature.Delivered == nil {
+			signature.Delivered = map[string]time.Time{}
+		}
+		signature.Delivered[d.Destination] = tx.Now().UTC()
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		s.Note(tx.Now(), fmt.Sprintf("signed report %d delivered to %s", d.Number, d.Destination))
+		if err := tx.PutStudy(s); err != nil {
+			return err
+		}
+		return tx.PutReading(r)
+	})
+}
+
+// sendTo stores documents at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
+// what it says, so the peer has it from an earlier try.
+func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
+	return refusal(send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil))
+}
+
+func sortByScore(list []queue.FindingScore) {
+	slices.SortStableFunc(list, func(a, b queue.FindingScore) int { return cmp.Compare(b.Score, a.Score) })
+}

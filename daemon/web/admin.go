@@ -1,0 +1,106 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/access"
+	"llamaxr/daemon/config"
+	"llamaxr/daemon/worklist"
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// How much of a long list is shown.
+const (
+	jobsShown  = 100
+	auditShown = 60
+)
+
+// adminPage is how the appliance stands.
+type adminPage struct {
+	Status   daemon.Status
+	Config   config.Config
+	Models   []study.ModelCard
+	Kinds    []kindCount
+	Dead     []*queue.Job
+	DeadMore int
+	Waiting  []*queue.Job // those that failed before
+	Users    []access.User
+	Audit    []access.Entry
+	Free     int64
+	Database int64
+	Studies  int
+	Message  string
+}
+
+type kindCount struct {
+	Kind  string
+	Count int
+}
+
+func (r *Room) admin(w http.ResponseWriter, q *http.Request) {
+	jobs, err := r.appliance.Jobs()
+	if err != nil {
+		r.log.Error("reading the jobs", "error", err)
+		r.fail(w, q, http.StatusInternalServerError, "The jobs cannot be read; the log says why.")
+		return
+	}
+	p := adminPage{
+		Status: r.appliance.Status(), Config: r.appliance.Config(), Models: r.appliance.Models(), Users: r.appliance.Users().List(),
+		Studies: r.appliance.Worklist().Find(worklist.Query{}).Total, Message: q.URL.Query().Get("said"),
+	}
+	for _, j := range jobs {
+		switch {
+		case j.Dead && len(p.Dead) < jobsShown:
+			p.Dead = append(p.Dead, j)
+		case j.Dead:
+			p.DeadMore++
+		case j.LastError != "" && len(p.Waiting) < jobsShown:
+			p.Waiting = append(p.Waiting, j)
+		}
+	}
+	for kind, n := range p.Status.Jobs {
+		p.Kinds = append(p.Kinds, kindCount{kind, n})
+	}
+	slices.SortFunc(p.Kinds, func(a, b kindCount) int { return cmp.Compare(a.Kind, b.Kind) })
+	if p.Audit, err = r.appliance.Audit().LastEntries(auditShown); err != nil {
+		r.log.Error("reading the audit log", "error", err)
+	}
+	p.Free, p.Database = r.appliance.Storage()
+	if r.viewed(w, q, "view administration", "", "") {
+		r.show(w, http.StatusOK, frame{Title: "Administration", Page: "admin", User: userOf(q), Starter: starterIn(p.Models), Content: p})
+	}
+}
+
+// administer carries out what an administrator asks for.
+func (r *Room) administer(w http.ResponseWriter, q *http.Request) {
+	act := q.PathValue("act")
+	var said, detail string
+	var err error
+	switch act {
+	case "resend":
+		detail = q.PostFormValue("job")
+		err = r.appliance.Resend(detail)
+		said = "The job has another round of attempts."
+	case "echo":
+		detail = q.PostFormValue("destination")
+		var took time.Duration
+		took, err = r.appliance.Echo(q.Context(), detail)
+		said = fmt.Sprintf("%s answers (%s).", detail, took.Round(time.Millisecond))
+	default:
+		err = errors.New("there is no such act")
+	}
+	r.settle(w, q, "administration "+act, detail, "/admin", said, err)
+}
+
+func urlText(text string) string {
+	const most = 400
+	return url.QueryEscape(text[:min(len(text), most)])
+}

@@ -1,0 +1,55 @@
+// The page of a study: its views, its chart, its report, and what happens to it elsewhere.
+import { $, $$, follow } from "./common.js";
+import { lights } from "./lights.js";
+import { Viewer } from "./viewer.js";
+import { Report } from "./report.js";
+
+const data = JSON.parse($("#data").textContent);
+const viewer = new Viewer(data);
+const report = $(".report") ? new Report(data) : null;
+
+for (const row of $$(".row")) {
+  const finding = row.dataset.finding;
+  row.addEventListener("pointerenter", () => lights.set([finding]));
+  row.addEventListener("pointerleave", () => lights.set([]));
+  row.addEventListener("focus", () => lights.set([finding]));
+  row.addEventListener("blur", () => lights.set([]));
+  row.addEventListener("click", () => lights.pin(lights.pinned === finding ? null : finding));
+}
+lights.on((lit, pinned) => {
+  for (const row of $$(".row")) {
+    row.classList.toggle("lit", lit.has(row.dataset.finding));
+    row.setAttribute("aria-pressed", row.dataset.finding === pinned);
+  }
+  offer(pinned);
+});
+
+/** Offers sentences about the pinned finding. */
+let offered = null;
+function offer(finding) {
+  const box = $("#phrases");
+  if (!box || finding === offered) return;
+  offered = finding;
+  const found = data.phrases.find((p) => p.finding === finding);
+  box.hidden = !found || !data.can_edit;
+  box.replaceChildren();
+  if (box.hidden) return;
+  const title = document.createElement("p");
+  title.textContent = `Say of ${found.name}:`;
+  box.append(title, ...found.phrases.map((text) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.addEventListener("click", () => report.insert(text, finding));
+    return button;
+  }));
+  box.scrollIntoView({ block: "nearest" });
+}
+
+follow("/events?study=" + encodeURIComponent(data.uid), {
+  presence: (names) => { $("#presence").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "have" : "has"} this study open` : ""; },
+  reading: (reading) => { if (report) report.elsewhere(reading); else if (["to read", "no draft", "attention"].includes(reading.status) && reading.status !== data.status) location.reload(); },
+});
+
+await viewer.loaded;
+document.body.dataset.ready = "";

@@ -1,0 +1,220 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"llamaxr/finetune/corrections"
+	"llamaxr/finetune/tune"
+	"llamaxr/inference/models"
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
+)
+
+// mostCompared bounds the corrections that a view of the page labels; the newest are taken.
+const mostCompared = 500
+
+// learningPage is what readers changed and what was learnt from it.
+type learningPage struct {
+	Corrections int
+	Aside       int
+	Compared    int // of them, the newest
+	Untouched   int // of the compared: signed as drafted
+	Weeks       []week
+	MostInWeek  int
+	Changes     []change
+	MostChanged int
+	Runs        []runView // newest first
+	Running     bool
+	Needed      int // corrections that a run needs
+	Presets     []string
+	Models      []study.ModelCard
+	Message     string
+}
+
+// week is a calendar week's corrections.
+type week struct {
+	Monday         time.Time
+	Count, Changed int
+}
+
+// change counts what readers did to one finding.
+type change struct {
+	Finding        study.Finding
+	Added, Removed int
+}
+
+// runView is a run with its curves drawn.
+type runView struct {
+	*tune.Record
+	Training, Validation string // points of polylines in a box of curveWidth x curveHeight
+	Low, High            float64
+}
+
+// Size of a curve's box.
+const (
+	curveWidth  = 560.0
+	curveHeight = 130.0
+)
+
+func (r *Room) learning(w http.ResponseWriter, q *http.Request) {
+	list, err := r.appliance.Corrections()
+	if err == nil {
+		var runs []*tune.Record
+		if runs, err = r.appliance.TuningRuns(); err == nil {
+			p := learn(list.Corrections, runs)
+			p.Aside, p.Models, p.Message = len(list.Aside), r.appliance.Models(), q.URL.Query().Get("said")
+			if r.viewed(w, q, "view learning", "", "") {
+				r.show(w, http.StatusOK, frame{Title: "Learning", Page: "learning", User: userOf(q), Starter: starterIn(p.Models), Content: p})
+			}
+			return
+		}
+	}
+	r.log.Error("reading corrections and runs", "error", err)
+	r.fail(w, q, http.StatusInternalServerError, "The corrections cannot be read; the log says why.")
+}
+
+func starterIn(cards []study.ModelCard) bool {
+	return slices.ContainsFunc(cards, func(c study.ModelCard) bool { return c.Starter })
+}
+
+// weeksShown is half a year.
+const weeksShown = 26
+
+func learn(list []*study.Correction, runs []*tune.Record) learningPage {
+	p := learningPage{Corrections: len(list), Needed: tune.LeastCorrections, Presets: []string{tune.Site.Name, tune.Paper.Name}}
+	slices.SortFunc(list, func(a, b *study.Correction) int { return b.Time.Compare(a.Time) })
+	byWeek := map[time.Time]*week{}
+	for _, c := range list {
+		monday := mondayOf(c.Time.Local())
+		if byWeek[monday] == nil {
+			byWeek[monday] = &week{Monday: monday}
+		}
+		byWeek[monday].Count++
+		if !signedAsDrafted(c) {
+			byWeek[monday].Changed++
+		}
+	}
+	for _, w := range byWeek {
+		p.Weeks = append(p.Weeks, *w)
+		p.MostInWeek = max(p.MostInWeek, w.Count)
+	}
+	slices.SortFunc(p.Weeks, func(a, b week) int { return a.Monday.Compare(b.Monday) })
+	p.Weeks = p.Weeks[max(0, len(p.Weeks)-weeksShown):]
+	changes := make([]change, study.NumFindings)
+	for _, c := range list[:min(len(list), mostCompared)] {
+		p.Compared++
+		if signedAsDrafted(c) {
+			p.Untouched++
+			continue
+		}
+		before, after := labeler.Label(c.Draft), labeler.Label(c.Final)
+		for _, f := range study.Findings() {
+			was, is := states(before, f), states(after, f)
+			switch {
+			case is && !was:
+				changes[f].Added++
+			case was && !is:
+				changes[f].Removed++
+			}
+		}
+	}
+	for i, c := range changes {
+		if n := c.Added + c.Removed; n > 0 {
+			c.Finding = study.Finding(i)
+			p.Changes = append(p.Changes, c)
+			p.MostChanged = max(p.MostChanged, n)
+		}
+	}
+	slices.SortStableFunc(p.Changes, func(a, b change) int { return cmp.Compare(b.Added+b.Removed, a.Added+a.Removed) })
+	for _, record := range slices.Backward(runs) {
+		p.Running = p.Running || record.State == tune.Running || record.State == tune.Judging
+		p.Runs = append(p.Runs, drawRun(record))
+	}
+	return p
+}
+
+func states(l labeler.Labels, f study.Finding) bool {
+	polarity, said := l[f]
+	return said && polarity != study.Absent
+}
+
+func signedAsDrafted(c *study.Correction) bool {
+	before, err := corrections.ParseReport(c.Draft)
+	if err != nil {
+		return false
+	}
+	after, err := corrections.ParseReport(c.Final)
+	return err == nil && before == after
+}
+
+func mondayOf(t time.Time) time.Time {
+	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+	return day.AddDate(0, 0, -(int(day.Weekday())+6)%7)
+}
+
+func drawRun(record *tune.Record) runView {
+	v := runView{Record: record}
+	all := append(slices.Clone(record.Losses), record.Validation...)
+	if len(all) == 0 {
+		return v
+	}
+	v.Low, v.High = all[0].Loss, all[0].Loss
+	for _, p := range all {
+		v.Low, v.High = min(v.Low, p.Loss), max(v.High, p.Loss)
+	}
+	line := func(points []tune.Point) string {
+		var out strings.Builder
+		for _, p := range points {
+			x := curveWidth * float64(p.Step) / float64(max(record.Steps, 1))
+			y := curveHeight * (v.High - p.Loss) / max(v.High-v.Low, 1e-9)
+			fmt.Fprintf(&out, "%.1f,%.1f ", x, y)
+		}
+		return out.String()
+	}
+	v.Training, v.Validation = line(record.Losses), line(record.Validation)
+	return v
+}
+
+// train carries out what a trainer asks for.
+func (r *Room) train(w http.ResponseWriter, q *http.Request) {
+	act := q.PathValue("act")
+	var said string
+	var err error
+	switch act {
+	case "start":
+		said, err = r.appliance.StartTuning(q.PostFormValue("preset"))
+		said = "Run " + said + " has begun."
+	case "stop":
+		said, err = r.appliance.StopTuning()
+		said = "Run " + said + " ends."
+	case "promote":
+		name := q.PostFormValue("adapter")
+		err = r.appliance.UseAdapter(name)
+		said = "Adapter " + name + " is in use."
+	case "rollback":
+		said, err = r.appliance.RollBackAdapter()
+		said = "Adapter " + said + " is in use again."
+	case "starter":
+		err = r.appliance.UseAdapter(models.StarterName)
+		said = "The starter's adapter is in use again."
+	default:
+		err = errors.New("there is no such act")
+	}
+	r.settle(w, q, "learning "+act, q.PostFormValue("adapter")+q.PostFormValue("preset"), "/learning", said, err)
+}
+
+// settle audits an act of a form and goes back to its page with what came of it.
+func (r *Room) settle(w http.ResponseWriter, q *http.Request, act, detail, page, said string, err error) {
+	if err != nil {
+		said = "Not done: " + err.Error()
+		detail = strings.TrimSpace(detail + " failed: " + err.Error())
+	}
+	r.audit(q, act, "", detail)
+	http.Redirect(w, q, page+"?said="+urlText(said), http.StatusSeeOther)
+}

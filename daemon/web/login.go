@@ -1,0 +1,85 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"llamaxr/daemon/access"
+)
+
+// loginForm is what the log-in page shows.
+type loginForm struct {
+	To, Name, Error string
+	NoUsers         bool
+}
+
+func (r *Room) loginPage(w http.ResponseWriter, q *http.Request) {
+	r.showLogin(w, http.StatusOK, loginForm{To: q.URL.Query().Get("to")})
+}
+
+func (r *Room) showLogin(w http.ResponseWriter, status int, form loginForm) {
+	form.NoUsers = len(r.appliance.Users().List()) == 0
+	r.show(w, status, frame{Title: "Log in", Page: "login", Content: form})
+}
+
+func (r *Room) login(w http.ResponseWriter, q *http.Request) {
+	now, from := time.Now(), address(q)
+	form := loginForm{To: q.PostFormValue("to"), Name: strings.ToLower(strings.TrimSpace(q.PostFormValue("name")))}
+	if !r.logins.Allow(from, now) {
+		form.Error = "Too many attempts from this machine. Wait a minute."
+		r.showLogin(w, http.StatusTooManyRequests, form)
+		return
+	}
+	if wait := r.lockout.Wait(form.Name, now); wait > 0 {
+		r.auditAs(q, form.Name, "log in refused", "", "locked")
+		form.Error = fmt.Sprintf("Too many wrong passwords. Try again in %d seconds.", int(wait.Seconds())+1)
+		r.showLogin(w, http.StatusTooManyRequests, form)
+		return
+	}
+	user, err := r.appliance.Users().Authenticate(form.Name, q.PostFormValue("password"))
+	if err != nil {
+		r.lockout.Failed(form.Name, now)
+		r.auditAs(q, form.Name, "log in failed", "", "")
+		form.Error = "User name or password is wrong."
+		r.showLogin(w, http.StatusUnauthorized, form)
+		return
+	}
+	r.lockout.Succeeded(form.Name)
+	if !r.auditAs(q, user.Name, "log in", "", "") {
+		http.Error(w, "the audit log cannot be written", http.StatusServiceUnavailable)
+		return
+	}
+	token, err := r.sessions.Begin(user.Name, now)
+	if err != nil {
+		form.Error = "Too many people are logged in."
+		r.showLogin(w, http.StatusServiceUnavailable, form)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: token, Path: "/", HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: int(access.SessionLife.Seconds()),
+	})
+	http.Redirect(w, q, ownPath(form.To), http.StatusSeeOther)
+}
+
+// ownPath keeps a redirection on this site.
+func ownPath(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.Contains(to, `\`) {
+		return "/"
+	}
+	return u.RequestURI()
+}
+
+func (r *Room) logout(w http.ResponseWriter, q *http.Request) {
+	if user, ok := r.current(q); ok {
+		r.auditAs(q, user.Name, "log out", "", "")
+	}
+	if cookie, err := q.Cookie(cookieName); err == nil {
+		r.sessions.End(cookie.Value)
+	}
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.Redirect(w, q, "/login", http.StatusSeeOther)
+}

@@ -1,0 +1,149 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"llamaxr/daemon/access"
+)
+
+// policy lets a page load nothing but our own files, and nobody frame it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// maxBody bounds what a request may carry.
+const maxBody = 256 << 10
+
+const cookieName = "llamaxr-session"
+
+// protect stands before every page: headers, host, origin, rate, size.
+func (r *Room) protect(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		h.Set("Cache-Control", "no-store")
+		if q.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if !r.knownHost(q) {
+			http.Error(w, "this address is not known here", http.StatusMisdirectedRequest)
+			return
+		}
+		who := "from " + address(q)
+		if user, ok := r.current(q); ok {
+			who = user.Name // many readers may come from one address
+		}
+		if !strings.HasPrefix(q.URL.Path, "/assets/") && !r.requests.Allow(who, time.Now()) {
+			h.Set("Retry-After", "2")
+			http.Error(w, "too many requests", http.StatusTooManyRequests)
+			return
+		}
+		q.Body = http.MaxBytesReader(w, q.Body, maxBody)
+		next.ServeHTTP(w, q)
+	})
+}
+
+// knownHost refuses names that a foreign page could point at this machine (DNS rebinding): without TLS only the loopback's own.
+func (r *Room) knownHost(q *http.Request) bool {
+	if q.TLS != nil {
+		return true // the certificate's names hold
+	}
+	host := q.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func address(q *http.Request) string {
+	host, _, err := net.SplitHostPort(q.RemoteAddr)
+	if err != nil {
+		return q.RemoteAddr
+	}
+	return host
+}
+
+type userKey struct{}
+
+// userOf returns who asks; the zero user outside of only.
+func userOf(q *http.Request) access.User {
+	u, _ := q.Context().Value(userKey{}).(access.User)
+	return u
+}
+
+// current returns the user of a request's session as he is now.
+func (r *Room) current(q *http.Request) (access.User, bool) {
+	cookie, err := q.Cookie(cookieName)
+	if err != nil {
+		return access.User{}, false
+	}
+	byItself := q.URL.Path == "/events" || q.URL.Query().Has("partial") // a page that keeps itself new
+	name, begun, ok := r.sessions.User(cookie.Value, time.Now(), !byItself)
+	if !ok {
+		return access.User{}, false
+	}
+	user, known := r.appliance.Users().Get(name)
+	if !known || user.Changed.After(begun) {
+		r.sessions.End(cookie.Value)
+		return access.User{}, false
+	}
+	return user, true
+}
+
+// only lets those in who are logged in and have one of the roles; nil is any role.
+func (r *Room) only(roles []access.Role, page http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		user, ok := r.current(q)
+		if !ok {
+			if q.Method == http.MethodGet && q.Header.Get("Sec-Fetch-Dest") != "empty" {
+				http.Redirect(w, q, "/login?to="+url.QueryEscape(q.URL.RequestURI()), http.StatusSeeOther)
+				return
+			}
+			http.Error(w, "your session has ended: log in again", http.StatusUnauthorized)
+			return
+		}
+		q = q.WithContext(context.WithValue(q.Context(), userKey{}, user))
+		if roles != nil && !user.Has(roles...) {
+			r.audit(q, "refused", q.PathValue("uid"), q.Method+" "+q.Pattern)
+			r.fail(w, q, http.StatusForbidden, "your role does not allow this")
+			return
+		}
+		page(w, q)
+	})
+}
+
+// audit writes an entry; false means that it could not be written, and the request must not be answered.
+func (r *Room) audit(q *http.Request, act, study, detail string) bool {
+	return r.auditAs(q, userOf(q).Name, act, study, detail)
+}
+
+func (r *Room) auditAs(q *http.Request, user, act, study, detail string) bool {
+	const most = 300
+	err := r.appliance.Audit().Add(access.Entry{
+		Time: time.Now(), User: user, Address: address(q), Act: act, Study: study[:min(len(study), 64)], Detail: detail[:min(len(detail), most)],
+	})
+	if err != nil {
+		r.log.Error("audit log", "error", err)
+	}
+	return err == nil
+}
+
+// viewed audits a view of a page, or answers that it cannot be.
+func (r *Room) viewed(w http.ResponseWriter, q *http.Request, act, study, detail string) bool {
+	if r.audit(q, act, study, detail) {
+		return true
+	}
+	r.fail(w, q, http.StatusServiceUnavailable, "the audit log cannot be written: nothing is shown until it can")
+	return false
+}

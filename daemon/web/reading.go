@@ -1,0 +1,126 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"llamaxr/daemon"
+	"llamaxr/queue"
+)
+
+// edited is a text that a page sends, and the answer's fields where it fits.
+type edited struct {
+	Revision   int    `json:"revision"`
+	Findings   string `json:"findings"`
+	Impression string `json:"impression"`
+	Reason     string `json:"reason"`
+}
+
+// readingAnswer is what a page is told of its text.
+type readingAnswer struct {
+	Version    int           `json:"version"`
+	State      string        `json:"state"`
+	By         string        `json:"by"`
+	Name       string        `json:"name"`
+	Time       string        `json:"time"`
+	Findings   string        `json:"findings"`
+	Impression string        `json:"impression"`
+	Analysis   *analysisText `json:"analysis,omitempty"`
+}
+
+func answerOf(r *queue.Reading) readingAnswer {
+	return readingAnswer{
+		Version: r.Version, State: r.State, By: r.By, Name: r.ByName, Time: r.Time.Local().Format("15:04:05"), Findings: r.Findings, Impression: r.Impression,
+	}
+}
+
+// edit reads the body and the version in If-Match.
+func (r *Room) edit(w http.ResponseWriter, q *http.Request) (edited, daemon.Edit, bool) {
+	var in edited
+	version, err := strconv.Atoi(strings.Trim(q.Header.Get("If-Match"), `"`))
+	if err != nil || version < 0 {
+		http.Error(w, "If-Match must name the version that was seen", http.StatusPreconditionRequired)
+		return in, daemon.Edit{}, false
+	}
+	if err := json.NewDecoder(q.Body).Decode(&in); err != nil {
+		http.Error(w, "the text cannot be read", http.StatusBadRequest)
+		return in, daemon.Edit{}, false
+	}
+	return in, daemon.Edit{Version: version, Revision: in.Revision, Findings: in.Findings, Impression: in.Impression}, true
+}
+
+// save keeps a text; the answer comes when it is durable.
+func (r *Room) save(w http.ResponseWriter, q *http.Request) {
+	in, edit, ok := r.edit(w, q)
+	if !ok {
+		return
+	}
+	uid := q.PathValue("uid")
+	record, err := r.appliance.Draft(uid, in.Revision)
+	if err != nil {
+		http.Error(w, "the study has no such draft", http.StatusNotFound)
+		return
+	}
+	reading, err := r.appliance.SaveReading(uid, handOf(q), edit)
+	r.answer(w, q, "edit report", uid, "", reading, err, func(a *readingAnswer) {
+		text := analysis(record.Draft, reading.Findings, reading.Impression)
+		a.Analysis = &text
+	})
+}
+
+func (r *Room) sign(w http.ResponseWriter, q *http.Request) {
+	if _, edit, ok := r.edit(w, q); ok {
+		reading, err := r.appliance.SignReading(q.PathValue("uid"), handOf(q), userOf(q).FullName, edit)
+		r.answer(w, q, "sign report", q.PathValue("uid"), "", reading, err, nil)
+	}
+}
+
+func (r *Room) reject(w http.ResponseWriter, q *http.Request) {
+	if in, edit, ok := r.edit(w, q); ok {
+		reading, err := r.appliance.RejectDraft(q.PathValue("uid"), handOf(q), in.Reason, edit)
+		r.answer(w, q, "reject draft", q.PathValue("uid"), "", reading, err, nil)
+	}
+}
+
+func (r *Room) reopen(w http.ResponseWriter, q *http.Request) {
+	if _, edit, ok := r.edit(w, q); ok {
+		reading, err := r.appliance.ReopenReading(q.PathValue("uid"), handOf(q), edit)
+		r.answer(w, q, "reopen report", q.PathValue("uid"), "", reading, err, nil)
+	}
+}
+
+func handOf(q *http.Request) daemon.Hand {
+	u := userOf(q)
+	return daemon.Hand{User: u.Name, Name: u.DisplayName()}
+}
+
+// answer audits an act and tells its page what came of it: the one place where errors of readings become statuses.
+func (r *Room) answer(w http.ResponseWriter, q *http.Request, act, uid, detail string, reading *queue.Reading, err error, more func(*readingAnswer)) {
+	var conflict *daemon.ConflictError
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case err == nil:
+		r.audit(q, act, uid, strings.TrimSpace(fmt.Sprintf("version %d %s", reading.Version, detail)))
+		a := answerOf(reading)
+		if more != nil {
+			more(&a)
+		}
+		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, reading.Version))
+		_ = json.NewEncoder(w).Encode(a)
+	case errors.As(err, &conflict):
+		r.audit(q, act+" refused", uid, "another version is newer")
+		w.WriteHeader(http.StatusPreconditionFailed)
+		_ = json.NewEncoder(w).Encode(answerOf(&conflict.Reading))
+	case errors.Is(err, daemon.ErrNoStudy):
+		http.Error(w, "there is no such study", http.StatusNotFound)
+	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead):
+		http.Error(w, strings.TrimPrefix(err.Error(), "daemon: "), http.StatusConflict)
+	default:
+		r.log.Error("changing a reading", "study", uid, "error", err)
+		http.Error(w, "the report could not be kept: "+err.Error(), http.StatusInternalServerError)
+	}
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"llamaxr/daemon/access"
+	"llamaxr/daemon/worklist"
+	"llamaxr/study"
+)
+
+// pageSize is how many studies a page of the worklist shows.
+const pageSize = 50
+
+// filter is a named choice of studies.
+type filter struct {
+	Key, Name string
+	Count     int
+	Current   bool
+	Link      string
+}
+
+// listPage is the worklist as it is shown.
+type listPage struct {
+	worklist.Page
+	Filters  []filter
+	Filter   string
+	Search   string
+	Finding  string
+	Findings []study.Finding
+	From, To int
+	Previous string // links; empty when there is none
+	Next     string
+	Now      time.Time
+}
+
+var statuses = map[string][]worklist.Status{
+	"open": {worklist.ToRead, worklist.InWork}, "arriving": {worklist.Arriving}, "no-draft": {worklist.NoDraft}, "attention": {worklist.Attention},
+	"signed": {worklist.Signed}, "rejected": {worklist.Rejected}, "critical": {worklist.ToRead, worklist.InWork},
+	"held-back": {worklist.ToRead, worklist.InWork}, "all": nil,
+}
+
+// worklist shows the studies. A script asks for the list alone with partial=1.
+func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
+	user := userOf(q)
+	switch {
+	case user.Has(access.Reader, access.Signer):
+	case user.Has(access.Admin):
+		http.Redirect(w, q, "/admin", http.StatusSeeOther)
+		return
+	default:
+		http.Redirect(w, q, "/learning", http.StatusSeeOther)
+		return
+	}
+	form := q.URL.Query()
+	p := listPage{Filter: form.Get("filter"), Search: form.Get("q"), Finding: form.Get("finding"), Findings: study.Findings(), Now: time.Now()}
+	if _, known := statuses[p.Filter]; !known {
+		p.Filter = "open"
+	}
+	query := worklist.Query{
+		Status: statuses[p.Filter], Critical: p.Filter == "critical", HeldBack: p.Filter == "held-back", Finding: -1, Search: p.Search, Limit: pageSize,
+	}
+	if f, err := study.ParseFinding(p.Finding); err == nil {
+		query.Finding = f
+	}
+	if n, err := strconv.Atoi(form.Get("page")); err == nil && n > 1 && n < 1<<20 {
+		query.Offset = (n - 1) * pageSize
+	}
+	p.Page = r.appliance.Worklist().Find(query)
+	p.From, p.To = min(query.Offset+1, p.Matching), query.Offset+len(p.Entries)
+	number := query.Offset/pageSize + 1
+	link := func(n int) string {
+		v := url.Values{"filter": {p.Filter}, "page": {fmt.Sprint(n)}}
+		if p.Search != "" {
+			v.Set("q", p.Search)
+		}
+		if p.Finding != "" {
+			v.Set("finding", p.Finding)
+		}
+		return "/?" + v.Encode()
+	}
+	if number > 1 {
+		p.Previous = link(number - 1)
+	}
+	if p.To < p.Matching {
+		p.Next = link(number + 1)
+	}
+	p.Filters = filters(p.Page, p.Filter)
+	f := frame{Title: "Worklist", Page: "worklist", User: user, Content: p}
+	for _, e := range p.Entries {
+		f.Starter = f.Starter || e.Starter
+	}
+	if form.Get("partial") != "" {
+		r.part(w, "worklist", "list", p)
+		return
+	}
+	if r.viewed(w, q, "view worklist", "", p.Filter) {
+		r.show(w, http.StatusOK, f)
+	}
+}
+
+func filters(p worklist.Page, current string) []filter {
+	c := p.Counts
+	list := []filter{
+		{Key: "open", Name: "To read", Count: c[worklist.ToRead] + c[worklist.InWork]},
+		{Key: "critical", Name: "Critical", Count: p.Critical},
+		{Key: "held-back", Name: "Changed by the guard", Count: p.HeldBack},
+		{Key: "arriving", Name: "Arriving", Count: c[worklist.Arriving]},
+		{Key: "no-draft", Name: "No draft", Count: c[worklist.NoDraft]},
+		{Key: "attention", Name: "Attention", Count: c[worklist.Attention]},
+		{Key: "signed", Name: "Signed", Count: c[worklist.Signed]},
+		{Key: "rejected", Name: "Rejected", Count: c[worklist.Rejected]},
+		{Key: "all", Name: "All", Count: p.Total},
+	}
+	for i := range list {
+		list[i].Current = list[i].Key == current
+		list[i].Link = "/?filter=" + list[i].Key
+	}
+	return list
+}
+
+// part renders one template of a page.
+func (r *Room) part(w http.ResponseWriter, page, name string, content any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := r.pages[page].ExecuteTemplate(w, name, content); err != nil {
+		r.log.Error("rendering a part", "page", page, "part", name, "error", err)
+	}
+}

@@ -1,0 +1,133 @@
+package worklist
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// Status is where a study stands for its reader.
+type Status string
+
+// Statuses.
+const (
+	ToRead    Status = "to read"   // a draft waits for its reader
+	InWork    Status = "in work"   // a reader has begun
+	Arriving  Status = "arriving"  // images or a draft are on their way
+	NoDraft   Status = "no draft"  // the appliance could not or would not write one
+	Signed    Status = "signed"    // a physician signed
+	Rejected  Status = "rejected"  // a physician refused the draft
+	Attention Status = "attention" // a job was given up: an administrator must look
+
+)
+
+// Urgency orders what waits.
+type Urgency int
+
+// Urgencies, from the scores of the newest draft.
+const (
+	Normal   Urgency = iota // no finding reaches its operating point
+	Abnormal                // one does
+	Critical                // one that the site calls critical
+)
+
+// Entry is a study as a list shows it.
+type Entry struct {
+	UID       string
+	Patient   string // as a DICOM person name
+	PatientID string
+	Birth     string // DICOM dates
+	Sex       string
+	Accession string
+	Described string
+	StudyDate string
+	Images    int
+	Status    Status
+	Urgency   Urgency
+	Why       string // of the urgency, or of the want of a draft
+	Findings  []queue.FindingScore
+	HeldBack  int // sentences that the guard replaced, added or removed
+	Doubt     string
+	Starter   bool
+	Revision  int
+	Received  time.Time // the last image
+	Reader    string    // who changed the text last
+	Changed   time.Time // the reading
+
+	search string // lower case
+}
+
+// entryOf summarises a study.
+func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error) {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	e := &Entry{UID: uid, Images: len(s.Instances), Revision: s.Revision, Received: s.Last}
+	if len(s.Instances) > 0 {
+		i, err := tx.Instance(s.Instances[0])
+		if err != nil {
+			return nil, err
+		}
+		if i != nil {
+			h := i.Header
+			e.Patient, e.PatientID, e.Birth, e.Sex = h.PatientName, h.PatientID, h.PatientBirthDate, h.PatientSex
+			e.Accession, e.StudyDate, e.Described = h.AccessionNumber, h.StudyDate, cmp.Or(h.StudyDescription, h.SeriesDescription)
+		}
+	}
+	e.Status = map[string]Status{
+		queue.Receiving: Arriving, queue.Complete: Arriving, queue.Drafted: ToRead, queue.Delivered: ToRead, queue.Refused: NoDraft, queue.Failed: Attention,
+	}[s.State]
+	if e.Status == NoDraft || e.Status == Attention {
+		e.Why = s.Reason
+	}
+	if d := s.Summary; d != nil {
+		e.Findings, e.HeldBack, e.Doubt, e.Starter = d.Present, d.Changed, d.Doubt, d.Starter
+		for _, f := range d.Present {
+			e.Urgency = max(e.Urgency, Abnormal)
+			if slices.Contains(critical, f.Finding) {
+				e.Urgency, e.Why = Critical, fmt.Sprintf("%s %.2f on the %s view", f.Finding, f.Score, f.View)
+				break
+			}
+		}
+	}
+	r, err := tx.Reading(uid)
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		e.Reader, e.Changed = r.ByName, r.Time
+		e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
+	}
+	e.search = strings.ToLower(strings.Join([]string{
+		e.Patient, strings.ReplaceAll(e.Patient, "^", " "), e.PatientID, e.Accession, e.Described, e.UID,
+	}, "\n"))
+	return e, nil
+}
+
+// waits reports whether a reader has still something to do.
+func (e *Entry) waits() bool { return e.Status == ToRead || e.Status == InWork }
+
+// before orders by what should be read first: what waits before what does not, urgent first, then the longest wait; what is done or not
+// ready newest first.
+func before(a, b *Entry) int {
+	if c := cmp.Compare(btoi(b.waits()), btoi(a.waits())); c != 0 {
+		return c
+	}
+	if a.waits() {
+		return cmp.Or(cmp.Compare(b.Urgency, a.Urgency), a.Received.Compare(b.Received), cmp.Compare(a.UID, b.UID))
+	}
+	return cmp.Or(b.Received.Compare(a.Received), cmp.Compare(a.UID, b.UID))
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,256 @@
+package worklist
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// settle is how long changes gather before they are taken in: a burst of commits is one change of the list.
+const settle = 150 * time.Millisecond
+
+// batch is how many studies are read in one transaction: a long one would hold back the file's free pages.
+const batch = 2000
+
+// List is the worklist.
+type List struct {
+	db       *queue.DB
+	critical []study.Finding
+
+	mu     sync.RWMutex
+	byUID  map[string]*Entry
+	order  []*Entry // by before
+	ready  bool     // all studies are in it
+	number int      // of changes so far
+	change chan struct{}
+
+	pendingMu sync.Mutex
+	pending   map[string]bool
+	wake      chan struct{}
+}
+
+// New returns an empty list; Run fills it.
+func New(db *queue.DB, critical []study.Finding) *List {
+	return &List{
+		db: db, critical: critical, byUID: map[string]*Entry{}, change: make(chan struct{}), pending: map[string]bool{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// Run reads all studies, then follows the ledger until ctx is cancelled.
+func (l *List) Run(ctx context.Context) error {
+	stop := l.db.Follow(l.note)
+	defer stop()
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.wake:
+		}
+		l.pendingMu.Lock()
+		uids := l.pending
+		l.pending = map[string]bool{}
+		l.pendingMu.Unlock()
+		if err := l.take(uids); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settle):
+		}
+	}
+}
+
+// note remembers what a commit changed.
+func (l *List) note(uids map[string]bool) {
+	l.pendingMu.Lock()
+	for uid := range uids {
+		l.pending[uid] = true
+	}
+	l.pendingMu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// load reads every study, some at a time.
+func (l *List) load(ctx context.Context) error {
+	var uids []string
+	if err := l.db.View(func(tx *queue.Tx) (err error) { uids, err = tx.StudyUIDs(); return err }); err != nil {
+		return err
+	}
+	entries := make([]*Entry, 0, len(uids))
+	for part := range slices.Chunk(uids, batch) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		err := l.db.View(func(tx *queue.Tx) error {
+			for _, uid := range part {
+				e, err := entryOf(tx, uid, l.critical)
+				if err != nil {
+					return err
+				}
+				if e != nil {
+					entries = append(entries, e)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(entries, before)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.order, l.ready = entries, true
+	for _, e := range entries {
+		l.byUID[e.UID] = e
+	}
+	l.tell()
+	return nil
+}
+
+// take brings changed studies up to date.
+func (l *List) take(uids map[string]bool) error {
+	var entries []*Entry
+	err := l.db.View(func(tx *queue.Tx) error {
+		for uid := range uids {
+			e, err := entryOf(tx, uid, l.critical)
+			if err != nil {
+				return err
+			}
+			if e != nil {
+				entries = append(entries, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		if old := l.byUID[e.UID]; old != nil {
+			if at, found := slices.BinarySearchFunc(l.order, old, before); found {
+				l.order = slices.Delete(l.order, at, at+1)
+			}
+		}
+		at, _ := slices.BinarySearchFunc(l.order, e, before)
+		l.order = slices.Insert(l.order, at, e)
+		l.byUID[e.UID] = e
+	}
+	l.tell()
+	return nil
+}
+
+// tell wakes those who wait for a change; mu is held.
+func (l *List) tell() {
+	l.number++
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// Changed returns a channel that is closed when the list changes, and the number of changes so far.
+func (l *List) Changed() (<-chan struct{}, int) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.change, l.number
+}
+
+// Entry returns one study.
+func (l *List) Entry(uid string) (Entry, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if e := l.byUID[uid]; e != nil {
+		return *e, true
+	}
+	return Entry{}, false
+}
+
+// Query says which studies are wanted.
+type Query struct {
+	Status   []Status      // any of them; empty is every status
+	Critical bool          // only critical ones
+	HeldBack bool          // only drafts that the guard changed
+	Finding  study.Finding // only studies with this finding present; -1 is any
+	Search   string        // words that name, ID, accession number, description or UID hold, each of them
+	Offset   int
+	Limit    int
+}
+
+// Page is a part of the list.
+type Page struct {
+	Entries  []Entry
+	Matching int            // studies that fit the query
+	Counts   map[Status]int // of all studies
+	Critical int            // waiting, of all studies
+	HeldBack int            // waiting, of all studies
+	Total    int
+	Ready    bool // false while studies are still being read from the ledger
+}
+
+// Find returns a page.
+func (l *List) Find(q Query) Page {
+	words := strings.Fields(strings.ToLower(q.Search))
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	page := Page{Counts: map[Status]int{}, Total: len(l.order), Ready: l.ready}
+	for _, e := range l.order {
+		page.Counts[e.Status]++
+		if e.waits() && e.Urgency == Critical {
+			page.Critical++
+		}
+		if e.waits() && e.HeldBack > 0 {
+			page.HeldBack++
+		}
+		if !q.matches(e, words) {
+			continue
+		}
+		if page.Matching >= q.Offset && len(page.Entries) < q.Limit {
+			page.Entries = append(page.Entries, *e)
+		}
+		page.Matching++
+	}
+	return page
+}
+
+func (q Query) matches(e *Entry, words []string) bool {
+	if len(q.Status) > 0 && !slices.Contains(q.Status, e.Status) || q.Critical && e.Urgency != Critical || q.HeldBack && e.HeldBack == 0 {
+		return false
+	}
+	if q.Finding >= 0 && !slices.ContainsFunc(e.Findings, func(f queue.FindingScore) bool { return f.Finding == q.Finding }) {
+		return false
+	}
+	for _, w := range words {
+		if !strings.Contains(e.search, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// Next returns the study to read after uid: the first in the list that waits, is another, and is in nobody's hands.
+func (l *List) Next(uid string) string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, e := range l.order {
+		if !e.waits() {
+			break
+		}
+		if e.UID != uid && e.Status == ToRead {
+			return e.UID
+		}
+	}
+	return ""
+}

@@ -1,0 +1,218 @@
+package worklist
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// open makes a ledger with n studies: every fifth was signed, every seventh has a pneumothorax, every third an effusion.
+func open(t testing.TB, n int) *queue.DB {
+	t.Helper()
+	db, err := queue.Open(filepath.Join(t.TempDir(), "ledger.db"), queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	numbers := make([]int, n)
+	for i := range numbers {
+		numbers[i] = i
+	}
+	for part := range slices.Chunk(numbers, 5000) {
+		err := db.Update(func(tx *queue.Tx) error {
+			for _, i := range part {
+				if err := put(tx, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return db
+}
+
+var began = time.Date(2026, 1, 2, 8, 0, 0, 0, time.UTC)
+
+func put(tx *queue.Tx, i int) error {
+	uid, at := fmt.Sprintf("2.25.%09d", i), began.Add(time.Duration(i)*time.Second)
+	h := study.Header{
+		SOPInstanceUID: uid + ".1", StudyInstanceUID: uid, PatientName: fmt.Sprintf("Patient%d^Ann", i), PatientID: fmt.Sprintf("P%06d", i),
+		AccessionNumber: fmt.Sprintf("A%06d", i), StudyDate: "20260102", StudyDescription: "Chest two views",
+	}
+	if err := tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: h}}); err != nil {
+		return err
+	}
+	s := &queue.Study{UID: uid, State: queue.Delivered, Revision: 1, Last: at, Instances: []string{uid + ".1"}, Summary: &queue.DraftSummary{}}
+	for range 12 {
+		s.Note(at, "an event of the usual length of such an event, for the size of the record")
+	}
+	if i%3 == 0 {
+		s.Summary.Present = append(s.Summary.Present, queue.FindingScore{Finding: study.Effusion, Score: 0.8, View: study.Lateral})
+	}
+	if i%7 == 0 {
+		s.Summary.Present = append(s.Summary.Present, queue.FindingScore{Finding: study.Pneumothorax, Score: 0.9, View: study.Frontal})
+	}
+	if i%5 == 0 {
+		if err := tx.PutReading(&queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, ByName: "Dr Jane Doe", Time: at}); err != nil {
+			return err
+		}
+	}
+	return tx.PutStudy(s)
+}
+
+func run(t testing.TB, db *queue.DB) *List {
+	t.Helper()
+	l := New(db, []study.Finding{study.Pneumothorax})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	wait(t, l, func(p Page) bool { return p.Ready })
+	return l
+}
+
+// wait looks after each change until ok.
+func wait(t testing.TB, l *List, ok func(Page) bool) Page {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		changed, _ := l.Changed()
+		if page := l.Find(Query{Finding: -1, Limit: 1000}); ok(page) {
+			return page
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatal("the list does not come to what was waited for")
+		}
+	}
+}
+
+// TestOrderAndFilters: critical studies that wait come first with their reason, then the longest wait; filters and pages agree with a
+// plain count.
+func TestOrderAndFilters(t *testing.T) {
+	const n = 210
+	l := run(t, open(t, n))
+	page := l.Find(Query{Finding: -1, Limit: n})
+	if len(page.Entries) != n || page.Matching != n || page.Counts[Signed] != 42 || page.Counts[ToRead] != 168 {
+		t.Fatalf("%d entries, counts %v", len(page.Entries), page.Counts)
+	}
+	first := page.Entries[0]
+	if first.UID != "2.25.000000007" || first.Urgency != Critical || first.Why != "Pneumothorax 0.90 on the frontal view" {
+		t.Errorf("first is %+v", first)
+	}
+	if last := page.Entries[n-1]; last.Status != Signed {
+		t.Errorf("last is %+v", last)
+	}
+	critical := 0
+	for i := range n {
+		if i%7 == 0 && i%5 != 0 {
+			critical++
+		}
+	}
+	if page.Critical != critical {
+		t.Errorf("%d critical studies wait, want %d", page.Critical, critical)
+	}
+	for _, test := range []struct {
+		q    Query
+		want int
+	}{
+		{Query{Finding: study.Effusion}, 70},
+		{Query{Finding: -1, Critical: true}, 30},
+		{Query{Finding: -1, Status: []Status{Signed}}, 42},
+		{Query{Finding: -1, Search: "patient7^ann"}, 1},
+		{Query{Finding: -1, Search: "ANN patient19"}, 11}, // 19, 190 to 199
+		{Query{Finding: -1, Search: "a000042"}, 1},
+		{Query{Finding: -1, Search: "nobody"}, 0},
+	} {
+		seen := map[string]bool{}
+		for test.q.Offset, test.q.Limit = 0, 25; ; test.q.Offset += 25 {
+			page := l.Find(test.q)
+			if page.Matching != test.want {
+				t.Errorf("%+v: %d match, want %d", test.q, page.Matching, test.want)
+			}
+			for _, e := range page.Entries {
+				seen[e.UID] = true
+			}
+			if len(page.Entries) < 25 {
+				break
+			}
+		}
+		if len(seen) != test.want {
+			t.Errorf("%+v: the pages hold %d studies, want %d", test.q, len(seen), test.want)
+		}
+	}
+}
+
+// TestListFollowsTheLedger: what is committed later is in the list, in its place, once.
+func TestListFollowsTheLedger(t *testing.T) {
+	db := open(t, 20)
+	l := run(t, db)
+	for i := 20; i < 40; i++ {
+		if err := db.Update(func(tx *queue.Tx) error { return put(tx, i) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := db.Update(func(tx *queue.Tx) error {
+		return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000007", State: queue.ReadingSigned, Time: began})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := wait(t, l, func(p Page) bool { return p.Total == 40 && p.Counts[Signed] == 9 })
+	if page.Entries[0].UID != "2.25.000000014" || !slices.IsSortedFunc(page.Entries, func(a, b Entry) int { return before(&a, &b) }) {
+		t.Errorf("first is %s", page.Entries[0].UID)
+	}
+	if next := l.Next("2.25.000000014"); next != "2.25.000000021" {
+		t.Errorf("next is %s", next)
+	}
+}
+
+// BenchmarkHundredThousand measures a page of 100,000 studies: the first reading of the ledger, a plain page, a search.
+func BenchmarkHundredThousand(b *testing.B) {
+	if os.Getenv("LLAMAXR_LONG") == "" {
+		b.Skip("set LLAMAXR_LONG=1")
+	}
+	db := open(b, 100_000)
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			if err := New(db, nil).load(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	l := run(b, db)
+	for name, q := range map[string]Query{
+		"open": {Finding: -1, Status: []Status{ToRead, InWork}, Limit: 50}, "last page": {Finding: -1, Offset: 99_950, Limit: 50},
+		"search": {Finding: -1, Search: "patient99999 ann", Limit: 50},
+	} {
+		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
+			for b.Loop() {
+				l.Find(q)
+			}
+		})
+	}
+	b.Run("change", func(b *testing.B) {
+		for b.Loop() {
+			if err := l.take(map[string]bool{"2.25.000000007": true}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,146 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"llamaxr/dicomnet/part10"
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// ErrFileDamaged is returned for a stored file that is not what was received.
+var ErrFileDamaged = errors.New("the file is not what was received")
+
+// Verify holds a stored file against the ledger: its head names the object, its data set has the digest that it came with.
+func Verify(path string, i *queue.Instance) error {
+	meta, sum, size, err := digestOf(path)
+	switch {
+	case err != nil:
+		return err
+	case size != i.Size || sum != i.SHA256:
+		return fmt.Errorf("%w: SHA-256 of %d bytes", ErrFileDamaged, size)
+	case meta.SOPInstanceUID != i.Header.SOPInstanceUID || meta.SOPClassUID != i.Header.SOPClassUID || meta.TransferSyntaxUID != i.Header.TransferSyntaxUID:
+		return fmt.Errorf("%w: its head names another object", ErrFileDamaged)
+	}
+	return nil
+}
+
+// digestOf reads a stored file: its head, and digest and size of its data set.
+func digestOf(path string) (meta *part10.Meta, sum string, size int64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	defer file.Close()
+	if meta, err = part10.Decode(file); err != nil {
+		return nil, "", 0, fmt.Errorf("%w: %w", ErrFileDamaged, err)
+	}
+	if _, err := file.Seek(meta.Length, io.SeekStart); err != nil {
+		return nil, "", 0, err
+	}
+	digest := sha256.New()
+	if size, err = io.Copy(digest, file); err != nil {
+		return nil, "", 0, err
+	}
+	return meta, hex.EncodeToString(digest.Sum(nil)), size, nil
+}
+
+// Lose sets the damaged file of an instance aside and says so in the ledger; a resend brings the instance back.
+func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
+	defer r.turns.take(sopInstanceUID)()
+	var i *queue.Instance
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		i, err = tx.Instance(sopInstanceUID)
+		return err
+	})
+	if err != nil || i == nil || i.Gone != "" {
+		return err
+	}
+	if Verify(r.Spool.Path(i.Path), i) == nil {
+		return nil // it came again in the meantime
+	}
+	if err := r.Spool.SetAside(i.Path); err != nil {
+		return err
+	}
+	r.Log.Error("a stored object is damaged; it is set aside", "sop_instance", sopInstanceUID, "path", i.Path, "error", cause)
+	return r.DB.Update(func(tx *queue.Tx) error {
+		i, err := tx.Instance(sopInstanceUID)
+		if err != nil || i == nil {
+			return err
+		}
+		i.Gone = "damaged on the disk"
+		if err := tx.PutInstance(i); err != nil {
+			return err
+		}
+		s, err := tx.Study(i.Header.StudyInstanceUID)
+		if err != nil || s == nil {
+			return err
+		}
+		s.Note(tx.Now(), "the file of an object was damaged on the disk; sending it again brings it back")
+		return tx.PutStudy(s)
+	})
+}
+
+// Adopt takes a stored file that the ledger does not know back into it: its record was lost, or nobody was told of it yet.
+func (r *Receiver) Adopt(relative string) error {
+	path := r.Spool.Path(relative)
+	header, err := r.ReadHeader(path)
+	if err != nil {
+		return err
+	}
+	meta, sum, size, err := digestOf(path)
+	if err != nil {
+		return err
+	}
+	if status := check(Incoming{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID}, header); status != nil {
+		return status
+	}
+	var note *study.RejectionNote
+	if r.ReadNote != nil {
+		if note, err = r.ReadNote(path); err != nil {
+			return err
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	i := &queue.Instance{Instance: study.Instance{
+		Header: header, SHA256: sum, Size: size, Path: relative, Calling: meta.SourceAETitle, Received: info.ModTime().UTC(),
+	}}
+	defer r.turns.take(header.SOPInstanceUID)()
+	return r.DB.Update(func(tx *queue.Tx) error {
+		known, err := tx.Instance(header.SOPInstanceUID)
+		if err != nil {
+			return err
+		}
+		if known != nil && known.SHA256 == sum && known.Path == relative {
+			return nil
+		}
+		if known != nil || strings.HasPrefix(relative, "aside"+string(filepath.Separator)) {
+			return tx.SetAside(i)
+		}
+		s, err := tx.Study(header.StudyInstanceUID)
+		if err != nil {
+			return err
+		}
+		if s != nil && (slices.Contains(s.Instances, header.SOPInstanceUID) || slices.Contains(s.Notes, header.SOPInstanceUID)) {
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+			return r.Look(tx, i)
+		}
+		if note != nil {
+			return r.recordNote(tx, i, note)
+		}
+		return r.record(tx, i)
+	})
+}
