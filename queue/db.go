@@ -75,8 +75,9 @@ type DB struct {
 	damage []Damage      // found by Open
 	met    chan struct{} // a damaged record was met
 
-	mu   sync.Mutex
-	wake chan struct{} // closed and replaced when a job may have become ready
+	mu       sync.Mutex
+	wake     chan struct{} // closed and replaced when a job may have become ready
+	schedule *schedule
 
 	told      map[int]func(map[string]bool) // see Follow
 	followers int
@@ -114,7 +115,7 @@ func Open(path string, opts Options) (*DB, error) {
 	}
 	db := &DB{
 		bolt: bolt, opts: opts, updates: make(chan update), closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1),
-		damage: damage,
+		damage: damage, schedule: newSchedule(),
 	}
 	err = guard(func() error {
 		return bolt.Update(func(btx *bbolt.Tx) error {
@@ -132,6 +133,13 @@ func Open(path string, opts Options) (*DB, error) {
 			}
 			return tx.tallies.store(btx)
 		})
+	})
+	if err != nil {
+		bolt.Close()
+		return nil, fmt.Errorf("queue: opening %s: %w", path, err)
+	}
+	err = db.View(func(tx *Tx) error {
+		return each(tx, bucketJobs, func(_ string, j *Job) error { db.schedule.put(j); return nil })
 	})
 	if err != nil {
 		bolt.Close()
@@ -263,10 +271,10 @@ func (db *DB) commits() {
 func (db *DB) commit(group []update) {
 	for len(group) > 0 {
 		failed := -1
-		changed := map[string]bool{}
+		changed, jobs := map[string]bool{}, map[string][]byte{}
 		err := guard(func() error {
 			return db.bolt.Update(func(btx *bbolt.Tx) error {
-				tx := &Tx{btx, db, tallies{}, changed}
+				tx := &Tx{btx, db, tallies{}, changed, jobs}
 				for i, u := range group {
 					if err := safely(u.apply, tx); err != nil {
 						failed = i
@@ -278,6 +286,9 @@ func (db *DB) commit(group []update) {
 		})
 		if failed < 0 {
 			if err == nil {
+				db.mu.Lock()
+				db.reschedule(jobs)
+				db.mu.Unlock()
 				db.tell(changed)
 			}
 			for _, u := range group {
@@ -312,8 +323,9 @@ func (db *DB) View(read func(*Tx) error) error {
 type Tx struct {
 	bolt    *bbolt.Tx
 	db      *DB
-	tallies tallies         // nil in View
-	changed map[string]bool // studies, inside Update
+	tallies tallies           // nil in View
+	changed map[string]bool   // studies, inside Update
+	jobs    map[string][]byte // as they were stored, inside Update; nil for those that are gone
 }
 
 // Now is the clock of the DB.

@@ -147,12 +147,15 @@ func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*L
 		db.mu.Lock()
 		wake := db.wake
 		db.mu.Unlock()
-		job, ready, err := db.peek(kinds)
-		if err != nil {
-			return nil, err
-		}
+		job, ready := db.peek(kinds)
 		if job != "" {
 			lease, err := db.take(job, ttl)
+			if errors.Is(err, ErrDamaged) {
+				db.mu.Lock()
+				db.schedule.remove(job) // it will be set aside
+				db.mu.Unlock()
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -180,30 +183,10 @@ func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*L
 const longestWait = time.Minute
 
 // peek returns the id of the job that has waited longest among those that are ready, or how long until one may be.
-func (db *DB) peek(kinds []string) (id string, wait time.Duration, err error) {
-	wait = longestWait
-	now := db.opts.Now()
-	var oldest time.Time
-	err = db.View(func(tx *Tx) error {
-		return each(tx, bucketJobs, func(key string, j *Job) error {
-			if j.Dead || !slices.Contains(kinds, j.Kind) {
-				return nil
-			}
-			at := j.NotBefore
-			if j.Leased.After(at) {
-				at = j.Leased
-			}
-			if at.After(now) {
-				wait = min(wait, at.Sub(now))
-				return nil
-			}
-			if id == "" || j.Created.Before(oldest) {
-				id, oldest = key, j.Created
-			}
-			return nil
-		})
-	})
-	return id, wait, err
+func (db *DB) peek(kinds []string) (id string, wait time.Duration) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.schedule.next(kinds, db.opts.Now())
 }
 
 // take leases the job unless somebody else just did.

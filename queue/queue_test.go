@@ -94,7 +94,7 @@ func TestFailuresBackOffAndEndAsDeadLetter(t *testing.T) {
 		if dead != (attempt == 2) {
 			t.Errorf("attempt %d: dead %v", attempt, dead)
 		}
-		if id, left, _ := db.peek([]string{"k"}); attempt < 2 && (id != "" || left != wait) {
+		if id, left := db.peek([]string{"k"}); attempt < 2 && (id != "" || left != wait) {
 			t.Errorf("attempt %d: %q is ready, %s left, want %s", attempt, id, left, wait)
 		}
 		c.add(wait)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -131,6 +132,9 @@ func (tx *Tx) set(bucket, key, raw []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)
+	}
+	if tx.jobs != nil && bytes.Equal(bucket, bucketJobs) {
+		tx.jobs[string(key)] = raw
 	}
 	return nil
 }
