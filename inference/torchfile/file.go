@@ -287,6 +287,12 @@ func (f *File) Text(attribute string) string {
 	return text
 }
 
+// Number returns a whole number that the saved module had as an attribute, such as "input_resolution".
+func (f *File) Number(attribute string) (value int64, ok bool) {
+	value, ok = f.state.get(attribute).(int64)
+	return value, ok
+}
+
 // Texts returns a list of texts that the saved module had as an attribute, such as "pathologies"; nil when it had none.
 func (f *File) Texts(attribute string) []string {
 	members, _ := items(f.state.get(attribute))
