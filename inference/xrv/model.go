@@ -103,7 +103,7 @@ func (m *Model) Score(ctx context.Context, views []study.Normalised) ([]study.Sc
 				scores[v][f] = study.NotScored()
 				continue
 			}
-			scores[v][f] = float32(m.calibrated(out, v, label))
+			scores[v][f] = float32(Calibrated(out.logits[v*out.labels+label], m.card.Thresholds[label]))
 			if values := out.cells(v, label); values != nil {
 				maps[v] = append(maps[v], heatMap(f, out.grid, values, views[v].Geometry))
 			}
@@ -112,30 +112,33 @@ func (m *Model) Score(ctx context.Context, views []study.Normalised) ([]study.Sc
 	return scores, maps, nil
 }
 
-// Outputs returns the calibrated value of every output of each view in the card's order, as torchxrayvision's forward does: one
-// without an operating point is 0.5.
-func (m *Model) Outputs(ctx context.Context, views []study.Normalised) ([][]float64, error) {
+// Raw returns what the network itself gives for each view: the logit of every output in the card's order, and each output's map of cells row
+// by row, nil where the architecture has none. Calibrated makes scores of logits.
+func (m *Model) Raw(ctx context.Context, views []study.Normalised) (logits [][]float32, maps [][][]float32, err error) {
 	out, err := m.run(ctx, views)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := make([][]float64, len(views))
+	logits, maps = make([][]float32, len(views)), make([][][]float32, len(views))
 	for v := range views {
-		for label := range m.card.Labels {
-			all[v] = append(all[v], m.calibrated(out, v, label))
+		logits[v] = out.logits[v*out.labels : (v+1)*out.labels]
+		for label := range out.labels {
+			maps[v] = append(maps[v], out.cells(v, label))
 		}
 	}
-	return all, nil
+	return logits, maps, nil
+}
+
+// Calibrated is an output's score: the sigmoid of its logit, normalised by its operating point so that 0.5 is at it. Without one it is 0.5, as
+// torchxrayvision has it.
+func Calibrated(logit float32, threshold *float64) float64 {
+	return opNorm(1/(1+math.Exp(-float64(logit))), threshold)
 }
 
 // outputs are those of one call, flat: logits [views, labels] and maps [views, grid, grid, labels].
 type outputs struct {
 	logits, cam  []float32
 	labels, grid int
-}
-
-func (m *Model) calibrated(out *outputs, view, label int) float64 {
-	return opNorm(1/(1+math.Exp(-float64(out.logits[view*out.labels+label]))), m.card.Thresholds[label])
 }
 
 // cells is the map of one label, nil where the architecture has none.
