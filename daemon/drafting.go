@@ -88,7 +88,7 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 		if path == "" {
 			continue
 		}
-		header, normalised, err := load(ctx, path)
+		header, normalised, err := load(ctx, path, reader.InputSize())
 		if err != nil {
 			return nil, queue.Permanent(err)
 		}
@@ -111,7 +111,7 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 		return nil, err
 	}
 	record.Took["text"] = time.Since(started) - record.Took["scores"]
-	draft.Pair = pair
+	draft.Pair, draft.Partial = pair, ""
 	switch {
 	case lateral == "":
 		draft.Partial = "lateral not received"
@@ -120,6 +120,11 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 	}
 	if pair.Doubt != "" {
 		draft.Partial = pair.Doubt
+	}
+	if gap := scores.Gap(); gap != "" && draft.Partial != "" {
+		draft.Partial += "; " + gap
+	} else if gap != "" {
+		draft.Partial = gap
 	}
 	record.Draft, record.Maps = *draft, maps
 	return record, nil
@@ -132,12 +137,12 @@ func WriteDraft(ctx context.Context, reader *inference.Reader, scores study.Pair
 		return nil, err
 	}
 	return &study.Draft{
-		Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
+		Partial: scores.Gap(), Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
 		Sentences: guard.Check(written.Text, scores, maps), Models: written.Models, Engine: reader.Engine,
 	}, nil
 }
 
-func load(ctx context.Context, path string) (*study.Header, *study.Normalised, error) {
+func load(ctx context.Context, path string, size int) (*study.Header, *study.Normalised, error) {
 	file, err := dicomfile.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -147,7 +152,7 @@ func load(ctx context.Context, path string) (*study.Header, *study.Normalised, e
 	if err != nil {
 		return nil, nil, err
 	}
-	normalised := pixel.Normalise(img)
+	normalised := pixel.NormaliseTo(img, size)
 	return &file.Header, &normalised, nil
 }
 

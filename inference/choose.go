@@ -14,6 +14,8 @@ type part struct {
 	files    fs.FS
 	card     study.ModelCard
 	template string // of a language model without an adapter
+	// Of a classifier, the names of its files.
+	weightsFile, cardFile string
 }
 
 type parts struct {
@@ -33,9 +35,12 @@ func choose(store *models.Store) (*parts, error) {
 		return files
 	}
 	out := &parts{
-		classifier: part{files: bundle.Files, card: bundle.Card("classifier", "", models.DenseNetWeights)},
-		language:   part{files: sub(models.LlamaFolder), card: bundle.Card("language model", "llamaxr-starter-llama", models.LlamaFolder)},
-		adapter:    &part{files: sub(models.AdapterFolder), card: bundle.Card("adapter", "llamaxr-starter-adapter", models.AdapterFolder)},
+		classifier: part{
+			files: bundle.Files, card: bundle.Card("classifier", "", models.DenseNetWeights),
+			weightsFile: models.DenseNetWeights, cardFile: models.DenseNetCard,
+		},
+		language: part{files: sub(models.LlamaFolder), card: bundle.Card("language model", "llamaxr-starter-llama", models.LlamaFolder)},
+		adapter:  &part{files: sub(models.AdapterFolder), card: bundle.Card("adapter", "llamaxr-starter-adapter", models.AdapterFolder)},
 	}
 	if store == nil {
 		return out, nil
@@ -51,9 +56,10 @@ func choose(store *models.Store) (*parts, error) {
 		if err := store.Verify(context.Background(), m, nil); err != nil {
 			return nil, fmt.Errorf("inference: the %s in use: %w", role, err)
 		}
-		chosen := part{store.Open(m), m.Card(), m.Template}
+		chosen := part{files: store.Open(m), card: m.Card(), template: m.Template}
 		switch role {
 		case models.RoleClassifier:
+			chosen.weightsFile, chosen.cardFile = models.ClassifierWeights, models.ClassifierCard
 			out.classifier = chosen
 		case models.RoleLanguageModel:
 			out.language, out.adapter = chosen, nil

@@ -111,7 +111,7 @@ func (r *Reader) LanguageModel() (base, adapter fs.FS, template prompt.Template,
 }
 
 func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
-	text, err := fs.ReadFile(chosen.files, models.DenseNetCard)
+	text, err := fs.ReadFile(chosen.files, chosen.cardFile)
 	if err != nil {
 		return fmt.Errorf("inference: %w", err)
 	}
@@ -119,7 +119,7 @@ func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
 	if err != nil {
 		return err
 	}
-	weights, err := fs.ReadFile(chosen.files, models.DenseNetWeights)
+	weights, err := fs.ReadFile(chosen.files, chosen.weightsFile)
 	if err != nil {
 		return fmt.Errorf("inference: %w", err)
 	}
@@ -130,6 +130,9 @@ func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
 	r.cards = append(r.cards, chosen.card)
 	return nil
 }
+
+// InputSize is the side in pixels of the views that the classifier in use takes.
+func (r *Reader) InputSize() int { return r.classifier.InputSize() }
 
 // Score scores the views that are there, at least one, and returns their heat maps.
 func (r *Reader) Score(ctx context.Context, frontal, lateral *study.Normalised) (study.PairScores, []study.HeatMap, error) {

@@ -11,9 +11,9 @@ if ! cmp -s oracles/requirements.txt "$stamp"; then
   .cache/oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
   cp oracles/requirements.txt "$stamp"
 fi
-for script in oracles/{nf4,dequantise,tokenizer,llama,families,smollm2,qlora,adam8,captions}.py; do
+for script in oracles/{nf4,dequantise,tokenizer,llama,families,smollm2,qlora,adam8,captions,torchfile,xrv}.py; do
   echo "$script"
   .cache/oracles/bin/python "$script"
 done
-go test -count=1 ./inference/quant ./inference/gguf ./inference/llama ./finetune/qlora ./finetune/metrics
+go test -count=1 ./inference/quant ./inference/gguf ./inference/llama ./inference/torchfile ./finetune/qlora ./finetune/metrics ./oracles
 git status --short -- '*/testdata/*'

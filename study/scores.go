@@ -4,30 +4,43 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // OperatingPoint is the calibrated score at and above which a finding counts as present. torchxrayvision's op-norm maps
 // each label's own threshold to it (facts: torchxrayvision 1.5.7, xrv.models.op_norm).
 const OperatingPoint = 0.5
 
-// Scores are the calibrated probabilities of one view, each in [0, 1], in the order of Findings.
+// Scores are the calibrated probabilities of one view, each in [0, 1], in the order of Findings. A finding that the classifier does not know is
+// NotScored: it is neither present nor absent, and nothing may be said of it.
 type Scores [NumFindings]float32
 
-// MarshalJSON writes an object from finding name to score, in the order of Findings.
+// NotScored stands for a score that was not given. It compares as false with everything: ask Scored.
+func NotScored() float32 { return float32(math.NaN()) }
+
+// Scored reports whether the classifier gave f a score.
+func (s *Scores) Scored(f Finding) bool { return s != nil && !math.IsNaN(float64(s[f])) }
+
+// MarshalJSON writes an object from finding name to score, in the order of Findings; null is not scored.
 func (s Scores) MarshalJSON() ([]byte, error) {
 	out := []byte{'{'}
 	for i, v := range s {
 		if i > 0 {
 			out = append(out, ',')
 		}
+		if !s.Scored(Finding(i)) {
+			out = fmt.Appendf(out, "%q:null", findingNames[i])
+			continue
+		}
 		out = fmt.Appendf(out, "%q:%.6g", findingNames[i], v)
 	}
 	return append(out, '}'), nil
 }
 
-// UnmarshalJSON reads an object from finding name to score. Every finding must be there once with a value in [0, 1].
+// UnmarshalJSON reads an object from finding name to score. Every finding must be there once, with a value in [0, 1] or
+// null.
 func (s *Scores) UnmarshalJSON(data []byte) error {
-	var raw map[string]float64
+	var raw map[string]*float64
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return fmt.Errorf("study: scores: %w", err)
 	}
@@ -37,13 +50,17 @@ func (s *Scores) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return err
 		}
-		if math.IsNaN(v) || v < 0 || v > 1 {
-			return fmt.Errorf("study: score of %s is %g, outside [0, 1]", f, v)
-		}
 		if seen[f] {
 			return fmt.Errorf("study: score of %s is given twice", f)
 		}
-		seen[f], s[f] = true, float32(v)
+		seen[f], s[f] = true, NotScored()
+		if v == nil {
+			continue
+		}
+		if math.IsNaN(*v) || *v < 0 || *v > 1 {
+			return fmt.Errorf("study: score of %s is %g, outside [0, 1]", f, *v)
+		}
+		s[f] = float32(*v)
 	}
 	for i, ok := range seen {
 		if !ok {
@@ -71,15 +88,47 @@ func (p PairScores) Of(view Projection) *Scores {
 }
 
 // Combined returns the higher of the two views' scores of f and the view it comes from: a finding seen on either view is
-// seen. With no view at all it returns 0 and ProjectionUnknown.
+// seen. Where no view scores it, it returns 0 and ProjectionUnknown.
 func (p PairScores) Combined(f Finding) (float32, Projection) {
 	best, from := float32(0), ProjectionUnknown
 	for _, view := range []Projection{Frontal, Lateral} {
-		if s := p.Of(view); s != nil && (from == ProjectionUnknown || s[f] > best) {
+		if s := p.Of(view); s.Scored(f) && (from == ProjectionUnknown || s[f] > best) {
 			best, from = s[f], view
 		}
 	}
 	return best, from
+}
+
+// Scored reports whether f is scored in either view.
+func (p PairScores) Scored(f Finding) bool {
+	_, from := p.Combined(f)
+	return from != ProjectionUnknown
+}
+
+// NotScored lists the findings that no view scores, because the classifier in use does not know them; none where there is no view at all.
+func (p PairScores) NotScored() []Finding {
+	var out []Finding
+	if p.Frontal == nil && p.Lateral == nil {
+		return nil
+	}
+	for _, f := range Findings() {
+		if !p.Scored(f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Gap says which findings are not scored, for people; empty when all are.
+func (p PairScores) Gap() string {
+	var names []string
+	for _, f := range p.NotScored() {
+		names = append(names, f.String())
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "not scored by the classifier in use: " + strings.Join(names, ", ")
 }
 
 // Present reports whether f is scored at or above the operating point in either view.

@@ -148,16 +148,16 @@ type Instance struct {
 
 // Normalised is one view as the classifier takes it.
 type Normalised struct {
-	// Pixels are 224 x 224 grey levels in [-1024, 1024], row by row, bright is dense (as MONOCHROME2).
+	// Pixels are a square of grey levels in [-1024, 1024], row by row, bright is dense (as MONOCHROME2): 224 x 224, or what the classifier takes.
 	Pixels []float32
-	// Geometry leads from Pixels back to the full image.
+	// Geometry leads back to the full image.
 	Geometry Geometry
 }
 
-// InputSize is the side of the classifier's square input in pixels.
+// InputSize is the side of the usual classifier's square input in pixels, and into how many parts Geometry divides that of any.
 const InputSize = 224
 
-// Geometry maps the classifier's input onto the full image: input pixel (x, y) covers the full image from
+// Geometry maps the classifier's input, taken as 224 x 224, onto the full image: input pixel (x, y) covers the full image from
 // (X + x*Scale, Y + y*Scale), in columns and rows with the top-left corner of the top-left pixel at (0, 0) (PS3.3 C.10.5.1.2).
 type Geometry struct {
 	X       float64 `json:"x"`

@@ -40,7 +40,7 @@ func openReader(want, state string) (*inference.Reader, error) {
 
 func newInspect() *cobra.Command {
 	var asJSON bool
-	var pixels, want string
+	var pixels, want, state string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Say what the appliance makes of one object",
@@ -49,12 +49,13 @@ func newInspect() *cobra.Command {
 			if pixels != "" {
 				return writePixels(cmd.Context(), args[0], pixels)
 			}
-			return inspect(cmd, args[0], want, asJSON)
+			return inspect(cmd, args[0], want, state, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.Flags().StringVar(&pixels, "pixels", "", "write the first frame's raw values to this file, little endian")
 	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
+	cmd.Flags().StringVar(&state, "state", "", "state folder whose classifier scores; without it the starter's")
 	return cmd
 }
 
@@ -71,7 +72,7 @@ type inspection struct {
 	Warning        string        `json:"warning,omitempty"`
 }
 
-func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
+func inspect(cmd *cobra.Command, path, want, state string, asJSON bool) error {
 	views, err := viewnet.Shipped()
 	if err != nil {
 		return err
@@ -87,16 +88,19 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Inverted()
 	}
 	if result.Usable {
-		reader, err := openReader(want, "")
+		reader, err := openReader(want, state)
 		if err != nil {
 			return err
 		}
-		normalised := pixel.Normalise(seen.Image)
+		normalised := pixel.NormaliseTo(seen.Image, reader.InputSize())
 		scores, _, err := reader.Score(cmd.Context(), &normalised, nil)
 		if err != nil {
 			return err
 		}
-		result.Scores, result.Warning = scores.Frontal, study.StarterWarning
+		result.Scores = scores.Frontal
+		if classifier := reader.Cards()[0]; classifier.Starter {
+			result.Warning = study.StarterWarning
+		}
 	}
 	out := cmd.OutOrStdout()
 	if asJSON {
@@ -115,8 +119,14 @@ func inspect(cmd *cobra.Command, path, want string, asJSON bool) error {
 		fmt.Fprintf(out, "Grey levels      %s\n", step)
 	}
 	if result.Scores != nil {
-		fmt.Fprintln(out, study.StarterWarning)
+		if result.Warning != "" {
+			fmt.Fprintln(out, result.Warning)
+		}
 		for _, f := range study.Findings() {
+			if !result.Scores.Scored(f) {
+				fmt.Fprintf(out, "  %-27s not scored\n", f)
+				continue
+			}
 			fmt.Fprintf(out, "  %-27s %.3f\n", f, result.Scores[f])
 		}
 	}

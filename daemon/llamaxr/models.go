@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -75,9 +76,11 @@ func newModelsImport() *cobra.Command {
 	var asJSON bool
 	var what models.Import
 	cmd := &cobra.Command{
-		Use:   "import FOLDER|FILE.gguf --state DIR --accept-licence NAME",
-		Short: "Import a language model: a Hugging Face folder or a GGUF file",
-		Args:  exactly(1, "one folder or GGUF file"),
+		Use:   "import FOLDER|FILE.gguf|FILE.pt|FILE.safetensors --state DIR --accept-licence NAME",
+		Short: "Import a language model (a Hugging Face folder, a GGUF file) or a classifier (.pt, .safetensors)",
+		Long: "Imports a language model from a Hugging Face folder or a GGUF file, or a classifier from one file of torch.save or of safetensors.\n" +
+			"What a classifier's outputs mean is taken from the saved module, from the name of torchxrayvision's file, from --weights or from --card.",
+		Args: exactly(1, "one folder or file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what.From, what.Now, what.Precision = args[0], time.Now(), llama.Precision(precision)
 			progress, done := bar(cmd.ErrOrStderr())
@@ -88,6 +91,8 @@ func newModelsImport() *cobra.Command {
 		},
 	}
 	importFlags(cmd, &what, &state, &precision, &asJSON)
+	cmd.Flags().StringVar(&what.Released, "weights", "", "of a classifier: which of torchxrayvision's weights these are, such as densenet121-res224-all")
+	cmd.Flags().StringVar(&what.Card, "card", "", "of a classifier: JSON file with labels, thresholds and input, where the weights are others")
 	return cmd
 }
 
@@ -262,7 +267,7 @@ func named(s *models.Store, names []string) ([]*models.Model, error) {
 }
 
 func newModelsUse() *cobra.Command {
-	var state string
+	var state, role string
 	cmd := &cobra.Command{
 		Use:   "use NAME|" + models.StarterName + " --state DIR",
 		Short: "Choose the model that drafts are made with, from the next start on",
@@ -270,8 +275,11 @@ func newModelsUse() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var dropped string
 			var err error
+			if !slices.Contains(models.Roles, models.Role(role)) {
+				return usageError{fmt.Errorf("--role %q is none of %v", role, models.Roles)}
+			}
 			if args[0] == models.StarterName {
-				dropped, err = store(state).UseStarter(models.RoleLanguageModel)
+				dropped, err = store(state).UseStarter(models.Role(role))
 			} else {
 				dropped, err = store(state).Use(args[0])
 			}
@@ -282,6 +290,7 @@ func newModelsUse() *cobra.Command {
 		},
 	}
 	stateFlag(cmd, &state)
+	cmd.Flags().StringVar(&role, "role", string(models.RoleLanguageModel), "with "+models.StarterName+": which of its models, \"language model\" or classifier")
 	return cmd
 }
 

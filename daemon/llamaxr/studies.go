@@ -159,7 +159,7 @@ func printDraft(out io.Writer, d study.Draft) {
 }
 
 func score(s *study.Scores, f study.Finding) string {
-	if s == nil {
+	if !s.Scored(f) {
 		return " n/a"
 	}
 	return fmt.Sprintf("%.2f", s[f])

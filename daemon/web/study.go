@@ -33,7 +33,7 @@ type studyPage struct {
 // chartRow is one finding's scores; -1 where the view was not acquired.
 type chartRow struct {
 	Finding          study.Finding
-	Frontal, Lateral float32
+	Frontal, Lateral float32 // -1 where there is no view, or no score
 	Present          bool
 	Critical         bool
 }
@@ -169,10 +169,10 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 	}
 	for _, f := range study.Findings() {
 		row := chartRow{Finding: f, Frontal: -1, Lateral: -1, Present: d.Scores.Present(f), Critical: slices.Contains(critical, f)}
-		if s := d.Scores.Frontal; s != nil {
+		if s := d.Scores.Frontal; s.Scored(f) {
 			row.Frontal = s[f]
 		}
-		if s := d.Scores.Lateral; s != nil {
+		if s := d.Scores.Lateral; s.Scored(f) {
 			row.Lateral = s[f]
 		}
 		p.Chart = append(p.Chart, row)

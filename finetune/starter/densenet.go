@@ -174,7 +174,7 @@ func newDenseState(seed uint64) *denseState {
 		s.m = append(s.m, tensors.FromFlatDataAndDimensions(make([]float32, len(values)), shape...))
 		s.v = append(s.v, tensors.FromFlatDataAndDimensions(make([]float32, len(values)), shape...))
 	}
-	convolutions, norms := xrv.Layout()
+	convolutions, norms, _ := xrv.DenseNet121().Layout()
 	for _, p := range convolutions {
 		n := p.Shape[0] * p.Shape[1] * p.Shape[2] * p.Shape[3]
 		values := make([]float32, n)
@@ -260,8 +260,9 @@ func (s *denseState) trainStep(in []*Node) []*Node {
 		at[name] = 2 * i
 	}
 	net := xrv.Network{
-		FixedStem: true,
-		Weight:    func(name string) *Node { return byName[name] },
+		Shape:    xrv.DenseNet121(),
+		Training: true,
+		Weight:   func(name string) *Node { return byName[name] },
 		Norm: func(name string, x *Node) *Node {
 			mean := ReduceMean(x, 0, 1, 2)
 			centred := Sub(x, ExpandLeftToRank(mean, 4))
@@ -405,7 +406,7 @@ func zeroed(t *tensors.Tensor) *tensors.Tensor {
 func (s *denseState) stateDict() *safetensors.File {
 	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}, Metadata: map[string]string{"format": "pt"}}
 	shapes := map[string][]int{}
-	convolutions, _ := xrv.Layout()
+	convolutions, _, _ := xrv.DenseNet121().Layout()
 	for _, p := range convolutions {
 		shapes[p.Name] = p.Shape
 	}

@@ -17,24 +17,27 @@ import (
 
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
+	"llamaxr/inference/xrv"
 
 	"github.com/google/renameio/v2"
 )
 
 // Import says what to import and how.
 type Import struct {
-	From          string // a Hugging Face folder or a GGUF file
+	From          string // a Hugging Face folder or a GGUF file; a classifier's .pt or .safetensors file
 	Name          string // empty: from the folder's or file's name
 	Precision     llama.Precision
 	Template      string // empty: grounded
 	AcceptLicence string // the licence's name, as the model's files say it
 	LicenceFile   string // its text, where the model's files do not hold it
 	Origin        Origin // empty: From
+	Released      string // of a classifier: which of torchxrayvision's weights they are, where the file does not say it
+	Card          string // of a classifier: the file that says what its outputs mean, where it is none of those
 	Now           time.Time
 	Progress      func(Progress)
 }
 
-// Import takes a language model into the registry. It is written weight by weight; what a killed import had written is used when
+// Import takes a language model or a classifier into the registry. A language model is written weight by weight; what a killed import had written is used when
 // the same import is started again. Nothing is installed before the last byte is.
 func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 	if what.Name == "" {
@@ -42,6 +45,12 @@ func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 	}
 	if !validName.MatchString(what.Name) {
 		return nil, fmt.Errorf("models: %q cannot be a model's name: a-z, 0-9, dot, dash and underscore, 64 at most", what.Name)
+	}
+	if isClassifier(what.From) {
+		return s.importClassifier(ctx, what)
+	}
+	if what.Released != "" || what.Card != "" {
+		return nil, fmt.Errorf("models: %s is no classifier's file (.pt, .pth, .safetensors), which alone has labels", what.From)
 	}
 	if what.Template == "" {
 		what.Template = prompt.Grounded.Name
@@ -57,7 +66,7 @@ func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 		return nil, err
 	}
 	defer source.Close()
-	licence, err := acceptLicence(what, source)
+	licence, err := acceptLicence(what, source.Licence)
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +114,12 @@ func nameFrom(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	name := strings.ToLower(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
-	if filepath.Ext(path) != ".gguf" {
-		name = strings.ToLower(filepath.Base(path))
+	name := strings.ToLower(filepath.Base(path))
+	if filepath.Ext(path) == ".gguf" || isClassifier(path) {
+		if card, err := xrv.ReleasedCard(path); err == nil {
+			return card.Name
+		}
+		name = strings.TrimSuffix(name, strings.ToLower(filepath.Ext(path)))
 	}
 	return strings.ReplaceAll(name, " ", "-")
 }

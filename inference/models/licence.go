@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"llamaxr/inference/llama"
 )
 
 // maxLicence bounds a licence's text and a model card.
@@ -21,10 +19,9 @@ const maxLicence = 1 << 20
 // ErrLicence is returned when a model's licence was not accepted by its name.
 var ErrLicence = errors.New("the licence is not accepted")
 
-// acceptLicence finds a model's licence and holds it to what was accepted.
-func acceptLicence(what Import, source *llama.Source) (Licence, error) {
+// acceptLicence finds a model's licence, which its files may name, and holds it to what was accepted.
+func acceptLicence(what Import, named string) (Licence, error) {
 	folder := folderOf(what.From)
-	named := source.Licence
 	if named == "" {
 		named = licenceInCard(filepath.Join(folder, "README.md"))
 	}

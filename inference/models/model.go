@@ -53,12 +53,14 @@ type Model struct {
 	Licence Licence `json:"licence"`
 	// Precision is how the weights are kept: "nf4" or "full".
 	Precision string `json:"precision,omitempty"`
-	// Architecture describes a language model for people.
+	// Architecture describes a language model for people and names a classifier's network.
 	Architecture string `json:"architecture,omitempty"`
 	// Tokenizer is the file that holds it.
 	Tokenizer string `json:"tokenizer,omitempty"`
 	// Template is the prompt template that is filled for it.
 	Template string `json:"template,omitempty"`
+	// InputSize is the side of a classifier's input in pixels.
+	InputSize int `json:"input_size,omitempty"`
 	// Labels are a classifier's outputs in its own order; Thresholds are their operating points, null where there is none.
 	Labels     []string   `json:"labels,omitempty"`
 	Thresholds []*float64 `json:"thresholds,omitempty"`

@@ -54,13 +54,14 @@ func ByName(name string) (Template, error) {
 // Fill returns the whole prompt.
 func (t Template) Fill(scores study.PairScores) string { return t.Head + t.body(scores) + t.Tail }
 
-// paperBody is a Python list of the 36 scores rounded to 3 decimals, frontal first; a view that was not acquired is None.
+// paperBody is a Python list of the 36 scores rounded to 3 decimals, frontal first; a view that was not acquired, and a
+// finding that the classifier does not score, is None.
 func paperBody(scores study.PairScores) string {
 	var parts []string
 	for _, view := range []study.Projection{study.Frontal, study.Lateral} {
 		s := scores.Of(view)
 		for _, f := range study.Findings() {
-			if s == nil {
+			if !s.Scored(f) {
 				parts = append(parts, "None")
 				continue
 			}
@@ -84,7 +85,7 @@ func groundedBody(scores study.PairScores) string {
 }
 
 func cut(s *study.Scores, f study.Finding) string {
-	if s == nil {
+	if !s.Scored(f) {
 		return "n/a"
 	}
 	return fmt.Sprintf("%.2f", float64(Hundredths(s[f]))/100)

@@ -84,6 +84,15 @@ func Open(r io.ReaderAt, size int64) (*Index, error) {
 	return x, x.apart()
 }
 
+// Shapes returns the shape of every tensor by its name.
+func (x *Index) Shapes() map[string][]int {
+	out := map[string][]int{}
+	for name, s := range x.Spans {
+		out[name] = s.Shape
+	}
+	return out
+}
+
 // apart reports tensors that share bytes.
 func (x *Index) apart() error {
 	names := slices.SortedFunc(maps.Keys(x.Spans), func(a, b string) int {
@@ -122,7 +131,10 @@ func (x *Index) Read(name string, from, n int64) ([]byte, error) {
 
 // Tensor reads a whole tensor.
 func (x *Index) Tensor(name string) (Tensor, error) {
-	s := x.Spans[name]
+	s, ok := x.Spans[name]
+	if !ok {
+		return Tensor{}, fmt.Errorf("safetensors: no tensor %q", name)
+	}
 	data, err := x.Read(name, 0, s.Size)
 	return Tensor{s.DType, s.Shape, data}, err
 }

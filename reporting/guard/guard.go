@@ -81,9 +81,15 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	}
 	labels := labeler.LabelSentence(original)
 	var wrong, names []string
+	unscored := false
 	for _, f := range study.Findings() {
 		said, ok := labels[f]
 		if !ok {
+			continue
+		}
+		if !c.scores.Scored(f) {
+			unscored = true
+			wrong = append(wrong, fmt.Sprintf("%s is called %s, and the classifier in use does not score it", f, said))
 			continue
 		}
 		names = append(names, Statement(f, c.scores))
@@ -92,6 +98,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))
 		}
 	}
+	if unscored && len(names) == 0 {
+		return c.removed(section, original, strings.Join(wrong, "; "))
+	}
 	if len(wrong) > 0 {
 		s := c.sentence(section, strings.Join(names, " "), study.VerdictReplaced, strings.Join(wrong, "; "))
 		s.Original = original
@@ -99,9 +108,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	}
 	if c.callsNormal(original) {
 		if section == study.SectionFindings {
-			return c.removed(section, original, "calls the chest normal against the scores")
+			return c.removed(section, original, normalAgainstScores)
 		}
-		s := c.sentence(section, Conclusion(c.scores), study.VerdictReplaced, "calls the chest normal against the scores")
+		s := c.sentence(section, Conclusion(c.scores), study.VerdictReplaced, normalAgainstScores)
 		s.Original = original
 		return s
 	}
@@ -160,11 +169,13 @@ func delivered(sentences []study.Sentence) int {
 	return n
 }
 
-// callsNormal reports whether a sentence denies, without naming it, what is scored present.
+const normalAgainstScores = "calls the chest normal, which the scores do not say"
+
+// callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
 func (c *checker) callsNormal(sentence string) bool {
 	normal, clear := normalChest.MatchString(sentence), clearLungs.MatchString(sentence)
 	for _, f := range study.Findings() {
-		if c.scores.Present(f) && (normal || clear && !outsideLungs[f]) {
+		if (c.scores.Present(f) || !c.scores.Scored(f)) && (normal || clear && !outsideLungs[f]) {
 			return true
 		}
 	}

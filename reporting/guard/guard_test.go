@@ -220,3 +220,27 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// TestNotScoredIsNotSpokenOf: what the classifier does not score is neither affirmed nor denied, by name or by calling the chest normal.
+func TestNotScoredIsNotSpokenOf(t *testing.T) {
+	var view study.Scores
+	view[study.Hernia], view[study.Mass] = study.NotScored(), study.NotScored()
+	scores := study.PairScores{Frontal: &view}
+	for _, raw := range pieces {
+		delivered := ""
+		for _, s := range Check("FINDINGS: "+raw+" IMPRESSION: "+raw, scores, nil) {
+			if s.Verdict != study.VerdictRemoved {
+				delivered += s.Text + "\n"
+			}
+		}
+		said := labeler.Label(delivered)
+		for _, f := range scores.NotScored() {
+			if p, ok := said[f]; ok {
+				t.Errorf("%q: %s is not scored and called %s: %s", raw, f, p, delivered)
+			}
+		}
+		if normalChest.MatchString(delivered) || clearLungs.MatchString(delivered) {
+			t.Errorf("%q: the chest is called normal though mass is not scored: %s", raw, delivered)
+		}
+	}
+}

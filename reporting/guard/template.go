@@ -38,7 +38,7 @@ var terms = [study.NumFindings]string{
 	study.Pneumothorax:              "pneumothorax",
 }
 
-// Statement is the plain sentence that says what the scores say of f.
+// Statement is the plain sentence that says what the scores say of f, which must be scored.
 func Statement(f study.Finding, scores study.PairScores) string {
 	phrases := Phrases(f)
 	if !scores.Present(f) {
@@ -70,6 +70,9 @@ func Conclusion(scores study.PairScores) string {
 	}
 	if len(possible) > 0 {
 		parts = append(parts, "Possible "+strings.Join(possible, ", ")+".")
+	}
+	if len(parts) == 0 && len(scores.NotScored()) > 0 {
+		return nothingScored // what was not scored may be acute
 	}
 	if len(parts) == 0 {
 		return nothingAcute

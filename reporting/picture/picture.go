@@ -135,7 +135,7 @@ func Chart(d study.Draft) (*image.RGBA, error) {
 		name.text(28, y+28, ink, f.String())
 		for i, view := range []study.Projection{study.Frontal, study.Lateral} {
 			s := d.Scores.Of(view)
-			if s == nil {
+			if !s.Scored(f) {
 				continue
 			}
 			c := []color.RGBA{frontalBar, lateralBar}[i]
@@ -147,7 +147,7 @@ func Chart(d study.Draft) (*image.RGBA, error) {
 		}
 		values := ""
 		for _, view := range []study.Projection{study.Frontal, study.Lateral} {
-			if s := d.Scores.Of(view); s != nil {
+			if s := d.Scores.Of(view); s.Scored(f) {
 				values += fmt.Sprintf("%.2f   ", s[f])
 			} else {
 				values += " n/a   "
@@ -193,7 +193,7 @@ func HeatMaps(d study.Draft, maps []study.HeatMap, views []View) (*image.RGBA, e
 		scores := d.Scores.Of(v.Projection)
 		f, best := study.Finding(0), float32(-1)
 		for _, g := range study.Findings() {
-			if scores != nil && scores[g] > best {
+			if scores.Scored(g) && scores[g] > best {
 				f, best = g, scores[g]
 			}
 		}

@@ -188,6 +188,9 @@ func notice(d study.Draft) string {
 	if d.Pair.Doubt != "" {
 		out += " " + strings.ToUpper(d.Pair.Doubt[:1]) + d.Pair.Doubt[1:] + "."
 	}
+	if gap := d.Scores.Gap(); gap != "" {
+		out += " N" + gap[1:] + "."
+	}
 	return out
 }
 

@@ -72,6 +72,9 @@ func ScoresReport(in Input) (*Document, error) {
 			continue
 		}
 		for _, f := range study.Findings() {
+			if !scores.Scored(f) { // the draft says that it is not complete, and why
+				continue
+			}
 			measurements.children = append(measurements.children, group1501(in, view, f, scores[f], h))
 		}
 	}

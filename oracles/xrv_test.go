@@ -1,0 +1,239 @@
+// Package oracles holds the product to golden files of reference programs where more than one room takes part.
+package oracles
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"hash/fnv"
+	"image"
+	"image/color"
+	_ "image/jpeg"
+	_ "image/png"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"llamaxr/inference/engine"
+	"llamaxr/inference/safetensors"
+	"llamaxr/inference/xrv"
+	"llamaxr/ingest/pixel"
+	"llamaxr/internal/peertest"
+	"llamaxr/study"
+)
+
+// golden is what oracles/xrv.py wrote.
+type golden struct {
+	Released map[string]struct {
+		File       string
+		Labels     []string
+		Size       int
+		Thresholds []*float64
+	}
+	Variants, Images []string
+	scores, cam      []float32
+}
+
+func readGolden(t *testing.T) *golden {
+	t.Helper()
+	text, err := os.ReadFile("testdata/xrv.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(golden)
+	if err := json.Unmarshal(text, g); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("testdata/xrv.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := safetensors.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]*[]float32{"scores": &g.scores, "cam": &g.cam} {
+		if *to, err = file.Tensors[name].Floats(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g
+}
+
+// TestReleased: the table in our code is that of the torchxrayvision package, label for label and digit for digit.
+func TestReleased(t *testing.T) {
+	g := readGolden(t)
+	if len(g.Released) != len(xrv.Released()) {
+		t.Errorf("%d sets of weights are released, the table has %d", len(g.Released), len(xrv.Released()))
+	}
+	for name, want := range g.Released {
+		for _, by := range []string{name, want.File, "/some/where/" + name + ".pt"} {
+			card, err := xrv.ReleasedCard(by)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			same := slices.EqualFunc(card.Thresholds, want.Thresholds, func(a, b *float64) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b })
+			if card.Name != name || card.Input.Size != want.Size || !slices.Equal(card.Labels, want.Labels) || !same {
+				t.Errorf("%s: the card is not torchxrayvision's", by)
+			}
+		}
+	}
+}
+
+// drawn are the weights of oracles/xrv_weights.py: element i of a tensor is drawn from a hash of its name and i.
+func drawn(name string, shape []int) safetensors.Tensor {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	seed, count := hash.Sum64(), 1
+	for _, d := range shape {
+		count *= d
+	}
+	scale, offset := scaleOf(name, shape, float64(count))
+	out := safetensors.Tensor{DType: safetensors.F32, Shape: shape, Data: make([]byte, 0, 4*count)}
+	for i := range count {
+		z := seed + uint64(i) + 0x9e3779b97f4a7c15
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		z ^= z >> 31
+		v := float32(z>>40)*0x1p-23 - 1
+		out.Data = binary.LittleEndian.AppendUint32(out.Data, math.Float32bits(float32(v*scale)+offset))
+	}
+	return out
+}
+
+func scaleOf(name string, shape []int, count float64) (scale, offset float32) {
+	switch {
+	case name == "classifier.bias":
+		return 2, -2
+	case strings.HasSuffix(name, "running_var"), len(shape) == 1 && strings.HasSuffix(name, ".weight"):
+		return 0.5, 1
+	case len(shape) == 1:
+		return 0.3, 0
+	}
+	spread := math.Sqrt(6 / (count / float64(shape[0])))
+	if name == "features.conv0.weight" {
+		spread /= 512
+	}
+	return float32(spread), 0
+}
+
+// densenet is torchxrayvision's DenseNet121 with drawn weights.
+func densenet() *safetensors.File {
+	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}}
+	add := func(name string, shape ...int) { file.Tensors[name] = drawn(name, shape) }
+	convolutions, norms, features := xrv.DenseNet121().Layout()
+	for _, c := range convolutions {
+		add(c.Name, c.Shape...)
+	}
+	for _, n := range norms {
+		for _, part := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
+			add(n.Name+part, n.Shape...)
+		}
+	}
+	add("classifier.weight", study.NumFindings, features)
+	add("classifier.bias", study.NumFindings)
+	return file
+}
+
+// picture decodes an image file to grey levels, as torchxrayvision's examples do.
+func picture(t *testing.T, name string) *pixel.Image {
+	t.Helper()
+	file, err := os.Open(peertest.SharedData(t, "chest/"+name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	m, _, err := image.Decode(file)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	b := m.Bounds()
+	img := &pixel.Image{Columns: b.Dx(), Rows: b.Dy()}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA) // the colour itself: no radiograph is transparent
+			img.Pixels = append(img.Pixels, (0.299*float32(c.R)+0.587*float32(c.G)+0.114*float32(c.B))/255)
+		}
+	}
+	return img
+}
+
+// TestScoresAreTorchXRayVisions: on every radiograph, the 18 outputs under each variant's operating points within 1e-4, and the
+// class-activation maps within 1e-3 where the pixels are the same, of what torchxrayvision computes with the same weights. The pure-Go engine does the first two only.
+func TestScoresAreTorchXRayVisions(t *testing.T) {
+	g := readGolden(t)
+	var weights bytes.Buffer
+	if _, err := densenet().WriteTo(&weights); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{engine.XLACPU, engine.Go} {
+		t.Run(name, func(t *testing.T) {
+			eng, err := engine.Open(name)
+			if err != nil {
+				t.Skip(err)
+			}
+			card, err := xrv.ReleasedCard(g.Variants[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			model, err := xrv.Load(eng, weights.Bytes(), card)
+			if err != nil {
+				t.Fatal(err)
+			}
+			images := len(g.Images)
+			if name == engine.Go {
+				images = 2
+			}
+			worst, worstMap, worstJPEG := 0.0, 0.0, 0.0
+			for i, file := range g.Images[:images] {
+				img := picture(t, file)
+				view := pixel.Square(img, pixel.Box{Right: img.Columns, Bottom: img.Rows}, study.InputSize)
+				logits, maps, err := model.Raw(context.Background(), []study.Normalised{view})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for v, variant := range g.Variants {
+					about := g.Released[variant]
+					for label, threshold := range about.Thresholds {
+						want := float64(g.scores[(i*len(g.Variants)+v)*study.NumFindings+label])
+						worst = max(worst, math.Abs(xrv.Calibrated(logits[0][label], threshold)-want))
+					}
+				}
+				cell := worstCell(maps[0], g.cam[i*6*49:(i+1)*6*49], i)
+				if strings.HasSuffix(file, ".jpg") {
+					worstJPEG = max(worstJPEG, cell)
+				} else {
+					worstMap = max(worstMap, cell)
+				}
+			}
+			t.Logf("%d images, %d variants: scores within %.1e, maps within %.1e (from JPEG files %.1e)", images, len(g.Variants), worst, worstMap, worstJPEG)
+			if worst > 1e-4 || worstMap > 1e-3 || worstJPEG > jpegMaps || math.IsNaN(worst+worstMap+worstJPEG) {
+				t.Errorf("scores differ by up to %g, want 1e-4; maps by %g, want 1e-3; from JPEG files by %g, want %g", worst, worstMap, worstJPEG, jpegMaps)
+			}
+		})
+	}
+}
+
+// jpegMaps is the bound for maps from JPEG files: Go's decoder and libjpeg round some grey levels differently, and a map that is small
+// everywhere is scaled by its small peak.
+const jpegMaps = 1e-2
+
+// worstCell compares the six maps that the golden file has of an image, each scaled by its largest value with nothing below 0.
+func worstCell(maps [][]float32, want []float32, image int) float64 {
+	worst, k := 0.0, 0
+	for label, cells := range maps {
+		if (label+image)%3 != 0 {
+			continue
+		}
+		peak := max(slices.Max(cells), 1e-12)
+		for c, v := range cells {
+			worst = max(worst, math.Abs(float64(max(v, 0)/peak-want[49*k+c])))
+		}
+		k++
+	}
+	return worst
+}
