@@ -118,17 +118,17 @@ func LoadAs(eng *engine.Engine, files fs.FS, kind Kind) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
-	data, unmap, err := mapped(files, WeightsFile)
+	file, err := mapFile(files, WeightsFile)
 	if err != nil {
 		return nil, err
 	}
-	source, err := sourceOf(config, data)
+	source, err := sourceOf(config, file.data)
 	if err != nil {
-		unmap()
+		file.release()
 		return nil, err
 	}
 	source.Tokenizer = tokenizer
-	return build(eng, source, kind, unmap)
+	return build(eng, source, kind, file)
 }
 
 // LoadSource loads a model from where it was found, its values as they are there.
@@ -137,18 +137,18 @@ func LoadSource(eng *engine.Engine, s *Source, kind Kind) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(eng, s, kind, func() {})
+	return build(eng, s, kind, memory(nil))
 }
 
-// build makes a model of a source. release is called when the source's bytes are no longer needed.
-func build(eng *engine.Engine, s *Source, kind Kind, release func()) (*Model, error) {
+// build makes a model of a source whose bytes lie in file.
+func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, error) {
 	m := &Model{Config: s.Config, context: min(s.Config.MaxPositions, maxContext)}
 	var err error
 	if m.Tokenizer, err = ParseTokenizer(s.Tokenizer); err == nil {
 		err = m.Tokenizer.fit(s.Config)
 	}
 	if err != nil {
-		release()
+		file.release()
 		return nil, err
 	}
 	m.stops = map[int]bool{m.Tokenizer.EOS: true}
@@ -157,9 +157,9 @@ func build(eng *engine.Engine, s *Source, kind Kind, release func()) (*Model, er
 	}
 	if kind == OnGraph {
 		m.machine, err = newGraphMachine(eng, s, m.context)
-		release() // the values were copied
+		file.release() // the values were copied
 	} else {
-		m.machine, err = newNative(s, kind, m.context, release)
+		m.machine, err = newNative(s, kind, m.context, file)
 	}
 	return m, err
 }

@@ -3,6 +3,7 @@ package llama
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -19,7 +20,6 @@ type matrix interface {
 type native struct {
 	config     *Config
 	arithmetic kernel.Arithmetic
-	release    func()
 
 	embedding *kernel.Dense
 	head      matrix
@@ -28,10 +28,11 @@ type native struct {
 	layers    []nativeLayer
 	cos, sin  []float32
 	context   int
+	room      int     // positions that keys and values have room for
 	alpha     float32 // of the adapter, over its rank
 }
 
-// nativeLayer is one decoder layer with its cache: keys and values [KVHeads][context][HeadDim].
+// nativeLayer is one decoder layer with its cache: keys and values [KVHeads][room][HeadDim].
 type nativeLayer struct {
 	before, between            []float32 // norms
 	q, k, v, o, gate, up, down linear
@@ -44,18 +45,21 @@ type linear struct {
 	a, b *kernel.Floats // [rank, in], [out, rank]; nil without an adapter
 }
 
-func newNative(s *Source, kind Kind, context int, release func()) (*native, error) {
+func newNative(s *Source, kind Kind, context int, file *mapping) (*native, error) {
 	c := s.Config
-	m := &native{config: c, context: context, release: release}
+	m := &native{config: c, context: context}
 	if kind == NativeInt16 {
 		m.arithmetic = kernel.Int16
 	}
 	if err := m.read(s); err != nil {
-		release()
+		file.release()
 		return nil, err
 	}
 	m.cos, m.sin = c.Rotary(context)
-	runtime.AddCleanup(m, func(release func()) { release() }, release)
+	runtime.AddCleanup(m, func(release func()) { release() }, file.release)
+	// What was read only to be converted need not stay in memory.
+	file.forget()
+	debug.FreeOSMemory()
 	return m, nil
 }
 
@@ -93,14 +97,12 @@ func (m *native) read(s *Source) (err error) {
 		return l
 	}
 	m.layers = make([]nativeLayer, c.Layers)
-	cache := c.KVHeads * m.context * c.HeadDim
 	for i := range m.layers {
 		base := fmt.Sprintf("model.layers.%d.", i)
 		l := &m.layers[i]
 		l.before, l.between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
 		l.q, l.k, l.v, l.o = next(), next(), next(), next()
 		l.gate, l.up, l.down = next(), next(), next()
-		l.keys, l.values = make([]float32, cache), make([]float32, cache)
 	}
 	m.final = norm(FinalNormName)
 	return err
@@ -198,6 +200,30 @@ func (m *native) adapt(a *Adapter) error {
 	return nil
 }
 
+// roomStep is by how many positions the cache grows: that of an 8B model by 64 MB.
+const roomStep = 256
+
+// grow makes room for keys and values of n positions.
+func (m *native) grow(n int) {
+	if n <= m.room {
+		return
+	}
+	c := m.config
+	room := min((n+roomStep-1)/roomStep*roomStep, m.context)
+	grown := func(old []float32) []float32 {
+		out := make([]float32, c.KVHeads*room*c.HeadDim)
+		for h := range c.KVHeads {
+			copy(out[h*room*c.HeadDim:], old[h*m.room*c.HeadDim:(h+1)*m.room*c.HeadDim])
+		}
+		return out
+	}
+	for i := range m.layers {
+		l := &m.layers[i]
+		l.keys, l.values = grown(l.keys), grown(l.values)
+	}
+	m.room = room
+}
+
 // prefillRows is how many rows of a prompt pass at once: enough to read the weights rarely, few enough to stay in the caches.
 const prefillRows = 64
 
@@ -207,6 +233,7 @@ func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
 	if from+len(tokens) > m.context {
 		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}
+	m.grow(from + len(tokens))
 	for len(tokens)-prefillRows >= want {
 		m.pass(tokens[:prefillRows], from)
 		tokens, from = tokens[prefillRows:], from+prefillRows

@@ -49,7 +49,7 @@ func (m *native) attention(l *nativeLayer, q, k, v []float32, from int) []float3
 			turn(q[(i*heads+h)*d:(i*heads+h+1)*d], cos, sin)
 		}
 		for h := range kv {
-			at := (h*m.context + from + i) * d
+			at := (h*m.room + from + i) * d
 			key := l.keys[at : at+d]
 			copy(key, k[(i*kv+h)*d:])
 			turn(key, cos, sin)
@@ -60,8 +60,8 @@ func (m *native) attention(l *nativeLayer, q, k, v []float32, from int) []float3
 	scale := float32(1 / math.Sqrt(float64(d)))
 	parallel(n*heads, func(at int) {
 		i, h := at/heads, at%heads
-		shared := h / (heads / kv) * m.context * d
-		keys, values := l.keys[shared:shared+m.context*d], l.values[shared:shared+m.context*d]
+		shared := h / (heads / kv) * m.room * d
+		keys, values := l.keys[shared:shared+m.room*d], l.values[shared:shared+m.room*d]
 		query := q[at*d : (at+1)*d]
 		weights := make([]float32, from+i+1)
 		top := float32(math.Inf(-1))

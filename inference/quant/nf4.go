@@ -108,7 +108,7 @@ func (t *Tensor) Scales() ([]float32, error) {
 	if len(t.Absmax) != blocks || len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize {
 		return nil, fmt.Errorf("quant: %d values with %d magnitudes and %d nested ones do not fit", t.Len, len(t.Absmax), len(t.NestedAbsmax))
 	}
-	scales := make([]float32, blocks)
+	scales := make([]float32, blocks, blocks+1) // kernel.NewNF4 wants one more
 	for i := range scales {
 		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
 		scales[i] = float32(t.NestedMap[t.Absmax[i]]*t.NestedAbsmax[i/NestedBlockSize]) + t.Offset
