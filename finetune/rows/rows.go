@@ -4,6 +4,7 @@
 package rows
 
 import (
+	"iter"
 	"strings"
 
 	"llamaxr/finetune/qlora"
@@ -14,7 +15,7 @@ import (
 type Weights struct {
 	Prompt     float32
 	Token      float32 // of the findings
-	Decision   float32 // of the first tokens of a finding's sentence
+	Decision   float32 // of the first tokens of a finding's sentence, and of each thing that an impression names
 	Impression float32
 }
 
@@ -62,9 +63,28 @@ func Make(tokenizer *llama.Tokenizer, prompt, report string, w Weights) Row {
 	if !whole {
 		return r
 	}
-	add("IMPRESSION"+conclusion, w.Impression, w.Decision)
+	add("IMPRESSION", w.Impression, w.Impression)
+	for item := range splitAfterAny(conclusion, ":,.") {
+		add(item, w.Impression, w.Decision)
+	}
 	r.Tokens, r.Weights = append(r.Tokens, tokenizer.EOS), append(r.Weights, w.Impression)
 	return r
+}
+
+// splitAfterAny yields the parts of text that end with one of the characters, and what is left.
+func splitAfterAny(text, characters string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for len(text) > 0 {
+			end := strings.IndexAny(text, characters) + 1
+			if end == 0 {
+				end = len(text)
+			}
+			if !yield(text[:end]) {
+				return
+			}
+			text = text[end:]
+		}
+	}
 }
 
 // lengthStep: batches are padded to a multiple of it, so that few lengths are compiled and short reports do not pay for long ones.

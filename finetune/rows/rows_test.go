@@ -17,7 +17,7 @@ func TestWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const prompt, report = "Scores: 0.1", "FINDINGS: No effusion. Heart size is normal.\nIMPRESSION: Normal."
+	const prompt, report = "Scores: 0.1", "FINDINGS: No effusion. Heart size is normal.\nIMPRESSION: Mass, nodule. Possible hernia."
 	row := Make(tokenizer, prompt, report, Grounded)
 	if got := tokenizer.Decode(row.Tokens[1+len(tokenizer.Encode(prompt)) : len(row.Tokens)-1]); got != report {
 		t.Errorf("the row asks for %q", got)
@@ -38,7 +38,7 @@ func TestWeights(t *testing.T) {
 			said.WriteString(token + "|")
 		}
 	}
-	for _, sentence := range []string{" No", " Heart"} {
+	for _, sentence := range []string{" No", " Heart", " Mass", " nodule", " Possible"} {
 		first := tokenizer.Decode(tokenizer.Encode(sentence)[:1])
 		if !strings.Contains(said.String(), first+"|") {
 			t.Errorf("%q does not weigh most: %s", first, said.String())

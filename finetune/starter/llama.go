@@ -36,7 +36,7 @@ type LlamaOptions struct {
 // DefaultLlama is what `make starter` runs.
 func DefaultLlama(out string, log io.Writer) LlamaOptions {
 	return LlamaOptions{
-		Seed: 1, BaseSteps: 1100, AdapterSteps: 600, Batch: 12, Length: 288, AdapterLength: 256, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 300, Out: out, Log: log,
+		Seed: 1, BaseSteps: 1100, AdapterSteps: 800, Batch: 12, Length: 288, AdapterLength: 256, BaseRate: 1.5e-3, AdapterRate: 2e-3, GroundingCases: 300, Out: out, Log: log,
 	}
 }
 
@@ -74,25 +74,10 @@ func TrainLlama(ctx context.Context, eng *engine.Engine, opts LlamaOptions) erro
 	config := starterConfig((tokenizer.Size() + 15) / 16 * 16)
 	fmt.Fprintf(opts.Log, "tokenizer of %d tokens\n", tokenizer.Size())
 	reports := reports{tokenizer: tokenizer, opts: opts}
-	progress := func(name string, steps int, points *[]LossPoint) func(int, float64) {
-		started, average := time.Now(), 0.0
-		return func(step int, loss float64) {
-			if step == 0 {
-				average = loss
-			}
-			average = 0.95*average + 0.05*loss
-			if step%25 == 0 || step == steps-1 {
-				each := time.Since(started).Seconds() / float64(step+1)
-				left := time.Duration(each*float64(steps-step)) * time.Second
-				fmt.Fprintf(opts.Log, "%s step %4d/%d loss %.4f %.2f s/step, %s left\n", name, step, steps, average, each, left)
-				*points = append(*points, LossPoint{Step: step, Loss: average})
-			}
-		}
-	}
 	base, err := qlora.Train(ctx, eng, qlora.Options{
 		Config: config, Base: qlora.RandomWeights(config, opts.Seed), Steps: opts.BaseSteps, PeakRate: opts.BaseRate, Decay: 0.05,
 		Seed: opts.Seed, Next: func(step int) qlora.Batch { return reports.batch(step, false) },
-		Progress: progress("base", opts.BaseSteps, &record.Base),
+		Progress: opts.progress("base", opts.BaseSteps, &record.Base),
 	})
 	if err != nil {
 		return err
@@ -111,14 +96,71 @@ func TrainLlama(ctx context.Context, eng *engine.Engine, opts LlamaOptions) erro
 			return err
 		}
 	}
-	frozen, err := llama.ReadWeights(config, packed.Bytes())
+	return trainAdapter(ctx, eng, opts, &record)
+}
+
+// TrainAdapter trains the adapter alone, over the base that lies in the folder: what TrainLlama does last.
+func TrainAdapter(ctx context.Context, eng *engine.Engine, opts LlamaOptions) error {
+	text, err := os.ReadFile(filepath.Join(opts.Out, models.AdapterFolder, recordFile))
+	if err != nil {
+		return fmt.Errorf("starter: the base's record: %w", err)
+	}
+	before := LlamaRecord{}
+	if err := json.Unmarshal(text, &before); err != nil {
+		return fmt.Errorf("starter: %s: %w", recordFile, err)
+	}
+	record := LlamaRecord{Seed: opts.Seed, Engine: eng.Name, Started: time.Now().UTC(), Template: prompt.Grounded.Name, Base: before.Base}
+	return trainAdapter(ctx, eng, opts, &record)
+}
+
+// recordFile lies beside the adapter.
+const recordFile = "record.json"
+
+// progress prints a run's loss now and then, and keeps it in points.
+func (opts LlamaOptions) progress(name string, steps int, points *[]LossPoint) func(int, float64) {
+	started, average := time.Now(), 0.0
+	return func(step int, loss float64) {
+		if step == 0 {
+			average = loss
+		}
+		average = 0.95*average + 0.05*loss
+		if step%25 == 0 || step == steps-1 {
+			each := time.Since(started).Seconds() / float64(step+1)
+			left := time.Duration(each*float64(steps-step)) * time.Second
+			fmt.Fprintf(opts.Log, "%s step %4d/%d loss %.4f %.2f s/step, %s left\n", name, step, steps, average, each, left)
+			*points = append(*points, LossPoint{Step: step, Loss: average})
+		}
+	}
+}
+
+// trainAdapter trains over the base in the folder, writes the adapter, measures it and completes the record.
+func trainAdapter(ctx context.Context, eng *engine.Engine, opts LlamaOptions, record *LlamaRecord) error {
+	folder := filepath.Join(opts.Out, models.LlamaFolder)
+	read := map[string][]byte{}
+	for _, name := range []string{llama.ConfigFile, llama.TokenizerFile, llama.WeightsFile} {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return fmt.Errorf("starter: %w", err)
+		}
+		read[name] = data
+	}
+	config, err := llama.ParseConfig(read[llama.ConfigFile])
+	if err != nil {
+		return err
+	}
+	tokenizer, err := llama.ParseTokenizer(read[llama.TokenizerFile])
+	if err != nil {
+		return err
+	}
+	reports := reports{tokenizer: tokenizer, opts: opts}
+	frozen, err := llama.ReadWeights(config, read[llama.WeightsFile])
 	if err != nil {
 		return err
 	}
 	tuned, err := qlora.Train(ctx, eng, qlora.Options{
 		Config: config, Base: frozen, Rank: 16, Alpha: 16, Steps: opts.AdapterSteps, PeakRate: opts.AdapterRate,
 		Seed: opts.Seed, Next: func(step int) qlora.Batch { return reports.batch(step, true) },
-		Progress: progress("adapter", opts.AdapterSteps, &record.Adapter),
+		Progress: opts.progress("adapter", opts.AdapterSteps, &record.Adapter),
 	})
 	if err != nil {
 		return err
@@ -169,7 +211,7 @@ func TrainLlama(ctx context.Context, eng *engine.Engine, opts LlamaOptions) erro
 	if err := writeFile(filepath.Join(folder, llama.AdapterManifestFile), append(manifest, '\n')); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(folder, "record.json"), append(text, '\n'))
+	return writeFile(filepath.Join(folder, recordFile), append(text, '\n'))
 }
 
 // trainVocabulary learns BPE on prompts and reports; the constant head and tail of the prompt are one token each.

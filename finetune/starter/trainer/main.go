@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	model := flag.String("model", "all", "viewnet, densenet, llama, manifest or all")
+	model := flag.String("model", "all", "viewnet, densenet, llama, adapter (over the llama that is there), manifest or all")
 	out := flag.String("out", "inference/models/starter", "folder that receives the models")
 	want := flag.String("engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
 	flag.Parse()
@@ -46,6 +46,11 @@ func run(ctx context.Context, model, out, want string) error {
 	}
 	if model == "llama" || model == "all" {
 		if err := starter.TrainLlama(ctx, eng, starter.DefaultLlama(out, os.Stdout)); err != nil {
+			return err
+		}
+	}
+	if model == "adapter" {
+		if err := starter.TrainAdapter(ctx, eng, starter.DefaultLlama(out, os.Stdout)); err != nil {
 			return err
 		}
 	}
