@@ -52,7 +52,9 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-func (a *Appliance) pairing() pairing.Config { return pairing.Config{MinimumAge: a.cfg.MinimumAge} }
+func (a *Appliance) pairing() pairing.Config {
+	return pairing.Config{MinimumAge: a.cfg.MinimumAge, Captures: a.cfg.Captures}
+}
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
 	c := pairing.Candidate{Header: i.Header, Received: i.Received}

@@ -39,6 +39,7 @@ type Config struct {
 	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
+	Captures     bool          `yaml:"read_secondary_captures" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
 	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
 	FreeSpace    int64         `yaml:"minimum_free_bytes" explain:"below this much free disk space new objects are refused with 0xA700"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`

@@ -3,6 +3,7 @@ package pairing
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"llamaxr/study"
@@ -117,10 +118,16 @@ func clip(text string) string {
 	return text[:min(len(text), 60)]
 }
 
+const secondaryCapture = "1.2.840.10008.5.1.4.1.1.7"
+
 // Unsuited returns why an object is not to be read at all, empty when it may be.
 func Unsuited(h study.Header, cfg Config) string {
 	switch h.SOPClassUID {
 	case "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1.1":
+	case secondaryCapture:
+		if radiograph := h.Modality == "CR" || h.Modality == "DX"; !cfg.Captures || !radiograph {
+			return fmt.Sprintf("a secondary capture (modality %q): not read as a radiograph", h.Modality)
+		}
 	default:
 		return fmt.Sprintf("not a CR or DX radiograph (SOP Class %s, modality %q)", h.SOPClassUID, h.Modality)
 	}
@@ -203,19 +210,16 @@ func turned(orientation string) string {
 	return ""
 }
 
+// age is Patient Age (VR AS): digits and a unit. Some devices leave out zeros, or the unit of years.
+var age = regexp.MustCompile(`^\s*(\d{1,3})\s*([YMWDymwd]?)\s*$`)
+
+var unitsOfYear = map[string]int{"": 1, "Y": 1, "M": 12, "W": 52, "D": 365}
+
 // years is the patient's age by Patient Age, else by birth and study date.
 func years(h study.Header) (int, bool) {
-	var n int
-	var unit byte
-	if len(h.PatientAge) == 4 {
-		if _, err := fmt.Sscanf(h.PatientAge, "%03d%c", &n, &unit); err == nil {
-			switch unit {
-			case 'Y':
-				return n, true
-			case 'M', 'W', 'D':
-				return 0, true
-			}
-		}
+	if m := age.FindStringSubmatch(h.PatientAge); m != nil {
+		n, _ := strconv.Atoi(m[1]) // three digits
+		return n / unitsOfYear[strings.ToUpper(m[2])], true
 	}
 	var by, bm, bd, sy, sm, sd int
 	if _, err := fmt.Sscanf(h.PatientBirthDate, "%4d%2d%2d", &by, &bm, &bd); err != nil {
@@ -224,9 +228,9 @@ func years(h study.Header) (int, bool) {
 	if _, err := fmt.Sscanf(h.StudyDate, "%4d%2d%2d", &sy, &sm, &sd); err != nil {
 		return 0, false
 	}
-	age := sy - by
+	n := sy - by
 	if sm < bm || sm == bm && sd < bd {
-		age--
+		n--
 	}
-	return age, age >= 0 && age < 130
+	return n, n >= 0 && n < 130
 }

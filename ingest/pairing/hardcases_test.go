@@ -185,7 +185,7 @@ func TestInvertedPicture(t *testing.T) {
 // 10. Captures, documents and derived pictures are never the radiograph.
 func TestNotTheRadiograph(t *testing.T) {
 	for name, change := range map[string]func(*study.Header){
-		"not a CR or DX":    func(h *study.Header) { h.SOPClassUID, h.Modality = "1.2.840.10008.5.1.4.1.1.7", "SC" },
+		"a secondary capt":  func(h *study.Header) { h.SOPClassUID, h.Modality = secondaryCapture, "CR" },
 		"88.67":             func(h *study.Header) { h.SOPClassUID, h.Modality = "1.2.840.10008.5.1.4.1.1.88.67", "SR" },
 		"BONE":              func(h *study.Header) { h.ImageType = `DERIVED\SECONDARY\SOFT TISSUE\BONE SUPPRESSED` },
 		"another projecti":  func(h *study.Header) { h.SeriesDescription = "CHEST SCOUT" },
@@ -210,6 +210,8 @@ func TestOutOfRange(t *testing.T) {
 	}{
 		{"a child by age", func(h *study.Header) { h.PatientAge = "017Y" }, "the patient is 17"},
 		{"an infant in months", func(h *study.Header) { h.PatientAge = "030M" }, "for adults"},
+		{"a child, zeros left out", func(h *study.Header) { h.PatientAge = "7Y" }, "the patient is 7"},
+		{"a child, unit left out", func(h *study.Header) { h.PatientAge = "9" }, "the patient is 9"},
 		{"a newborn in days", func(h *study.Header) { h.PatientAge = "003D" }, "the patient is 0"},
 		{"a child by birth date", func(h *study.Header) { h.PatientBirthDate = "20080102" }, "the patient is 17"},
 		{"a child by protocol", func(h *study.Header) { h.PatientBirthDate, h.ProtocolName = "", "PED CHEST" }, "a child"},

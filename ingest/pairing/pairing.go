@@ -27,6 +27,8 @@ const (
 // Config is what a site can set.
 type Config struct {
 	MinimumAge int // years
+	// Captures lets Secondary Capture objects of modality CR or DX be read: digitised films, and what some archives make of radiographs.
+	Captures bool
 }
 
 // Candidate is one object of a study.

@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"math/big"
+	"regexp"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Text(tag.SpecificCharacterSet, "ISO_IR 192").
 		Text(tag.InstanceCreationDate, date).Text(tag.InstanceCreationTime, clock).
 		Text(tag.SOPClassUID, sopClass).Text(tag.SOPInstanceUID, d.SOPInstanceUID).
-		Required(tag.StudyDate, h.StudyDate).Required(tag.StudyTime, h.StudyTime).
+		Required(tag.StudyDate, formed(dateForm, h.StudyDate)).Required(tag.StudyTime, formed(timeForm, h.StudyTime)).
 		Text(tag.ContentDate, date).Text(tag.ContentTime, clock).
 		Required(tag.AccessionNumber, clip(h.AccessionNumber, 16)).
 		Text(tag.Modality, modality).
@@ -129,14 +130,31 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
 		Required(tag.PatientName, h.PatientName).Required(tag.PatientID, clip(h.PatientID, 64)).
 		Optional(tag.IssuerOfPatientID, clip(h.IssuerOfPatientID, 64)).
-		Required(tag.PatientBirthDate, h.PatientBirthDate).Required(tag.PatientSex, h.PatientSex).
-		Optional(tag.PatientAge, h.PatientAge).
+		Required(tag.PatientBirthDate, formed(dateForm, h.PatientBirthDate)).Required(tag.PatientSex, formed(sexForm, h.PatientSex)).
+		Optional(tag.PatientAge, formed(ageForm, h.PatientAge)).
 		Text(tag.DeviceSerialNumber, clip(in.Device.SerialNumber, 64)).
 		Text(tag.SoftwareVersions, softwareVersions(in)...).
 		Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Text(tag.SeriesInstanceUID, d.SeriesInstanceUID).
 		Required(tag.StudyID, clip(h.StudyID, 16)).
 		Text(tag.SeriesNumber, fmt.Sprint(seriesNumber)).Text(tag.InstanceNumber, fmt.Sprint(in.Draft.Revision))
 	return d, nil
+}
+
+// Forms of what is copied from an image (PS3.5 table 6.2-1; PS3.3 C.7.1.1 for the sex). A value that an image has in another form is left out:
+// a document of ours must be valid though its source is not.
+var (
+	dateForm = regexp.MustCompile(`^\d{8}$`)
+	timeForm = regexp.MustCompile(`^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$`)
+	ageForm  = regexp.MustCompile(`^\d{3}[DWMY]$`)
+	sexForm  = regexp.MustCompile(`^[MFO]$`)
+)
+
+// formed is the value, empty when it does not have the form.
+func formed(form *regexp.Regexp, value string) string {
+	if !form.MatchString(value) {
+		return ""
+	}
+	return value
 }
 
 // softwareVersions names the program and every model with the head of its digest.

@@ -61,6 +61,10 @@ func variants() map[string]Input {
 	bare.Frontal.AccessionNumber, bare.Frontal.PatientName, bare.Frontal.StudyID, bare.Frontal.ReferringPhysicianName = "", "", "", ""
 	bare.Frontal.PatientBirthDate, bare.Frontal.PatientSex, bare.Frontal.StudyTime = "", "", ""
 	out["empty header"] = bare
+	misformed := input()
+	f := misformed.Frontal
+	f.PatientAge, f.PatientSex, f.PatientBirthDate, f.StudyDate, f.StudyTime = "62", "female", "1970-01-01", "20.1.2026", "half past ten"
+	out["values in no form of the standard"] = misformed
 	apart := input()
 	apart.Lateral.StudyInstanceUID = "1.2.99"
 	out["lateral of another study"] = apart
