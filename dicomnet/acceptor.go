@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"strings"
 
 	"llamaxr/dicomnet/dimse"
@@ -146,10 +144,12 @@ func (s *Server) negotiate(a *pdu.Associate) (*pdu.Associate, map[byte]agreed) {
 			contexts[c.ID] = agreed{c.AbstractSyntax, ts}
 		}
 		answer.Contexts = append(answer.Contexts, result)
-		for _, role := range a.User.Roles { // one answer for each SOP class; we only provide
+		for _, role := range a.User.Roles { // one answer for each SOP class
 			if role.SOPClassUID == c.AbstractSyntax && part10.ValidUID(role.SOPClassUID) && !answered[role.SOPClassUID] {
 				answered[role.SOPClassUID] = true
-				answer.User.Roles = append(answer.User.Roles, pdu.Role{SOPClassUID: role.SOPClassUID, SCU: role.SCU})
+				// We only provide, but for storage commitment: its results come from peers that provide it.
+				role.SCP = role.SCP && role.SOPClassUID == StorageCommitment
+				answer.User.Roles = append(answer.User.Roles, role)
 			}
 		}
 	}
@@ -158,7 +158,14 @@ func (s *Server) negotiate(a *pdu.Associate) (*pdu.Associate, map[byte]agreed) {
 
 // requests answers one request after another until the peer releases or something breaks.
 func (s *Server) requests(ctx context.Context, c *conn, session Session, contexts map[byte]agreed, log *slog.Logger) (released bool, err error) {
+	owes := &reports{c: c}
+	defer owes.lost()
 	for {
+		if owes.due() {
+			if err := owes.send(ctx); err != nil {
+				return false, err
+			}
+		}
 		cmd, id, other, err := c.command(s.IdleTimeout)
 		if err != nil {
 			return false, err
@@ -174,42 +181,59 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		case cmd.Field == dimse.CancelRQ:
 			continue // nothing of ours can be cancelled; C-CANCEL has no response
 		case cmd.IsResponse():
-			c.abort()
-			return false, &protocolError{fmt.Errorf("response %#04x to no request", cmd.Field)}
+			if !owes.answered(cmd) {
+				c.abort()
+				return false, &protocolError{fmt.Errorf("response %#04x to no request", cmd.Field)}
+			}
+			if cmd.HasDataSet() { // an event reply, of which no SOP class of ours has one
+				err = c.skip(&dataSet{c: c, contextID: id})
+			}
+		default:
+			response := responseTo(cmd)
+			var report *Report
+			if report, err = perform(ctx, c, session, cmd, id, agreed, response, log); err == nil {
+				err = c.send(ctx, id, response, nil)
+			}
+			if report != nil {
+				owes.waiting = append(owes.waiting, owed{id, report})
+			}
 		}
-		response := &dimse.Command{
-			Field: cmd.Field | 0x8000, RespondedTo: cmd.MessageID, DataSetType: dimse.NoDataSet,
-			AffectedSOPClassUID: cmd.AffectedSOPClassUID, AffectedSOPInstanceUID: cmd.AffectedSOPInstanceUID,
-		}
-		if err := s.perform(ctx, c, session, cmd, id, agreed, response, log); err != nil {
-			return false, err
-		}
-		if err := c.send(ctx, id, response, nil); err != nil {
+		if err != nil {
 			return false, err
 		}
 		s.idle(c, true)
 	}
 }
 
+// responseTo is the response to a request, but for its status.
+func responseTo(cmd *dimse.Command) *dimse.Command {
+	response := &dimse.Command{
+		Field: cmd.Field | 0x8000, RespondedTo: cmd.MessageID, DataSetType: dimse.NoDataSet,
+		AffectedSOPClassUID: cmd.AffectedSOPClassUID, AffectedSOPInstanceUID: cmd.AffectedSOPInstanceUID,
+		EventTypeID: cmd.EventTypeID, ActionTypeID: cmd.ActionTypeID,
+	}
+	if cmd.Field == dimse.ActionRQ {
+		response.AffectedSOPClassUID, response.AffectedSOPInstanceUID = cmd.RequestedSOPClassUID, cmd.RequestedSOPInstanceUID
+	}
+	return response
+}
+
 // perform carries out a request and fills in the response; an error means that the association is over.
-func (s *Server) perform(ctx context.Context, c *conn, session Session, cmd *dimse.Command, id byte, agreed agreed, response *dimse.Command, log *slog.Logger) error {
+func perform(ctx context.Context, c *conn, session Session, cmd *dimse.Command, id byte, agreed agreed, response *dimse.Command, log *slog.Logger) (*Report, error) {
 	var data *dataSet
 	if cmd.HasDataSet() {
 		data = &dataSet{c: c, contextID: id, limit: c.maxObject}
+		if cmd.Field != dimse.StoreRQ {
+			data.limit = maxIdentifier
+		}
 	}
-	err := provide(ctx, session, cmd, agreed, data)
+	report, err := provide(ctx, session, cmd, agreed, data)
 	if data != nil {
 		if why := data.tooLong(); why != nil {
 			err = why // whatever the session makes of a read that fails
 		}
-		data.limit = math.MaxInt64
-		skipped, broken := io.Copy(io.Discard, io.LimitReader(data, maxSkipped))
-		switch {
-		case broken != nil:
-			return broken // the object was broken off: there is nobody to answer
-		case skipped == maxSkipped:
-			c.abort()
-			return &protocolError{fmt.Errorf("an object that was answered goes on for more than %d bytes", int64(maxSkipped))}
+		if broken := c.skip(data); broken != nil {
+			return report, broken // the object was broken off: there is nobody to answer
 		}
 	}
 	var status *dimse.StatusError
@@ -222,31 +246,40 @@ func (s *Server) perform(ctx context.Context, c *conn, session Session, cmd *dim
 		response.Status, response.ErrorComment = dimse.ProcessingFailure, "internal error"
 		log.Error("request failed", "command", fmt.Sprintf("%#04x", cmd.Field), "error", err)
 	}
-	return nil
+	return report, nil
 }
 
 // provide has the session do what a request asks, if it may be asked here. A panic of the session is an error.
-func provide(ctx context.Context, session Session, cmd *dimse.Command, agreed agreed, data *dataSet) (err error) {
+func provide(ctx context.Context, session Session, cmd *dimse.Command, agreed agreed, data *dataSet) (report *Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("session panicked: %v", r)
 		}
 	}()
-	switch {
-	case cmd.Field != dimse.EchoRQ && cmd.Field != dimse.StoreRQ:
-		return &dimse.StatusError{Status: dimse.UnrecognisedOperation, Comment: "only C-ECHO and C-STORE are provided"}
-	case cmd.AffectedSOPClassUID != agreed.abstractSyntax:
-		return &dimse.StatusError{Status: dimse.SOPClassNotSupported, Comment: "SOP class is not that of the presentation context"}
-	case (cmd.Field == dimse.EchoRQ) != (agreed.abstractSyntax == Verification):
-		return &dimse.StatusError{Status: dimse.UnrecognisedOperation, Comment: "not an operation of the SOP class"}
-	case cmd.Field == dimse.EchoRQ:
-		return session.Echo(ctx)
-	case data == nil:
-		return &dimse.StatusError{Status: dimse.CannotUnderstand, Comment: "C-STORE without a data set"}
-	case !part10.ValidUID(cmd.AffectedSOPInstanceUID):
-		return &dimse.StatusError{Status: dimse.InvalidSOPInstance, Comment: "Affected SOP Instance UID is not a UID"}
+	refuse := func(status uint16, comment string) (*Report, error) {
+		return nil, &dimse.StatusError{Status: status, Comment: comment}
 	}
-	return session.Store(ctx, &StoreRequest{
+	notifies := cmd.Field == dimse.ActionRQ || cmd.Field == dimse.EventReportRQ
+	n := notification(cmd, agreed)
+	switch {
+	case cmd.Field != dimse.EchoRQ && cmd.Field != dimse.StoreRQ && !notifies:
+		return refuse(dimse.UnrecognisedOperation, "operation is not provided")
+	case n.SOPClassUID != agreed.abstractSyntax:
+		return refuse(dimse.SOPClassNotSupported, "SOP class is not that of the presentation context")
+	case notifies && data == nil:
+		return refuse(dimse.InvalidArgument, "a notification without a data set")
+	case notifies:
+		return notify(ctx, session, n, cmd, data)
+	case (cmd.Field == dimse.EchoRQ) != (agreed.abstractSyntax == Verification), storageClasses[agreed.abstractSyntax] == "" && cmd.Field == dimse.StoreRQ:
+		return refuse(dimse.UnrecognisedOperation, "not an operation of the SOP class")
+	case cmd.Field == dimse.EchoRQ:
+		return nil, session.Echo(ctx)
+	case data == nil:
+		return refuse(dimse.CannotUnderstand, "C-STORE without a data set")
+	case !part10.ValidUID(cmd.AffectedSOPInstanceUID):
+		return refuse(dimse.InvalidSOPInstance, "Affected SOP Instance UID is not a UID")
+	}
+	return nil, session.Store(ctx, &StoreRequest{
 		SOPClassUID: cmd.AffectedSOPClassUID, SOPInstanceUID: cmd.AffectedSOPInstanceUID, TransferSyntaxUID: agreed.transferSyntax,
 		Priority: cmd.Priority, MoveOriginator: cmd.MoveOriginatorAETitle, MoveOriginatorMessageID: cmd.MoveOriginatorMessageID,
 	}, data)

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "capture the seeds of the fuzz targets from DCMTK")
 
-var captureContexts = []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}, {crClass, []string{ExplicitVRLittleEndian}}}
+var captureContexts = []ProposedContext{{AbstractSyntax: Verification, TransferSyntaxes: []string{ImplicitVRLittleEndian}}, {AbstractSyntax: crClass, TransferSyntaxes: []string{ExplicitVRLittleEndian}}}
 
 // tap passes one connection on and keeps what both sides say.
 type tap struct {

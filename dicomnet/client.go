@@ -40,6 +40,9 @@ const defaultResponseTimeout = 2 * time.Minute
 type ProposedContext struct {
 	AbstractSyntax   string
 	TransferSyntaxes []string
+	// Provide asks for the provider's role (PS3.7, annex D.3.3.4): C-GET's objects come to us, results of storage commitment go out. A
+	// context for which the peer does not grant it counts as not accepted.
+	Provide bool
 }
 
 // Association is an open association. It is for one goroutine at a time.
@@ -93,7 +96,7 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 	}
 	// A requestor's ARTIM runs after its own abort only, and nobody should wait for that.
 	c := &conn{
-		Conn: nc, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, timeout: cl.PDUTimeout, artim: abortTimeout,
+		Conn: nc, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, maxObject: DefaultMaxObjectLength, timeout: cl.PDUTimeout, artim: abortTimeout,
 	}
 	a := &Association{c: c, response: cl.ResponseTimeout}
 	answer, err := a.associate(ctx, request, cl.ConnectTimeout)
@@ -123,7 +126,12 @@ func (cl *Client) propose(contexts []ProposedContext) (*pdu.Associate, error) {
 			MaximumLength: cl.MaxPDULength, ImplementationClassUID: ImplementationClassUID, ImplementationVersion: ImplementationVersionName,
 		},
 	}
+	roles := map[string]bool{}
 	for i, p := range contexts {
+		if p.Provide && !roles[p.AbstractSyntax] {
+			roles[p.AbstractSyntax] = true
+			request.User.Roles = append(request.User.Roles, pdu.Role{SOPClassUID: p.AbstractSyntax, SCP: true})
+		}
 		if len(p.TransferSyntaxes) == 0 || len(p.TransferSyntaxes) > pdu.MaxTransferSyntaxes {
 			return nil, fmt.Errorf("dicomnet: %d transfer syntaxes for %s, 1 to %d can be proposed", len(p.TransferSyntaxes), p.AbstractSyntax, pdu.MaxTransferSyntaxes)
 		}
@@ -184,6 +192,10 @@ func (a *Association) agree(answer *pdu.Associate, contexts []ProposedContext) e
 		if len(got.TransferSyntaxes) != 1 || !slices.Contains(contexts[i].TransferSyntaxes, got.TransferSyntaxes[0]) {
 			return a.c.invalid(reasonInvalidParam, fmt.Errorf("context %d accepted in %q, which was not offered", got.ID, got.TransferSyntaxes))
 		}
+		granted := func(r pdu.Role) bool { return r.SOPClassUID == contexts[i].AbstractSyntax && r.SCP }
+		if contexts[i].Provide && !slices.ContainsFunc(answer.User.Roles, granted) {
+			continue
+		}
 		a.contexts = append(a.contexts, accepted{got.ID, agreed{contexts[i].AbstractSyntax, got.TransferSyntaxes[0]}})
 	}
 	return nil
@@ -229,36 +241,55 @@ func (a *Association) Store(ctx context.Context, req StoreRequest, data io.Reade
 
 // request sends a command and waits for its response.
 func (a *Association) request(ctx context.Context, id byte, cmd *dimse.Command, data io.Reader) error {
-	answer, err := a.exchange(ctx, id, cmd, data)
-	if err != nil {
-		a.c.finish()
-		return during(ctx, "sending a request", err)
-	}
-	if answer.Status != dimse.Success {
-		return &dimse.StatusError{Status: answer.Status, Comment: answer.ErrorComment}
-	}
-	return nil
+	return a.converse(ctx, id, cmd, data, nil, func(answer *dimse.Command, reply *dataSet) (bool, error) {
+		if reply != nil {
+			if err := a.c.skip(reply); err != nil {
+				return true, err
+			}
+		}
+		return true, statusOf(answer)
+	})
 }
 
-func (a *Association) exchange(ctx context.Context, id byte, cmd *dimse.Command, data io.Reader) (*dimse.Command, error) {
+// converse sends a request and hands each response to take until take says that it was the last. Meanwhile session, unless it is nil,
+// answers what the peer asks. A *dimse.StatusError of take leaves the association as it is; any other error ends it.
+func (a *Association) converse(ctx context.Context, id byte, cmd *dimse.Command, data io.Reader, session Session, take func(*dimse.Command, *dataSet) (last bool, err error)) error {
 	defer context.AfterFunc(ctx, a.c.interrupt)()
 	a.message++
 	cmd.MessageID = a.message
-	if err := a.c.send(ctx, id, cmd, data); err != nil {
-		return nil, err
+	err := a.c.send(ctx, id, cmd, data)
+	for last := false; err == nil && !last; {
+		last, err = a.answer(ctx, cmd, session, take)
 	}
-	answer, _, other, err := a.c.command(a.response)
+	var status *dimse.StatusError
+	if err == nil || errors.As(err, &status) {
+		return err
+	}
+	a.c.finish()
+	return during(ctx, "sending a request", err)
+}
+
+// answer takes one response to cmd, or answers one request of the peer.
+func (a *Association) answer(ctx context.Context, cmd *dimse.Command, session Session, take func(*dimse.Command, *dataSet) (bool, error)) (last bool, err error) {
+	got, contextID, other, err := a.c.command(a.response)
 	switch {
 	case err != nil:
-		return nil, err
+		return false, err
 	case other != nil: // a requestor may ask for the release only when it is done, an acceptor should not at all
 		a.c.abort()
-		return nil, &protocolError{fmt.Errorf("%T in answer to a request", other)}
-	case answer.Field != cmd.Field|0x8000 || answer.RespondedTo != cmd.MessageID || answer.HasDataSet():
+		return false, &protocolError{fmt.Errorf("%T in answer to a request", other)}
+	case session != nil && !got.IsResponse():
+		return false, a.perform(ctx, session, got, contextID)
+	case got.Field != cmd.Field|0x8000 || got.RespondedTo != cmd.MessageID:
 		a.c.abort()
-		return nil, &protocolError{fmt.Errorf("command %#04x to message %d in answer to %#04x, message %d", answer.Field, answer.RespondedTo, cmd.Field, cmd.MessageID)}
+		return false, &protocolError{fmt.Errorf("command %#04x to message %d in answer to %#04x, message %d", got.Field, got.RespondedTo, cmd.Field, cmd.MessageID)}
+	case !got.HasDataSet():
+		return take(got, nil)
+	case cmd.Field == dimse.EchoRQ || cmd.Field == dimse.StoreRQ:
+		a.c.abort()
+		return false, &protocolError{fmt.Errorf("response %#04x with a data set", got.Field)}
 	}
-	return answer, nil
+	return take(got, &dataSet{c: a.c, contextID: contextID, limit: maxIdentifier})
 }
 
 // Release ends the association in order and closes the connection.

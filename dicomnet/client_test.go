@@ -97,7 +97,7 @@ func TestBadAnswersToAssociate(t *testing.T) {
 func TestRefusedContext(t *testing.T) {
 	port, got := start(t, nil)
 	a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}.Dial(t.Context(), "127.0.0.1:"+port, []ProposedContext{
-		{"1.2.840.10008.5.1.4.34.7", []string{ExplicitVRLittleEndian}}, {crClass, []string{"1.2.3.4"}}, {crClass, []string{ExplicitVRLittleEndian}},
+		{AbstractSyntax: "1.2.840.10008.5.1.4.34.7", TransferSyntaxes: []string{ExplicitVRLittleEndian}}, {AbstractSyntax: crClass, TransferSyntaxes: []string{"1.2.3.4"}}, {AbstractSyntax: crClass, TransferSyntaxes: []string{ExplicitVRLittleEndian}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -207,8 +207,8 @@ func TestWhatIsNotProposed(t *testing.T) {
 	}{
 		"no context":           {someClient, nil},
 		"too many contexts":    {someClient, many},
-		"no transfer syntax":   {someClient, []ProposedContext{{crClass, nil}}},
-		"no UID":               {someClient, []ProposedContext{{"CR", []string{ExplicitVRLittleEndian}}}},
+		"no transfer syntax":   {someClient, []ProposedContext{{AbstractSyntax: crClass, TransferSyntaxes: nil}}},
+		"no UID":               {someClient, []ProposedContext{{AbstractSyntax: "CR", TransferSyntaxes: []string{ExplicitVRLittleEndian}}}},
 		"a long AE title":      {Client{CallingAETitle: "X", CalledAETitle: "SEVENTEEN LETTERS"}, crContexts},
 		"an AE title of space": {Client{CallingAETitle: " ", CalledAETitle: "Y"}, crContexts},
 	} {

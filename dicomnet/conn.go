@@ -48,6 +48,8 @@ type conn struct {
 	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs
 	lost       bool      // where the next PDU begins is not known any more
 	drained    int64
+	first      [1]byte // of the next PDU, when arrives took it
+	peeked     bool
 	// interrupted makes whatever is waited for fail.
 	interrupted atomic.Bool
 
@@ -284,6 +286,10 @@ type pacedReader struct {
 }
 
 func (r *pacedReader) Read(b []byte) (int, error) {
+	if r.c.peeked && len(b) > 0 {
+		b[0], r.c.peeked = r.c.first[0], false
+		return 1, nil
+	}
 	n, err := r.c.Conn.Read(b)
 	if r.c.state == sta13 {
 		switch r.c.drained += int64(n); {

@@ -156,7 +156,7 @@ func TestWeSendToPeers(t *testing.T) {
 			}
 			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 			contexts := []ProposedContext{
-				{Verification, []string{ImplicitVRLittleEndian}}, {meta.SOPClassUID, []string{meta.TransferSyntaxUID}},
+				{AbstractSyntax: Verification, TransferSyntaxes: []string{ImplicitVRLittleEndian}}, {AbstractSyntax: meta.SOPClassUID, TransferSyntaxes: []string{meta.TransferSyntaxUID}},
 			}
 			client := Client{CallingAETitle: "LLAMAXR", CalledAETitle: "PACS"}
 			a := dialUntil(t, client, port, contexts)
@@ -204,7 +204,7 @@ func TestStatusReachesTheSender(t *testing.T) {
 		})
 		const class = "1.2.840.10008.5.1.4.1.1.1"
 		a, err := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}.Dial(t.Context(), "127.0.0.1:"+port,
-			[]ProposedContext{{class, []string{ExplicitVRLittleEndian}}})
+			[]ProposedContext{{AbstractSyntax: class, TransferSyntaxes: []string{ExplicitVRLittleEndian}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ import (
 // crClass is Computed Radiography Image Storage.
 const crClass = "1.2.840.10008.5.1.4.1.1.1"
 
-var crContexts = []ProposedContext{{crClass, []string{ExplicitVRLittleEndian}}}
+var crContexts = []ProposedContext{{AbstractSyntax: crClass, TransferSyntaxes: []string{ExplicitVRLittleEndian}}}
 
 // sink is a session that throws objects away and counts them.
 type sink struct{ objects, bytes *atomic.Int64 }

@@ -105,7 +105,7 @@ func TestOrthancBothWays(t *testing.T) {
 	dx, data := asDX(t, objects[0].meta, objects[0].data)
 	objects = append(objects, object{dx, data, nil})
 	for _, o := range objects {
-		contexts = append(contexts, ProposedContext{o.meta.SOPClassUID, []string{o.meta.TransferSyntaxUID}})
+		contexts = append(contexts, ProposedContext{AbstractSyntax: o.meta.SOPClassUID, TransferSyntaxes: []string{o.meta.TransferSyntaxUID}})
 	}
 	ours, got := start(t, nil)
 	port, call := orthanc(t, ours)

@@ -67,7 +67,7 @@ func noSession(context.Context, *AssociationInfo) (Session, error) {
 func TestRejectionIsTyped(t *testing.T) {
 	port, _ := start(t, nil)
 	_, err := Client{CallingAETitle: "X", CalledAETitle: "OTHER"}.Dial(t.Context(), "127.0.0.1:"+port,
-		[]ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}})
+		[]ProposedContext{{AbstractSyntax: Verification, TransferSyntaxes: []string{ImplicitVRLittleEndian}}})
 	var got *RejectError
 	if !errors.As(err, &got) || *got != rejectCalledAETitle {
 		t.Errorf("got %v, want %v", err, &rejectCalledAETitle)

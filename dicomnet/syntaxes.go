@@ -38,6 +38,46 @@ var transferSyntaxes = []string{
 // transfer syntax with ok says that none of those offered is.
 type Accept func(abstractSyntax string, offered []string) (transferSyntax string, ok bool)
 
+// headerSyntaxes are for data sets without pixels, which we read and write ourselves.
+var headerSyntaxes = []string{ExplicitVRLittleEndian, ImplicitVRLittleEndian}
+
+// AcceptCommitment takes what AcceptStorage takes and storage commitment, requests for it and results of it.
+func AcceptCommitment(abstractSyntax string, offered []string) (string, bool) {
+	if abstractSyntax != StorageCommitment {
+		return AcceptStorage(abstractSyntax, offered)
+	}
+	for _, ts := range headerSyntaxes {
+		if slices.Contains(offered, ts) {
+			return ts, true
+		}
+	}
+	return "", true
+}
+
+// ProposeHeaders proposes a SOP class whose data sets have no pixels.
+func ProposeHeaders(sopClass string, provide bool) ProposedContext {
+	return ProposedContext{AbstractSyntax: sopClass, TransferSyntaxes: headerSyntaxes, Provide: provide}
+}
+
+// chestClasses are the Storage classes that a chest radiograph comes in, and those that say something of one.
+var chestClasses = []string{
+	"1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1.1", // CR, DX for presentation and for processing
+	"1.2.840.10008.5.1.4.1.1.7",     // Secondary Capture
+	"1.2.840.10008.5.1.4.1.1.88.59", // Key Object Selection: rejection notes
+}
+
+// ProposeRetrieval proposes C-GET and the classes of chest radiographs, each transfer syntax in a context of its own: a peer sends an
+// object as it has it, without decoding it.
+func ProposeRetrieval() []ProposedContext {
+	contexts := []ProposedContext{ProposeHeaders(StudyRootFind, false), ProposeHeaders(StudyRootGet, false)}
+	for _, class := range chestClasses {
+		for _, ts := range transferSyntaxes {
+			contexts = append(contexts, ProposedContext{AbstractSyntax: class, TransferSyntaxes: []string{ts}, Provide: true})
+		}
+	}
+	return contexts
+}
+
 // AcceptStorage takes Verification and the Storage classes, in the first transfer syntax of ours that is offered.
 func AcceptStorage(abstractSyntax string, offered []string) (string, bool) {
 	if abstractSyntax != Verification && storageClasses[abstractSyntax] == "" {

@@ -25,7 +25,7 @@ func credentials(a *peertest.Authority, name string) *Credentials {
 	return &Credentials{CertificateFile: certificate, KeyFile: key, AuthoritiesFile: a.File, Mutual: true}
 }
 
-var verification = []ProposedContext{{Verification, []string{ImplicitVRLittleEndian}}}
+var verification = []ProposedContext{{AbstractSyntax: Verification, TransferSyntaxes: []string{ImplicitVRLittleEndian}}}
 
 // echo opens an association, echoes and releases.
 func echo(t *testing.T, port string, client Client) error {
@@ -85,7 +85,7 @@ func TestWeSendToDCMTKOverTLS(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	client := Client{CallingAETitle: "LLAMAXR", CalledAETitle: "PACS", TLS: credentials(authority, "llamaxr")}
-	a := dialUntil(t, client, port, []ProposedContext{{meta.SOPClassUID, []string{meta.TransferSyntaxUID}}})
+	a := dialUntil(t, client, port, []ProposedContext{{AbstractSyntax: meta.SOPClassUID, TransferSyntaxes: []string{meta.TransferSyntaxUID}}})
 	if err := a.Store(t.Context(), requestOf(meta), bytes.NewReader(data)); err != nil {
 		t.Error(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,12 +15,22 @@ const MaxCommandLength = 64 << 10
 
 // Command fields (PS3.7, annex E.1).
 const (
-	StoreRQ  = 0x0001
-	StoreRSP = 0x8001
-	EchoRQ   = 0x0030
-	EchoRSP  = 0x8030
-	CancelRQ = 0x0FFF
-	response = 0x8000
+	StoreRQ        = 0x0001
+	StoreRSP       = 0x8001
+	GetRQ          = 0x0010
+	GetRSP         = 0x8010
+	FindRQ         = 0x0020
+	FindRSP        = 0x8020
+	MoveRQ         = 0x0021
+	MoveRSP        = 0x8021
+	EchoRQ         = 0x0030
+	EchoRSP        = 0x8030
+	EventReportRQ  = 0x0100
+	EventReportRSP = 0x8100
+	ActionRQ       = 0x0130
+	ActionRSP      = 0x8130
+	CancelRQ       = 0x0FFF
+	response       = 0x8000
 )
 
 // Command Data Set Types (PS3.7, annex E.1): NoDataSet says that no data set follows, any other value that one does.
@@ -31,20 +42,29 @@ const (
 // maxErrorComment is the length of Error Comment (VR LO).
 const maxErrorComment = 64
 
-// Command is a command set, with the elements that C-ECHO and C-STORE use.
+// Command is a command set, with the elements that the services use which this node provides or asks for.
 type Command struct {
 	Field                   uint16
 	MessageID               uint16
 	RespondedTo             uint16
-	Priority                uint16
+	Priority                uint16 // of C-STORE, C-FIND, C-MOVE and C-GET
 	DataSetType             uint16
 	Status                  uint16
 	ErrorComment            string
 	AffectedSOPClassUID     string
 	AffectedSOPInstanceUID  string
+	RequestedSOPClassUID    string // of N-ACTION
+	RequestedSOPInstanceUID string
+	EventTypeID             uint16 // of N-EVENT-REPORT
+	ActionTypeID            uint16 // of N-ACTION
+	MoveDestination         string // AE title, of C-MOVE
 	MoveOriginatorAETitle   string
 	MoveOriginatorMessageID uint16
+	SubOperations           SubOperations
 }
+
+// SubOperations count the C-STOREs of a C-MOVE or C-GET (PS3.7, section 9.1.4.1).
+type SubOperations struct{ Remaining, Completed, Failed, Warning uint16 }
 
 // HasDataSet reports whether a data set follows the command.
 func (c *Command) HasDataSet() bool { return c.DataSetType != NoDataSet }
@@ -54,19 +74,82 @@ func (c *Command) IsResponse() bool { return c.Field&response != 0 }
 
 // Element numbers of group 0000.
 const (
-	tagGroupLength      = 0x0000
-	tagSOPClass         = 0x0002
-	tagField            = 0x0100
-	tagMessageID        = 0x0110
-	tagRespondedTo      = 0x0120
-	tagPriority         = 0x0700
-	tagDataSetType      = 0x0800
-	tagStatus           = 0x0900
-	tagErrorComment     = 0x0902
-	tagSOPInstance      = 0x1000
-	tagMoveOriginator   = 0x1030
-	tagMoveOriginatorID = 0x1031
+	tagGroupLength       = 0x0000
+	tagSOPClass          = 0x0002
+	tagRequestedClass    = 0x0003
+	tagField             = 0x0100
+	tagMessageID         = 0x0110
+	tagRespondedTo       = 0x0120
+	tagMoveDestination   = 0x0600
+	tagPriority          = 0x0700
+	tagDataSetType       = 0x0800
+	tagStatus            = 0x0900
+	tagErrorComment      = 0x0902
+	tagSOPInstance       = 0x1000
+	tagRequestedInstance = 0x1001
+	tagEventType         = 0x1002
+	tagActionType        = 0x1008
+	tagRemaining         = 0x1020
+	tagCompleted         = 0x1021
+	tagFailed            = 0x1022
+	tagWarning           = 0x1023
+	tagMoveOriginator    = 0x1030
+	tagMoveOriginatorID  = 0x1031
 )
+
+// number is where an element of VR US is kept, nil for others.
+func (c *Command) number(element uint16) *uint16 {
+	switch element {
+	case tagField:
+		return &c.Field
+	case tagMessageID:
+		return &c.MessageID
+	case tagRespondedTo:
+		return &c.RespondedTo
+	case tagPriority:
+		return &c.Priority
+	case tagDataSetType:
+		return &c.DataSetType
+	case tagStatus:
+		return &c.Status
+	case tagEventType:
+		return &c.EventTypeID
+	case tagActionType:
+		return &c.ActionTypeID
+	case tagRemaining:
+		return &c.SubOperations.Remaining
+	case tagCompleted:
+		return &c.SubOperations.Completed
+	case tagFailed:
+		return &c.SubOperations.Failed
+	case tagWarning:
+		return &c.SubOperations.Warning
+	case tagMoveOriginatorID:
+		return &c.MoveOriginatorMessageID
+	}
+	return nil
+}
+
+// text is where an element of VR UI, AE or LO is kept, nil for others.
+func (c *Command) text(element uint16) *string {
+	switch element {
+	case tagSOPClass:
+		return &c.AffectedSOPClassUID
+	case tagRequestedClass:
+		return &c.RequestedSOPClassUID
+	case tagMoveDestination:
+		return &c.MoveDestination
+	case tagErrorComment:
+		return &c.ErrorComment
+	case tagSOPInstance:
+		return &c.AffectedSOPInstanceUID
+	case tagRequestedInstance:
+		return &c.RequestedSOPInstanceUID
+	case tagMoveOriginator:
+		return &c.MoveOriginatorAETitle
+	}
+	return nil
+}
 
 // Decode reads a command set.
 func Decode(data []byte) (*Command, error) {
@@ -90,41 +173,14 @@ func Decode(data []byte) (*Command, error) {
 			return nil, fmt.Errorf("dimse: element (0000,%04x) twice", element)
 		}
 		has[element] = true
-		number := func(into *uint16) error {
+		if number := c.number(element); number != nil {
 			if len(value) != 2 {
-				return fmt.Errorf("dimse: element (0000,%04x) has %d bytes, want 2", element, len(value))
+				return nil, fmt.Errorf("dimse: element (0000,%04x) has %d bytes, want 2", element, len(value))
 			}
-			*into = binary.LittleEndian.Uint16(value)
-			return nil
+			*number = binary.LittleEndian.Uint16(value)
 		}
-		text := strings.Trim(string(value), "\x00 ")
-		var err error
-		switch element {
-		case tagSOPClass:
-			c.AffectedSOPClassUID = text
-		case tagField:
-			err = number(&c.Field)
-		case tagMessageID:
-			err = number(&c.MessageID)
-		case tagRespondedTo:
-			err = number(&c.RespondedTo)
-		case tagPriority:
-			err = number(&c.Priority)
-		case tagDataSetType:
-			err = number(&c.DataSetType)
-		case tagStatus:
-			err = number(&c.Status)
-		case tagErrorComment:
-			c.ErrorComment = text
-		case tagSOPInstance:
-			c.AffectedSOPInstanceUID = text
-		case tagMoveOriginator:
-			c.MoveOriginatorAETitle = text
-		case tagMoveOriginatorID:
-			err = number(&c.MoveOriginatorMessageID)
-		}
-		if err != nil {
-			return nil, err
+		if text := c.text(element); text != nil {
+			*text = strings.Trim(string(value), "\x00 ")
 		}
 	}
 	return c, c.complete(has)
@@ -147,49 +203,78 @@ func (c *Command) complete(has map[uint16]bool) error {
 	return nil
 }
 
-// Encode writes the command set with its group length, elements in ascending order.
+// elements are those that a command has besides the ones that all have, in ascending order (PS3.7, sections 9.3 and 10.3).
+func (c *Command) elements() []uint16 {
+	switch c.Field {
+	case StoreRQ:
+		if c.MoveOriginatorAETitle == "" {
+			return []uint16{tagMessageID, tagPriority}
+		}
+		return []uint16{tagMessageID, tagPriority, tagMoveOriginator, tagMoveOriginatorID}
+	case FindRQ, GetRQ:
+		return []uint16{tagMessageID, tagPriority}
+	case MoveRQ:
+		return []uint16{tagMessageID, tagMoveDestination, tagPriority}
+	case CancelRQ:
+		return []uint16{tagRespondedTo}
+	case EventReportRQ:
+		return []uint16{tagMessageID, tagEventType}
+	case ActionRQ:
+		return []uint16{tagMessageID, tagActionType}
+	case MoveRSP, GetRSP:
+		return []uint16{tagRespondedTo, tagStatus, tagRemaining, tagCompleted, tagFailed, tagWarning}
+	case EventReportRSP:
+		return []uint16{tagRespondedTo, tagStatus, tagEventType}
+	case ActionRSP:
+		return []uint16{tagRespondedTo, tagStatus, tagActionType}
+	}
+	if c.IsResponse() {
+		return []uint16{tagRespondedTo, tagStatus}
+	}
+	return []uint16{tagMessageID}
+}
+
+// Encode writes the command set with its group length, elements in ascending order; a text without a value is left out.
 func (c *Command) Encode() []byte {
-	var b []byte
-	element := func(number uint16, value []byte) {
-		b = binary.LittleEndian.AppendUint16(b, 0)
-		b = binary.LittleEndian.AppendUint16(b, number)
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(value)))
-		b = append(b, value...)
-	}
-	number := func(tag, v uint16) { element(tag, binary.LittleEndian.AppendUint16(nil, v)) }
-	text := func(tag uint16, v string, pad byte) {
-		if v == "" {
-			return
+	elements := append(c.elements(), tagField, tagDataSetType)
+	for _, t := range []uint16{tagSOPClass, tagRequestedClass, tagErrorComment, tagSOPInstance, tagRequestedInstance} {
+		if t != tagErrorComment || c.IsResponse() {
+			elements = append(elements, t)
 		}
-		value := []byte(v)
-		if len(value)%2 == 1 {
-			value = append(value, pad)
+	}
+	slices.Sort(elements)
+	b := element(nil, tagGroupLength, []byte{0, 0, 0, 0})
+	for _, t := range elements {
+		if number := c.number(t); number != nil {
+			b = element(b, t, binary.LittleEndian.AppendUint16(nil, *number))
+			continue
 		}
-		element(tag, value)
-	}
-	element(tagGroupLength, []byte{0, 0, 0, 0})
-	text(tagSOPClass, c.AffectedSOPClassUID, 0)
-	number(tagField, c.Field)
-	if c.IsResponse() {
-		number(tagRespondedTo, c.RespondedTo)
-	} else {
-		number(tagMessageID, c.MessageID)
-	}
-	if c.Field == StoreRQ {
-		number(tagPriority, c.Priority)
-	}
-	number(tagDataSetType, c.DataSetType)
-	if c.IsResponse() {
-		number(tagStatus, c.Status)
-		text(tagErrorComment, clip(c.ErrorComment), ' ')
-	}
-	text(tagSOPInstance, c.AffectedSOPInstanceUID, 0)
-	if c.Field == StoreRQ && c.MoveOriginatorAETitle != "" {
-		text(tagMoveOriginator, c.MoveOriginatorAETitle, ' ')
-		number(tagMoveOriginatorID, c.MoveOriginatorMessageID)
+		text := *c.text(t)
+		if t == tagErrorComment {
+			text = clip(text)
+		}
+		if text == "" {
+			continue
+		}
+		pad := byte(0) // of a UID; the other texts are padded with a space
+		if t == tagErrorComment || t == tagMoveOriginator || t == tagMoveDestination {
+			pad = ' '
+		}
+		if len(text)%2 == 1 {
+			text += string(rune(pad))
+		}
+		b = element(b, t, []byte(text))
 	}
 	binary.LittleEndian.PutUint32(b[8:], uint32(len(b)-12))
 	return b
+}
+
+// element appends an implicit little endian element of group 0000.
+func element(b []byte, number uint16, value []byte) []byte {
+	b = binary.LittleEndian.AppendUint16(b, 0)
+	b = binary.LittleEndian.AppendUint16(b, number)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(value)))
+	return append(b, value...)
 }
 
 // clip keeps a comment printable ASCII and short enough for its VR.

@@ -7,14 +7,23 @@ const (
 	Success               uint16 = 0x0000
 	ProcessingFailure     uint16 = 0x0110
 	DuplicateSOPInstance  uint16 = 0x0111
+	NoSuchInstance        uint16 = 0x0112
+	NoSuchEventType       uint16 = 0x0113
+	InvalidArgument       uint16 = 0x0115
 	InvalidSOPInstance    uint16 = 0x0117
+	ClassInstanceConflict uint16 = 0x0119
 	SOPClassNotSupported  uint16 = 0x0122
 	NotAuthorised         uint16 = 0x0124
 	UnrecognisedOperation uint16 = 0x0211
 	ResourceLimitation    uint16 = 0x0213
+	NoSuchActionType      uint16 = 0x0123
 	OutOfResources        uint16 = 0xA700
 	DataSetMismatch       uint16 = 0xA900
 	CannotUnderstand      uint16 = 0xC000
+	Cancelled             uint16 = 0xFE00
+	Pending               uint16 = 0xFF00 // a match or a sub-operation count follows and is not the last
+	PendingWarning        uint16 = 0xFF01 // as Pending, but some optional keys were not supported
+	SubOperationsFailed   uint16 = 0xB000 // C-MOVE and C-GET: done, but some sub-operations failed
 
 	attributeListError  uint16 = 0x0107
 	attributeOutOfRange uint16 = 0x0116
