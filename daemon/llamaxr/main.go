@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newRun(), newEcho(), newSend(), newStudies(), newShow(), newInspect(), newDraft(), newLabel(), newEvaluate(), newQueue(),
+		newRun(), newEcho(), newSend(), newFetch(), newStudies(), newShow(), newInspect(), newDraft(), newLabel(), newEvaluate(), newQueue(),
 		newModels(), newAdapter(), newCorrections(), newFinetune(), newUser(), newAudit(), newConfig(), newFsck(), newDemo(), newPhantom(), newVersion(),
 	)
 	return root

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/dicomnet/part10"
+	"llamaxr/ingest/dicomfile"
+)
+
+// Query names studies at an archive: by Study Instance UID or by Accession Number, one of the two.
+type Query struct{ StudyInstanceUID, AccessionNumber string }
+
+// Fetched is one study that an archive was asked to send.
+type Fetched struct {
+	StudyInstanceUID string `json:"study_instance_uid"`
+	Sent             int    `json:"sent"`
+	Failed           int    `json:"failed"`
+	Error            string `json:"error,omitempty"`
+}
+
+// ErrNoMatch is returned when the archive has no study that fits.
+var ErrNoMatch = errors.New("the archive has no such study")
+
+// mostFetched is how many studies one query may bring: more is a query that was not meant.
+const mostFetched = 20
+
+// Fetch asks an archive for studies (C-FIND, PS3.4 C.4.1) and has it send them to destination, an AE title that the archive knows (C-MOVE,
+// C.4.2): the appliance takes them as it takes all others. progress is told how far a study is.
+func Fetch(
+	ctx context.Context, client dicomnet.Client, address string, q Query, destination string, progress func(study string, done dimse.SubOperations),
+) ([]Fetched, error) {
+	association, err := client.Dial(ctx, address, []dicomnet.ProposedContext{
+		dicomnet.ProposeHeaders(dicomnet.StudyRootFind, false), dicomnet.ProposeHeaders(dicomnet.StudyRootMove, false),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var studies []string
+	syntax := association.TransferSyntax(dicomnet.StudyRootFind)
+	err = association.Find(ctx, dicomnet.StudyRootFind, q.identifier(syntax), func(match []byte) error {
+		uid, err := studyOf(match, syntax)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(studies, uid) {
+			studies = append(studies, uid)
+		}
+		if len(studies) > mostFetched {
+			return fmt.Errorf("more than %d studies fit", mostFetched)
+		}
+		return nil
+	})
+	if err != nil {
+		association.Abort()
+		return nil, fmt.Errorf("finding the study: %w", err)
+	}
+	var out []Fetched
+	for _, uid := range studies {
+		syntax := association.TransferSyntax(dicomnet.StudyRootMove)
+		count, err := association.Move(ctx, dicomnet.StudyRootMove, destination, Query{StudyInstanceUID: uid}.identifier(syntax), func(done dimse.SubOperations) {
+			if progress != nil {
+				progress(uid, done)
+			}
+		})
+		f := Fetched{StudyInstanceUID: uid, Sent: int(count.Completed) + int(count.Warning), Failed: int(count.Failed)}
+		if err != nil {
+			f.Error = err.Error()
+		}
+		out = append(out, f)
+		if status := new(dimse.StatusError); err != nil && !errors.As(err, &status) {
+			association.Abort()
+			return out, fmt.Errorf("moving study %s: %w", uid, err)
+		}
+	}
+	if err := association.Release(); err != nil {
+		return out, err
+	}
+	if len(studies) == 0 {
+		return nil, ErrNoMatch
+	}
+	return out, nil
+}
+
+// identifier is the query as a data set (PS3.4 C.6.2.1.2). Its text needs no character set: both keys are of the default repertoire.
+func (q Query) identifier(transferSyntax string) []byte {
+	var out []byte
+	add := func(group, element uint16, vr, value string) {
+		if padding := " "; len(value)%2 != 0 { // PS3.5 6.2
+			if vr == "UI" {
+				padding = "\x00"
+			}
+			value += padding
+		}
+		out = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(out, group), element)
+		if transferSyntax == dicomnet.ImplicitVRLittleEndian {
+			out = binary.LittleEndian.AppendUint32(out, uint32(len(value)))
+		} else {
+			out = binary.LittleEndian.AppendUint16(append(out, vr...), uint16(len(value)))
+		}
+		out = append(out, value...)
+	}
+	if q.AccessionNumber != "" {
+		add(0x0008, 0x0050, "SH", q.AccessionNumber)
+	}
+	add(0x0008, 0x0052, "CS", "STUDY")
+	add(0x0020, 0x000D, "UI", q.StudyInstanceUID)
+	return out
+}
+
+// studyOf reads the Study Instance UID of a match.
+func studyOf(match []byte, transferSyntax string) (string, error) {
+	head := part10.Encode(part10.Meta{SOPClassUID: dicomnet.StudyRootFind, SOPInstanceUID: "1.2", TransferSyntaxUID: transferSyntax},
+		dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
+	data := append(head, match...)
+	file, err := dicomfile.Read(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return "", fmt.Errorf("a match of the archive: %w", err)
+	}
+	if file.Header.StudyInstanceUID == "" {
+		return "", errors.New("a match of the archive has no Study Instance UID")
+	}
+	return file.Header.StudyInstanceUID, nil
+}
