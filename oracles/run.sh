@@ -11,7 +11,7 @@ if ! cmp -s oracles/requirements.txt "$stamp"; then
   .cache/oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
   cp oracles/requirements.txt "$stamp"
 fi
-for script in oracles/{nf4,dequantise,tokenizer,llama,families,smollm2,qlora,adam8,captions,torchfile,xrv}.py; do
+for script in oracles/{nf4,dequantise,tokenizer,llama,families,smollm2,qlora,adam8,captions,torchfile,xrv,backbones}.py; do
   echo "$script"
   .cache/oracles/bin/python "$script"
 done

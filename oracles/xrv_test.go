@@ -4,10 +4,8 @@ package oracles
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"hash/fnv"
 	"image"
 	"image/color"
 	_ "image/jpeg"
@@ -38,7 +36,7 @@ type golden struct {
 		Thresholds []*float64
 	}
 	Variants, Images []string
-	scores, cam      []float32
+	scores, cam, big []float32
 }
 
 func readGolden(t *testing.T) *golden {
@@ -59,7 +57,7 @@ func readGolden(t *testing.T) *golden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, to := range map[string]*[]float32{"scores": &g.scores, "cam": &g.cam} {
+	for name, to := range map[string]*[]float32{"scores": &g.scores, "cam": &g.cam, "resnet": &g.big} {
 		if *to, err = file.Tensors[name].Floats(); err != nil {
 			t.Fatal(err)
 		}
@@ -88,47 +86,10 @@ func TestReleased(t *testing.T) {
 	}
 }
 
-// drawn are the weights of oracles/xrv_weights.py: element i of a tensor is drawn from a hash of its name and i.
-func drawn(name string, shape []int) safetensors.Tensor {
-	hash := fnv.New64a()
-	hash.Write([]byte(name))
-	seed, count := hash.Sum64(), 1
-	for _, d := range shape {
-		count *= d
-	}
-	scale, offset := scaleOf(name, shape, float64(count))
-	out := safetensors.Tensor{DType: safetensors.F32, Shape: shape, Data: make([]byte, 0, 4*count)}
-	for i := range count {
-		z := seed + uint64(i) + 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
-		v := float32(z>>40)*0x1p-23 - 1
-		out.Data = binary.LittleEndian.AppendUint32(out.Data, math.Float32bits(float32(v*scale)+offset))
-	}
-	return out
-}
-
-func scaleOf(name string, shape []int, count float64) (scale, offset float32) {
-	switch {
-	case name == "classifier.bias":
-		return 2, -2
-	case strings.HasSuffix(name, "running_var"), len(shape) == 1 && strings.HasSuffix(name, ".weight"):
-		return 0.5, 1
-	case len(shape) == 1:
-		return 0.3, 0
-	}
-	spread := math.Sqrt(6 / (count / float64(shape[0])))
-	if name == "features.conv0.weight" {
-		spread /= 512
-	}
-	return float32(spread), 0
-}
-
 // densenet is torchxrayvision's DenseNet121 with drawn weights.
 func densenet() *safetensors.File {
-	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}}
-	add := func(name string, shape ...int) { file.Tensors[name] = drawn(name, shape) }
+	shapes := map[string][]int{}
+	add := func(name string, shape ...int) { shapes[name] = shape }
 	convolutions, norms, features := xrv.DenseNet121().Layout()
 	for _, c := range convolutions {
 		add(c.Name, c.Shape...)
@@ -140,7 +101,7 @@ func densenet() *safetensors.File {
 	}
 	add("classifier.weight", study.NumFindings, features)
 	add("classifier.bias", study.NumFindings)
-	return file
+	return draw{Stem: "features.conv0.weight", Head: "classifier", Gain: 1}.file(shapes)
 }
 
 // picture decodes an image file to grey levels, as torchxrayvision's examples do.

@@ -1,7 +1,7 @@
 """Weights that Go makes again: each number is drawn from a hash of its tensor's name and its place, and no file has to hold them.
 
 Element i of tensor NAME is v = 2 u - 1 with u = (splitmix64(fnv1a64(NAME) + i) >> 40) / 2^24, then scale * v + offset in float32;
-inference/xrv/seeded_test.go has the same and says which scale and offset a name gets.
+oracles/drawn_test.go has the same and says which scale and offset a name gets.
 """
 
 import math
@@ -30,7 +30,7 @@ def drawn(name, count):
     return (z >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
 
 
-def scale_of(name, shape, stem, residual, head):
+def scale_of(name, shape, stem, residual, head, gain):
     """Scale and offset of a tensor: kernels as He et al. 2015, norms around the identity, the stem for inputs up to 1024."""
     if name == head + ".bias":
         return 2.0, -2.0
@@ -40,17 +40,17 @@ def scale_of(name, shape, stem, residual, head):
         return (0.1, 0.3) if residual and residual in name else (0.5, 1.0)
     if len(shape) == 1 or "token" in name or "pos_embedding" in name:
         return 0.3, 0.0
-    spread = math.sqrt(6 / math.prod(shape[1:]))
+    spread = gain * math.sqrt(6 / math.prod(shape[1:]))
     return (spread / 512 if name == stem and shape[1] == 1 else spread), 0.0
 
 
-def fill(model, stem, head, residual=""):
-    """Gives every floating tensor of a module's state its drawn values."""
+def fill(model, stem, head, residual="", gain=1.0):
+    """Gives every floating tensor of a module's state its drawn values; gain makes up for what gates take from kernels' outputs."""
     state = model.state_dict()
     for name, t in state.items():
         if not t.is_floating_point() or name.endswith("op_threshs"):
             continue
-        scale, offset = scale_of(name, list(t.shape), stem, residual, head)
+        scale, offset = scale_of(name, list(t.shape), stem, residual, head, gain)
         values = drawn(name, t.numel()) * np.float32(scale) + np.float32(offset)
         state[name] = torch.from_numpy(values.astype(np.float32)).reshape(t.shape)
     model.load_state_dict(state)

@@ -13,8 +13,9 @@ import (
 // network is an architecture whose measures are known.
 type network interface {
 	fmt.Stringer
-	// channels of the input.
+	// channels of the input, and its side in pixels: anySide where any multiple of 32 will do.
 	channels() int
+	side() int
 	// params takes the tensors that the network needs.
 	params(r *reader, outputs int) *weights
 	// forward maps x [N, S, S, C] to logits [N, outputs] and the class-activation map of each cell [N, h, w, outputs], nil where the
@@ -28,7 +29,13 @@ var architectures = []struct {
 	measure        func(shapes map[string][]int) (network, error)
 }{
 	{"features.denseblock1.denselayer1.conv1.weight", "classifier.bias", func(shapes map[string][]int) (network, error) { return shapeOf(shapes) }},
+	{"layer1.0.conv3.weight", "fc.bias", resnetOf},
+	{"features.1.0.block.0.0.weight", "classifier.1.bias", efficientNetOf},
+	{"encoder.pos_embedding", "heads.head.bias", visionTransformerOf},
 }
+
+// anySide is the side of a network that takes pictures of any size.
+const anySide = 0
 
 // prefixes are what stands before the names where a network was saved inside another module.
 var prefixes = []string{"", "module.", "model.", "module.model."}
@@ -55,7 +62,7 @@ func recognise(from Tensors) (net network, r *reader, outputs int, err error) {
 			return net, &reader{from: from, shapes: shapes, prefix: prefix, taken: map[string]safetensors.Tensor{}}, bias[0], err
 		}
 	}
-	return nil, nil, 0, errors.New("xrv: the tensors are of no architecture that is known here (DenseNet)")
+	return nil, nil, 0, errors.New("xrv: the tensors are of no architecture that is known here (DenseNet, ResNet with bottlenecks, EfficientNet-B0, ViT)")
 }
 
 // maxOutputs bounds the labels of a classifier.
@@ -96,11 +103,15 @@ func open(from Tensors, card *Card) (network, *reader, *weights, error) {
 	case net.channels() != len(card.Input.Mean):
 		return nil, nil, nil, fmt.Errorf("xrv: card has an input of %d channels, the weights take %d", len(card.Input.Mean), net.channels())
 	}
+	if side := net.side(); side != anySide && side != card.Input.Size {
+		return nil, nil, nil, fmt.Errorf("xrv: card has an input of %d pixels, the weights take %d", card.Input.Size, side)
+	}
 	w := net.params(r, outputs)
 	return net, r, w, r.err
 }
 
 func (s Shape) channels() int { return s.Channels }
+func (s Shape) side() int     { return anySide }
 
 func (s Shape) forward(p func(string) *Node, x *Node) (logits, cam *Node) {
 	net := Network{
