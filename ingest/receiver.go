@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -293,7 +293,7 @@ func check(in Incoming, h study.Header) error {
 	for _, uid := range []struct{ name, value string }{
 		{"SOP Instance UID", h.SOPInstanceUID}, {"Study Instance UID", h.StudyInstanceUID}, {"Series Instance UID", h.SeriesInstanceUID},
 	} {
-		if uid.value == "" || len(uid.value) > 64 || strings.Trim(uid.value, "0123456789.") != "" {
+		if !dicomfile.ValidUID(uid.value) {
 			return &StatusError{StatusCannotUnderstand, clip(uid.name + " is missing or not a UID"), nil}
 		}
 	}
