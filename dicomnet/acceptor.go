@@ -170,7 +170,8 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		if err != nil {
 			return false, err
 		}
-		s.idle(c, false)
+		s.busy(c)
+		useful := false
 		if other != nil { // a release: in Sta6 no other PDU comes without an error
 			return true, c.do(evtReleaseResponse, &pdu.ReleaseRP{})
 		}
@@ -178,8 +179,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		switch {
 		case !ok:
 			return false, c.invalid(reasonInvalidParam, fmt.Errorf("presentation context %d was not agreed", id))
-		case cmd.Field == dimse.CancelRQ:
-			continue // nothing of ours can be cancelled; C-CANCEL has no response
+		case cmd.Field == dimse.CancelRQ: // nothing of ours can be cancelled; C-CANCEL has no response
 		case cmd.IsResponse():
 			if !owes.answered(cmd) {
 				c.abort()
@@ -194,6 +194,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 			if report, err = perform(ctx, c, session, cmd, id, agreed, response, log); err == nil {
 				err = c.send(ctx, id, response, nil)
 			}
+			useful = cmd.Field != dimse.EchoRQ && response.Status == dimse.Success
 			if report != nil {
 				owes.waiting = append(owes.waiting, owed{id, report})
 			}
@@ -201,7 +202,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		if err != nil {
 			return false, err
 		}
-		s.idle(c, true)
+		s.rests(c, useful)
 	}
 }
 

@@ -13,7 +13,8 @@ type place struct {
 	opened      time.Time
 	association bool      // holds one of MaxAssociations
 	peer        int       // whose association it is, an index of Peers
-	idleSince   time.Time // since when the association asks for nothing; zero while it does
+	busy        bool      // the association's request is being answered
+	useful      time.Time // when the association last did something that it is there for, at first when it began
 	leaving     bool      // was told to give way
 }
 
@@ -26,6 +27,7 @@ type Stats struct {
 	Refused      uint64 // connections closed unheard, because too many were leaving already
 	CrowdedOut   uint64 // connections without an association that gave way to newer ones
 	Reclaimed    uint64 // idle associations that were aborted for newer ones
+	Spared       uint64 // associations taken beyond the limit, because one address holds most of it
 }
 
 // Stats returns the figures since Serve began.
@@ -105,27 +107,30 @@ func (s *Server) establish(c *conn, peer int) (id uint64, reject *RejectError) {
 		return 0, &rejectLocalLimit
 	case peer >= 0 && s.Peers[peer].MaxRate > 0 && !s.buckets[peer].take(time.Now(), s.Peers[peer].MaxRate):
 		return 0, &rejectLocalLimit
-	case s.established >= s.MaxAssociations && !s.reclaim():
+	case s.established >= s.MaxAssociations && !s.reclaim() && !s.spare(c.address):
 		return 0, &rejectLocalLimit
 	}
 	p := s.connections[c]
 	c.maxObject = s.maxObject(peer)
-	p.association, p.peer, p.idleSince = true, peer, time.Now()
+	if peer >= 0 {
+		c.pace = &s.paces[peer]
+	}
+	p.association, p.peer, p.useful = true, peer, time.Now()
 	s.established++
 	s.lastID++
 	return s.lastID, nil
 }
 
-// reclaim aborts the association that has asked for nothing the longest, if that is longer than ARTIM: peers that open associations and
-// leave them lying must not keep the others out.
+// reclaim aborts the association that has brought nothing the longest, if that is longer than ARTIM: peers that open associations and
+// leave them lying, or have them say C-ECHO for ever, must not keep the others out.
 func (s *Server) reclaim() bool {
 	var idle *conn
 	for c, p := range s.connections {
-		if p.association && !p.idleSince.IsZero() && (idle == nil || p.idleSince.Before(s.connections[idle].idleSince)) {
+		if p.association && !p.busy && (idle == nil || p.useful.Before(s.connections[idle].useful)) {
 			idle = c
 		}
 	}
-	if idle == nil || time.Since(s.connections[idle].idleSince) < s.ARTIM {
+	if idle == nil || time.Since(s.connections[idle].useful) < s.ARTIM {
 		return false
 	}
 	s.connections[idle].association, s.connections[idle].leaving = false, true
@@ -135,13 +140,45 @@ func (s *Server) reclaim() bool {
 	return true
 }
 
-// idle notes that an association asks for something, or does not.
-func (s *Server) idle(c *conn, is bool) {
+// spareShare is the part of MaxAssociations that is there beyond it, for peers whom one address would keep out.
+const spareShare = 8
+
+// spare reports whether there is a place beyond MaxAssociations for an address that holds none, because another holds more than half of
+// them: its associations may all be busy, and slow.
+func (s *Server) spare(address netip.Addr) bool {
+	if s.established >= s.MaxAssociations+s.MaxAssociations/spareShare {
+		return false
+	}
+	held := map[netip.Addr]int{}
+	for c, p := range s.connections {
+		if p.association {
+			held[c.address]++
+		}
+	}
+	for _, n := range held {
+		if held[address] == 0 && n > s.MaxAssociations/2 {
+			s.stats.Spared++
+			return true
+		}
+	}
+	return false
+}
+
+// busy notes that an association asks for something.
+func (s *Server) busy(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connections[c].idleSince = time.Time{}
-	if is {
-		s.connections[c].idleSince = time.Now()
+	s.connections[c].busy = true
+}
+
+// rests notes that an association's request was answered; useful says whether it was more than a sign of life.
+func (s *Server) rests(c *conn, useful bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.connections[c]
+	p.busy = false
+	if useful {
+		p.useful = time.Now()
 	}
 }
 

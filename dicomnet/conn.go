@@ -43,6 +43,7 @@ type conn struct {
 	maxRead    uint32        // of a P-DATA-TF that we take
 	maxWrite   uint32        // of a P-DATA-TF that the peer takes
 	maxObject  int64         // of a data set that we take, in bytes
+	pace       *pace         // of the peer's data sets; nil for none
 	timeout    time.Duration // for one PDU, once begun
 	artim      time.Duration
 	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
+	"llamaxr/dicomnet/pdu"
 )
 
 // pipes is a listener of one connection.
@@ -161,4 +163,77 @@ func FuzzClient(f *testing.F) {
 			_ = a.Release()
 		})
 	})
+}
+
+// FuzzRetrieve answers C-FIND, C-MOVE and C-GET with whatever comes.
+func FuzzRetrieve(f *testing.F) {
+	f.Add(archiveAnswers(dimse.FindRSP), byte(0), false)
+	f.Add(archiveAnswers(dimse.MoveRSP), byte(1), true)
+	f.Add(archiveAnswers(dimse.GetRSP), byte(2), false)
+	f.Fuzz(func(t *testing.T, data []byte, service byte, hang bool) {
+		bounded(t, len(data), func() {
+			ours, peer := net.Pipe()
+			var wg sync.WaitGroup
+			wg.Go(func() { throw(peer, data, hang) })
+			defer wg.Wait()
+			client := Client{
+				CallingAETitle: "X", CalledAETitle: "Y", MaxPDULength: 16 << 10, ConnectTimeout: patience, PDUTimeout: patience,
+				ResponseTimeout: patience, Dialer: once{ours},
+			}
+			a, err := client.Dial(t.Context(), "pipe", retrieveContexts)
+			if err != nil {
+				return
+			}
+			identifier := []byte{8, 0, 0x52, 0, 'C', 'S', 0, 0}
+			switch service % 3 {
+			case 0:
+				_ = a.Find(t.Context(), StudyRootFind, identifier, func([]byte) error { return nil })
+			case 1:
+				_, _ = a.Move(t.Context(), StudyRootMove, "X", identifier, func(dimse.SubOperations) {})
+			case 2:
+				_, _ = a.Get(t.Context(), StudyRootGet, identifier, strict{t}, nil)
+			}
+			_ = a.Release()
+		})
+	})
+}
+
+var retrieveContexts = []ProposedContext{
+	ProposeHeaders(StudyRootFind, false), ProposeHeaders(StudyRootMove, false), ProposeHeaders(StudyRootGet, false),
+	{AbstractSyntax: crClass, TransferSyntaxes: []string{ExplicitVRLittleEndian}, Provide: true},
+}
+
+// archiveAnswers is all that an archive says to a query or retrieval: it accepts, reports a match or a stored object, and is done.
+func archiveAnswers(field uint16) []byte {
+	accept := &pdu.Associate{
+		Accept: true, Called: "Y", Calling: "X",
+		User: pdu.UserInformation{MaximumLength: 16 << 10, Roles: []pdu.Role{{SOPClassUID: crClass, SCP: true}}},
+	}
+	contextID := byte(1)
+	for i, c := range retrieveContexts {
+		accept.Contexts = append(accept.Contexts, pdu.Context{ID: byte(2*i + 1), TransferSyntaxes: c.TransferSyntaxes[:1]})
+		if c.AbstractSyntax == map[uint16]string{dimse.MoveRSP: StudyRootMove, dimse.GetRSP: StudyRootGet}[field] {
+			contextID = byte(2*i + 1)
+		}
+	}
+	out := accept.AppendTo(nil)
+	say := func(id byte, cmd *dimse.Command, data []byte) {
+		values := []pdu.DataValue{{ContextID: id, Command: true, Last: true, Data: cmd.Encode()}}
+		if cmd.HasDataSet() {
+			values = append(values, pdu.DataValue{ContextID: id, Last: true, Data: data})
+		}
+		out = (&pdu.DataTF{Values: values}).AppendTo(out)
+	}
+	pending := &dimse.Command{Field: field, RespondedTo: 1, DataSetType: dimse.NoDataSet, Status: dimse.Pending}
+	if field == dimse.FindRSP {
+		pending.DataSetType = dimse.WithDataSet
+	}
+	if field == dimse.GetRSP {
+		say(7, &dimse.Command{
+			Field: dimse.StoreRQ, MessageID: 1, DataSetType: dimse.WithDataSet, AffectedSOPClassUID: crClass, AffectedSOPInstanceUID: "1.2.3",
+		}, make([]byte, 100))
+	}
+	say(contextID, pending, []byte("\x20\x00\x0d\x00UI\x04\x001.2\x00"))
+	say(contextID, &dimse.Command{Field: field, RespondedTo: 1, DataSetType: dimse.NoDataSet}, nil)
+	return (&pdu.ReleaseRP{}).AppendTo(out)
 }

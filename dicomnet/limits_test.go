@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -150,6 +151,102 @@ func TestIdleAssociationsGiveWay(t *testing.T) {
 	}
 	if stats := server.Stats(); stats.Reclaimed != 1 || stats.Rejected[rejectLocalLimit] != 1 || stats.Accepted != 5 || stats.Associations > 2 {
 		t.Errorf("%+v: one place was reclaimed, one association rejected, five accepted", stats)
+	}
+}
+
+// TestSignsOfLifeHoldNoPlace: associations that only say C-ECHO give way like idle ones; one that is receiving an object does not.
+func TestSignsOfLifeHoldNoPlace(t *testing.T) {
+	got := newSink()
+	var server *Server
+	port, _ := start(t, func(s *Server) {
+		server = s
+		s.MaxAssociations, s.ARTIM, s.NewSession = 2, 300*time.Millisecond, got.open
+	})
+	client := Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR"}
+	at := "127.0.0.1:" + port
+	pinger, err := client.Dial(t.Context(), at, slices.Concat(verification, crContexts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender, err := client.Dial(t.Context(), at, crContexts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, filled := io.Pipe()
+	sent := make(chan error, 1)
+	go func() {
+		sent <- sender.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, slow)
+	}()
+	if _, err := filled.Write(make([]byte, DefaultMaxPDULength)); err != nil {
+		t.Fatal(err)
+	}
+	for until := time.Now().Add(500 * time.Millisecond); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		if err := pinger.Echo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if err := store(t.Context(), port, 10); err != nil {
+			t.Errorf("while one association pings and one receives: %v", err)
+		}
+	}
+	if err := pinger.Echo(t.Context()); err == nil {
+		t.Error("the association that only pings is still there")
+	}
+	filled.Close()
+	if err := <-sent; err != nil {
+		t.Errorf("the object that was under way: %v", err)
+	}
+	if stats := server.Stats(); stats.Reclaimed != 1 {
+		t.Errorf("%+v: one place was reclaimed", stats)
+	}
+	_ = sender.Release()
+}
+
+// TestOneAddressDoesNotHoldAllPlaces: associations of one address that are all busy, and slow, leave others an eighth on top, one each.
+func TestOneAddressDoesNotHoldAllPlaces(t *testing.T) {
+	const many = 16
+	got := newSink()
+	var server *Server
+	port, _ := start(t, func(s *Server) { server, s.MaxAssociations, s.NewSession = s, many, got.open })
+	at := "127.0.0.1:" + port
+	from := func(last byte) Client {
+		return Client{CallingAETitle: "X", CalledAETitle: "LLAMAXR", Dialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)}}}
+	}
+	for range many {
+		nc := raw(t, port)
+		if _, err := nc.Write(storeCommand()); err != nil { // and no data set
+			t.Fatal(err)
+		}
+	}
+	var rejected *RejectError
+	if _, err := from(1).Dial(t.Context(), at, crContexts); !errors.As(err, &rejected) || *rejected != rejectLocalLimit {
+		t.Errorf("one more of the same address: %v, want %v", err, &rejectLocalLimit)
+	}
+	var others []*Association
+	for i := range byte(many / spareShare) {
+		a, err := from(2+i).Dial(t.Context(), at, crContexts)
+		if err != nil {
+			t.Fatalf("of another address: %v", err)
+		}
+		others = append(others, a)
+		if _, err := from(2+i).Dial(t.Context(), at, crContexts); !errors.As(err, &rejected) {
+			t.Errorf("a second of that address: %v", err)
+		}
+	}
+	if _, err := from(100).Dial(t.Context(), at, crContexts); !errors.As(err, &rejected) {
+		t.Errorf("beyond the eighth: %v", err)
+	}
+	for _, a := range others {
+		if err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, zeros(1<<20)); err != nil {
+			t.Error(err)
+		}
+		if err := a.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+	if stats := server.Stats(); stats.Spared != many/spareShare {
+		t.Errorf("%+v: %d associations beyond the limit", stats, many/spareShare)
 	}
 }
 

@@ -94,6 +94,7 @@ func (d *dataSet) fill() error {
 		v, other, err := d.c.value(d.c.timeout)
 		d.waited += time.Since(begun)
 		d.received += int64(len(v.Data))
+		d.c.keepPace(len(v.Data))
 		switch {
 		case err != nil:
 			d.err = err

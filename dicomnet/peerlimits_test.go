@@ -2,6 +2,7 @@ package dicomnet
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,5 +74,59 @@ func TestPeerObjectLength(t *testing.T) {
 		if err := a.Release(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPeerByteRate: a peer's bytes are spread over time, over all its associations, and others are not held up.
+func TestPeerByteRate(t *testing.T) {
+	const rate = 8 << 20
+	got := newSink()
+	port, _ := start(t, func(s *Server) {
+		s.NewSession, s.Peers = got.open, []Peer{{AETitle: "FLOOD", MaxByteRate: rate}, {AETitle: "X"}}
+	})
+	begun := time.Now()
+	var flood sync.WaitGroup
+	for range 4 {
+		flood.Go(func() {
+			a, err := Client{CallingAETitle: "FLOOD", CalledAETitle: "LLAMAXR"}.Dial(t.Context(), "127.0.0.1:"+port, crContexts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := a.Store(t.Context(), StoreRequest{SOPClassUID: crClass, SOPInstanceUID: "1.2.3"}, zeros(rate/2)); err != nil {
+				t.Error(err)
+			}
+			if err := a.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := store(t.Context(), port, 2*rate); err != nil {
+		t.Error(err)
+	}
+	other := time.Since(begun)
+	flood.Wait()
+	if took := time.Since(begun); took < 900*time.Millisecond { // two seconds' worth, of which one is free
+		t.Errorf("%d bytes took %v", 2*rate, took)
+	}
+	t.Logf("the other peer took %v", other)
+}
+
+// TestPace: a second's worth at once, then no faster than the rate; what was not used is not saved up.
+func TestPace(t *testing.T) {
+	p := &pace{rate: 100}
+	now := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		after time.Duration
+		bytes int
+		wait  time.Duration
+	}{{0, 100, 0}, {0, 50, 500 * time.Millisecond}, {500 * time.Millisecond, 100, time.Second}, {time.Hour, 200, time.Second}} {
+		now = now.Add(step.after)
+		if got := p.take(now, step.bytes); got != step.wait {
+			t.Errorf("%d bytes after %v: wait %v, want %v", step.bytes, step.after, got, step.wait)
+		}
+	}
+	if got := (*pace)(nil).take(now, 1<<30); got != 0 {
+		t.Errorf("without a limit: wait %v", got)
 	}
 }

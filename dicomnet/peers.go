@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type Peer struct {
 	MaxRate int
 	// MaxObjectLength is the Server's, when it is shorter; 0 is the Server's.
 	MaxObjectLength int64
+	// MaxByteRate is how many bytes of data sets are taken of it in a second, over all its associations, after a first second's worth
+	// at once. What it sends on top waits in its own network stack. 0 is no limit.
+	MaxByteRate int64
 }
 
 // peer finds the entry of Peers for a caller, -1 when Peers is empty and anybody may call. A title that comes from the wrong address or
@@ -65,6 +69,36 @@ func (b *bucket) take(now time.Time, rate int) bool {
 	}
 	b.spent++
 	return true
+}
+
+// pace spreads the bytes of a peer over time; its associations share it.
+type pace struct {
+	rate int64 // bytes a second, 0 for no limit
+
+	mu   sync.Mutex
+	paid time.Time // until when the bytes that were taken are paid for
+}
+
+// take tells how long to wait after n more bytes.
+func (p *pace) take(now time.Time, n int) time.Duration {
+	if p == nil || p.rate <= 0 {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if earliest := now.Add(-time.Second); p.paid.Before(earliest) {
+		p.paid = earliest
+	}
+	p.paid = p.paid.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
+	return p.paid.Sub(now)
+}
+
+// keepPace waits until a peer may send on after n bytes of a data set, or until the association is interrupted.
+func (c *conn) keepPace(n int) {
+	const look = 50 * time.Millisecond
+	for wait := c.pace.take(time.Now(), n); wait > 0 && !c.interrupted.Load(); wait -= look {
+		time.Sleep(min(wait, look))
+	}
 }
 
 // maxObject is the length in bytes of the longest object that is taken of a peer.

@@ -69,7 +69,7 @@ type Server struct {
 	AnyCalled       bool          // take associations whatever AE title they call
 	Peers           []Peer        // who may call; empty is anybody
 	TLS             *Credentials  // nil is plain TCP
-	MaxAssociations int           // when they are all taken, one that has been idle for ARTIM is aborted for a newcomer
+	MaxAssociations int           // when they are all taken, one that has brought nothing for ARTIM is aborted for a newcomer
 	MaxPDULength    uint32        // of a P-DATA-TF that we take
 	MaxObjectLength int64         // of a data set, in bytes; one that is longer is refused with 0xA700
 	ARTIM           time.Duration // for A-ASSOCIATE-RQ to come, and for the peer to close
@@ -83,6 +83,7 @@ type Server struct {
 	tls         *tls.Config
 	connections map[*conn]*place
 	buckets     []bucket // of Peers
+	paces       []pace   // of Peers
 	established int
 	lastID      uint64
 	stats       Stats
@@ -116,7 +117,10 @@ func (s *Server) prepare() error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	s.connections, s.buckets = map[*conn]*place{}, make([]bucket, len(s.Peers))
+	s.connections, s.buckets, s.paces = map[*conn]*place{}, make([]bucket, len(s.Peers)), make([]pace, len(s.Peers))
+	for i, p := range s.Peers {
+		s.paces[i].rate = p.MaxByteRate
+	}
 	s.stats.Rejected = map[RejectError]uint64{}
 	if err := s.checkPeers(); err != nil || s.TLS == nil {
 		return err

@@ -92,7 +92,7 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 // Adopt takes a stored file that the ledger does not know back into it: its record was lost, or nobody was told of it yet.
 func (r *Receiver) Adopt(relative string) error {
 	path := r.Spool.Path(relative)
-	header, err := r.ReadHeader(path)
+	header, note, err := r.read(path)
 	if err != nil {
 		return err
 	}
@@ -102,12 +102,6 @@ func (r *Receiver) Adopt(relative string) error {
 	}
 	if status := check(Incoming{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID}, header); status != nil {
 		return status
-	}
-	var note *study.RejectionNote
-	if r.ReadNote != nil {
-		if note, err = r.ReadNote(path); err != nil {
-			return err
-		}
 	}
 	info, err := os.Stat(path)
 	if err != nil {

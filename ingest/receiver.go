@@ -6,11 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
+	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -24,6 +26,9 @@ const (
 	StatusMismatch          uint16 = 0xA900
 	StatusCannotUnderstand  uint16 = 0xC000
 )
+
+// maxReaders bounds the headers that are read at a time, on a machine of any number of cores.
+const maxReaders = 8
 
 // StatusError is the status that the sender hears, with its comment.
 type StatusError struct {
@@ -65,7 +70,7 @@ type Receiver struct {
 	Complete func(tx *queue.Tx, s *queue.Study) error
 	// Look has the pixels of an object looked at that were not yet.
 	Look func(tx *queue.Tx, i *queue.Instance) error
-	// ReadNote reads a stored file as a rejection note; nil when it is none.
+	// ReadNote reads a stored Key Object Selection document as a rejection note; nil when it is none.
 	ReadNote func(path string) (*study.RejectionNote, error)
 	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
@@ -73,7 +78,8 @@ type Receiver struct {
 	SamePicture func(a, b string) (bool, error)
 	Log         *slog.Logger
 
-	turns turns
+	turns   turns
+	readers readers
 }
 
 // Receive streams the data set to disk, makes the object known and returns its header. When the error is nil the object is durable: file, folder and
@@ -87,7 +93,7 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 		w.Abort()
 		return study.Header{}, resources(err)
 	}
-	header, err := r.ReadHeader(w.Path())
+	header, note, err := r.read(w.Path())
 	if err != nil {
 		w.Abort()
 		return header, unreadable(err)
@@ -96,15 +102,18 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 		w.Abort()
 		return header, status
 	}
-	var note *study.RejectionNote
-	if r.ReadNote != nil {
-		if note, err = r.ReadNote(w.Path()); err != nil {
-			w.Abort()
-			return header, unreadable(err)
-		}
-	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
 	return header, r.keep(w, instance, note)
+}
+
+// read reads a stored file's header, and its note if it is one that rejects.
+func (r *Receiver) read(path string) (header study.Header, note *study.RejectionNote, err error) {
+	defer r.readers.take()()
+	header, err = r.ReadHeader(path)
+	if err == nil && r.ReadNote != nil && header.SOPClassUID == rejection.KeyObjectSelection {
+		note, err = r.ReadNote(path)
+	}
+	return header, note, err
 }
 
 // keep makes a whole object durable. Two objects of one SOP Instance UID come here one after the other: else the second could
@@ -172,6 +181,20 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 	}
 	r.Log.Warn("a lost file came back with a resend", "sop_instance", uid)
 	return nil
+}
+
+// readers lets a few headers be read at a time: one whose attributes are as long as they may be takes some 100 MB while it is read, and a
+// hostile sender has many associations. Reading is work for the processor; more at a time would not be faster.
+type readers struct {
+	once  sync.Once
+	slots chan struct{}
+}
+
+// take waits for a slot and returns what gives it back.
+func (r *readers) take() (give func()) {
+	r.once.Do(func() { r.slots = make(chan struct{}, max(2, min(runtime.GOMAXPROCS(0), maxReaders))) })
+	r.slots <- struct{}{}
+	return func() { <-r.slots }
 }
 
 // turns lets the holders of one key pass one after the other. The zero value is ready.
@@ -270,7 +293,7 @@ func check(in Incoming, h study.Header) error {
 	for _, uid := range []struct{ name, value string }{
 		{"SOP Instance UID", h.SOPInstanceUID}, {"Study Instance UID", h.StudyInstanceUID}, {"Series Instance UID", h.SeriesInstanceUID},
 	} {
-		if uid.value == "" || len(uid.value) > 64 || strings.Trim(uid.value, "0123456789.") != "" {
+		if !dicomfile.ValidUID(uid.value) {
 			return &StatusError{StatusCannotUnderstand, clip(uid.name + " is missing or not a UID"), nil}
 		}
 	}

@@ -353,6 +353,7 @@ func TestRefusals(t *testing.T) {
 		{"another instance than the command's", script[0], object{class: crClass, uid: "1.3"}, ingest.StatusMismatch},
 		{"no study", object{crClass, "1.1", "", "a"}, object{class: crClass, uid: "1.1"}, ingest.StatusCannotUnderstand},
 		{"a study that is no UID", object{crClass, "1.1", "../x", "a"}, object{class: crClass, uid: "1.1"}, ingest.StatusCannotUnderstand},
+		{"a study that is a folder", object{crClass, "1.1", "..", "a"}, object{class: crClass, uid: "1.1"}, ingest.StatusCannotUnderstand},
 		{"a UID of 65 digits", object{crClass, "1.1", strings.Repeat("1", 65), "a"}, object{class: crClass, uid: "1.1"}, ingest.StatusCannotUnderstand},
 	} {
 		w := newWorld(t)

@@ -59,7 +59,7 @@ func (d Destination) String() string { return d.AETitle + "@" + d.Address }
 
 // Limits bound what peers may use.
 type Limits struct {
-	Associations int           `yaml:"associations" explain:"associations at once; one more is rejected as transient"`
+	Associations int           `yaml:"associations" explain:"associations at once; one more is rejected as transient, but for an eighth on top that is kept for others when one address holds more than half"`
 	PDULength    uint32        `yaml:"pdu_length" explain:"largest PDU taken, in bytes; 4096 to 1048576"`
 	IdleTime     time.Duration `yaml:"idle_time" explain:"an association on which nothing happens for this long is aborted"`
 	Attempts     int           `yaml:"attempts" explain:"tries of one job before it is a dead letter"`

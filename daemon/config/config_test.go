@@ -89,6 +89,7 @@ func TestNetworkFaultsAreNamed(t *testing.T) {
 		{"short fingerprint", tls + "peers:\n- {ae_title: A, certificates: ['" + strings.Repeat("ab", 20) + "']}\n", "fingerprint of 20 bytes"},
 		{"nobody is asked", "peers:\n- {ae_title: A, certificates: [a]}\n", "need tls.client_ca"},
 		{"rate", "peers:\n- {ae_title: A, associations_per_minute: -1}\n", "peers[0].associations_per_minute"},
+		{"byte rate", "peers:\n- {ae_title: A, bytes_per_second: -1}\n", "peers[0].bytes_per_second"},
 		{"destination not on", "destinations:\n- {ae_title: A, address: 'h:1', tls: {ca: x}}\n", "destinations[0].tls: has settings, but on is not true"},
 		{"destination's authority", "destinations:\n- {ae_title: A, address: 'h:1', tls: {on: true, ca: /nonexistent/ca.pem}}\n", "destinations[0].tls"},
 	} {

@@ -71,8 +71,12 @@ type Peer struct {
 	Certificates []string `yaml:"certificates" explain:"SHA-256 fingerprints, common names or DNS names of the certificates it may show; empty is any that tls.client_ca signed"`
 	Associations int      `yaml:"associations" explain:"associations that it may hold at once; 0 is no limit but limits.associations"`
 	Rate         int      `yaml:"associations_per_minute" explain:"associations that it may open in a minute; 0 is no limit"`
+	ByteRate     int64    `yaml:"bytes_per_second" explain:"bytes of images taken from it in a second, over all its associations; what is more waits; 0 is no limit"`
 	ObjectBytes  int64    `yaml:"object_bytes" explain:"longest object taken from it, in bytes; 0 is no limit but the standard's 4 GiB"`
 }
+
+// maxByteRate bounds bytes_per_second, to what no network line passes.
+const maxByteRate = 100 << 30
 
 // maxRate bounds associations_per_minute; a modality that opens one for every image is far below.
 const maxRate = 100_000
@@ -85,7 +89,8 @@ func (c Config) peers() (peers []dicomnet.Peer, faults []error) {
 			faults = append(faults, fmt.Errorf("configuration: %s.%s: "+format, append([]any{key, sub}, args...)...))
 		}
 		peer := dicomnet.Peer{
-			AETitle: p.AETitle, Certificates: p.Certificates, MaxAssociations: p.Associations, MaxRate: p.Rate, MaxObjectLength: p.ObjectBytes,
+			AETitle: p.AETitle, Certificates: p.Certificates, MaxAssociations: p.Associations, MaxRate: p.Rate,
+			MaxByteRate: p.ByteRate, MaxObjectLength: p.ObjectBytes,
 		}
 		if p.AETitle != "" {
 			if err := checkAETitle(p.AETitle); err != nil {
@@ -110,7 +115,8 @@ func (c Config) peers() (peers []dicomnet.Peer, faults []error) {
 			fault("certificates", "need tls.client_ca: without it no peer is asked for a certificate")
 		}
 		for sub, value := range map[string][2]int64{
-			"associations": {int64(p.Associations), 10000}, "associations_per_minute": {int64(p.Rate), maxRate}, "object_bytes": {p.ObjectBytes, dicomnet.DefaultMaxObjectLength},
+			"associations": {int64(p.Associations), 10000}, "associations_per_minute": {int64(p.Rate), maxRate}, "bytes_per_second": {p.ByteRate, maxByteRate},
+			"object_bytes": {p.ObjectBytes, dicomnet.DefaultMaxObjectLength},
 		} {
 			if value[0] < 0 || value[0] > value[1] {
 				fault(sub, "%d is outside 0 to %d", value[0], value[1])

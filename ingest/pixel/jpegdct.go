@@ -55,8 +55,13 @@ func newDCTDecoder(h frameHeader) (*dctDecoder, error) {
 // share is n*part/whole, rounded up.
 func share(n, part, whole int) int { return (n*part + whole - 1) / whole }
 
-// blocks is the number of blocks of the first component, a lower bound for all.
-func (d *dctDecoder) blocks() int { return d.planes[0].blocksX * d.planes[0].blocksY }
+// blocks is the number of blocks of all components: the first alone may have a sixteenth of what another has.
+func (d *dctDecoder) blocks() (n int) {
+	for _, p := range d.planes {
+		n += p.blocksX * p.blocksY
+	}
+	return n
+}
 
 // at returns a sample at a place of the image; subsampled components are repeated.
 func (d *dctDecoder) at(component, x, y int) uint16 {

@@ -101,24 +101,43 @@ func jpeg2000Head(rows, columns uint32) []byte {
 }
 
 // A few bytes that declare a large frame are refused before memory is taken for it: images of JPEG-LS and JPEG 2000 may say
-// in no byte at all that they are uniform.
+// in no byte at all that they are uniform, and the first component of a JPEG may be the smallest.
 func TestDecompressionBomb(t *testing.T) {
 	const side = 11000 // 231 MiB of 16 bits, within the limit of a frame
 	coding := []byte{0xFF, 0x52, 0, 12, 0, 0, 0, 1, 0, 0, 4, 4, 0, 1, 0xFF, 0x5C, 0, 4, 1 << 5, 16 << 3}
 	tile := []byte{0xFF, 0x90, 0, 10, 0, 0, 0, 0, 0, 15, 0, 1, 0xFF, 0x93, 0, 0xFF, 0xD9}
 	jpegLS := []byte{0xFF, 0xD8, 0xFF, 0xF7, 0, 11, 16, side >> 8, side & 255, side >> 8, side & 255, 1, 1, 0x11, 0, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0}
 	f := &Frame{Rows: side, Columns: side, Samples: 1, BitsAllocated: 16, BitsStored: 16}
-	for name, decode := range map[string]func() error{
-		"JPEG-LS": func() error {
+	const colourSide = 9000 // 232 MiB of three samples
+	colour := &Frame{Rows: colourSide, Columns: colourSide, Samples: 3, BitsAllocated: 8, BitsStored: 8}
+	jpegHead := func(marker byte, factors ...byte) []byte {
+		b := []byte{0xFF, markerSOI, 0xFF, marker, 0, 8 + 3*3, 8, colourSide >> 8, colourSide & 255, colourSide >> 8, colourSide & 255, 3}
+		for i, factor := range factors {
+			b = append(b, byte(i+1), factor, 0)
+		}
+		return append(b, bytes.Repeat([]byte{0xFF, 0xFE, 0, 2}, 10_000)...)
+	}
+	rleBomb := make([]byte, rleHeader, rleHeader+40_000)
+	rleBomb[0], rleBomb[4] = 2, rleHeader
+	rleBomb = append(rleBomb, bytes.Repeat([]byte{0x81, 0}, 20_000)...)
+	for name, bomb := range map[string]struct {
+		decode func() error
+		want   error
+	}{
+		"JPEG-LS": {func() error {
 			return f.jpegLS(context.Background(), append(jpegLS, bytes.Repeat([]byte{0x7F}, 1000)...))
-		},
-		"JPEG 2000": func() error {
+		}, ErrLimit},
+		"JPEG 2000": {func() error {
 			return f.jpeg2000(context.Background(), slices.Concat(jpeg2000Head(side, side), coding, tile))
-		},
+		}, ErrLimit},
+		"JPEG, small first component": {func() error { return colour.jpeg(context.Background(), jpegHead(markerSOF0, 0x11, 0x44, 0x44)) }, ErrTruncated},
+		"JPEG, small last component":  {func() error { return colour.jpeg(context.Background(), jpegHead(markerSOF0, 0x44, 0x44, 0x11)) }, ErrTruncated},
+		"JPEG lossless":               {func() error { return colour.jpegLossless(context.Background(), jpegHead(markerSOF3, 0x11, 0x11, 0x11)) }, ErrTruncated},
+		"RLE":                         {func() error { return f.rle(context.Background(), rleBomb) }, ErrTruncated},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if err := decode(); !errors.Is(err, ErrLimit) {
+		if err := bomb.decode(); !errors.Is(err, bomb.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		runtime.ReadMemStats(&after)
