@@ -46,6 +46,7 @@ type Appliance struct {
 	device sr.Device
 	room   room
 
+	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
 	receiver    *ingest.Receiver
 	server      *dicomnet.Server

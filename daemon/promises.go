@@ -161,6 +161,8 @@ func (a *Appliance) reportHere(key string, action *dicomnet.Notification) *dicom
 	report := &dicomnet.Report{Notification: *action}
 	var result *commitment.Result
 	report.Prepare = func(ctx context.Context, r *dicomnet.Report) error {
+		a.deciding.Lock()
+		defer a.deciding.Unlock()
 		p, err := a.promised(key)
 		if err != nil {
 			return err
