@@ -46,6 +46,7 @@ type Appliance struct {
 	device sr.Device
 	room   room
 
+	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
 	receiver    *ingest.Receiver
 	server      *dicomnet.Server
@@ -111,7 +112,7 @@ func (a *Appliance) prepare() error {
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: a.cfg.ServerPeers(), TLS: a.cfg.TLS.Credentials(),
 		MaxAssociations: a.cfg.Limits.Associations, MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime,
-		NewSession: a.newSession, Log: a.log,
+		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Log: a.log,
 	}
 	if a.server.TLS != nil {
 		a.server.TLS.Log = a.log
@@ -191,6 +192,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
+	wg.Go(func() { a.retain(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()

@@ -1,17 +1,17 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
-	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/dicomfile"
+	"llamaxr/internal/dicomwrite"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
 )
 
 // Query names studies at an archive: by Study Instance UID or by Accession Number, one of the two.
@@ -90,41 +90,22 @@ func Fetch(
 
 // identifier is the query as a data set (PS3.4 C.6.2.1.2). Its text needs no character set: both keys are of the default repertoire.
 func (q Query) identifier(transferSyntax string) []byte {
-	var out []byte
-	add := func(group, element uint16, vr, value string) {
-		if padding := " "; len(value)%2 != 0 { // PS3.5 6.2
-			if vr == "UI" {
-				padding = "\x00"
-			}
-			value += padding
-		}
-		out = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(out, group), element)
-		if transferSyntax == dicomnet.ImplicitVRLittleEndian {
-			out = binary.LittleEndian.AppendUint32(out, uint32(len(value)))
-		} else {
-			out = binary.LittleEndian.AppendUint16(append(out, vr...), uint16(len(value)))
-		}
-		out = append(out, value...)
-	}
+	out := &dicomwrite.Elements{Implicit: transferSyntax == dicomnet.ImplicitVRLittleEndian}
 	if q.AccessionNumber != "" {
-		add(0x0008, 0x0050, "SH", q.AccessionNumber)
+		out.Text(tag.AccessionNumber, "SH", q.AccessionNumber)
 	}
-	add(0x0008, 0x0052, "CS", "STUDY")
-	add(0x0020, 0x000D, "UI", q.StudyInstanceUID)
-	return out
+	return out.Text(tag.QueryRetrieveLevel, "CS", "STUDY").Text(tag.StudyInstanceUID, "UI", q.StudyInstanceUID).Bytes()
 }
 
 // studyOf reads the Study Instance UID of a match.
 func studyOf(match []byte, transferSyntax string) (string, error) {
-	head := part10.Encode(part10.Meta{SOPClassUID: dicomnet.StudyRootFind, SOPInstanceUID: "1.2", TransferSyntaxUID: transferSyntax},
-		dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
-	data := append(head, match...)
-	file, err := dicomfile.Read(bytes.NewReader(data), int64(len(data)))
+	set, err := dicomfile.ReadDataSet(match, transferSyntax)
 	if err != nil {
 		return "", fmt.Errorf("a match of the archive: %w", err)
 	}
-	if file.Header.StudyInstanceUID == "" {
+	uid := set.Text(tag.StudyInstanceUID)
+	if !dicomfile.ValidUID(uid) {
 		return "", errors.New("a match of the archive has no Study Instance UID")
 	}
-	return file.Header.StudyInstanceUID, nil
+	return uid, nil
 }

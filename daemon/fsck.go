@@ -403,6 +403,11 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 			}
 		}
 	}
+	for to, d := range s.Deliveries {
+		if d.Commitment != nil && d.Commitment.Committed.IsZero() && s.Withdrawal(d.Revision) == nil {
+			want(committal{Revision: d.Revision, Destination: to}.job(uid))
+		}
+	}
 	for _, w := range s.Withdrawn {
 		for to, d := range w.Deliveries {
 			if d.Sent.IsZero() {

@@ -167,6 +167,16 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 			signature.Delivered = map[string]time.Time{}
 		}
 		signature.Delivered[d.Destination] = tx.Now().UTC()
+		asked, err := a.askCommitment(tx, uid, committal{Revision: signature.Revision, Destination: d.Destination, Signature: d.Number})
+		if err != nil {
+			return err
+		}
+		if asked != nil {
+			if signature.Commitments == nil {
+				signature.Commitments = map[string]*queue.Commitment{}
+			}
+			signature.Commitments[d.Destination] = asked
+		}
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {
 			return err

@@ -388,19 +388,31 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		if s.Deliveries == nil {
 			s.Deliveries = map[string]*queue.Delivery{}
 		}
-		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
+		asked, err := a.askCommitment(tx, uid, committal{Revision: d.Revision, Destination: d.Destination})
+		if err != nil {
+			return err
+		}
+		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC(), Commitment: asked}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-		if s.Revision == d.Revision && (s.State == queue.Drafted || s.State == queue.Failed) && a.delivered(s, d.Revision) {
-			dead, err := deadLetters(tx, uid) // a resend of the last one makes the study well again
-			if err != nil {
+		if s.Revision == d.Revision {
+			if err := a.wellAgain(tx, s); err != nil {
 				return err
-			}
-			if dead == 0 {
-				s.State, s.Reason = queue.Delivered, ""
 			}
 		}
 		return tx.PutStudy(s)
 	})
+}
+
+// wellAgain ends the way of a study that has arrived everywhere, also one that a dead letter had made fail and nothing holds up now.
+func (a *Appliance) wellAgain(tx *queue.Tx, s *queue.Study) error {
+	if s.State != queue.Drafted && s.State != queue.Failed || !a.delivered(s, s.Revision) {
+		return nil
+	}
+	dead, err := deadLetters(tx, s.UID)
+	if err == nil && dead == 0 {
+		s.State, s.Reason = queue.Delivered, ""
+	}
+	return err
 }
 
 func deadLetters(tx *queue.Tx, uid string) (n int, err error) {

@@ -284,6 +284,9 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 			if err := tx.Cancel(deliveryID(uid, w.Revision, d.String())); err != nil {
 				return err
 			}
+			if err := tx.End(committal{Revision: w.Revision, Destination: d.String()}.job(uid).ID); err != nil {
+				return err
+			}
 		}
 		for to, revisions := range s.Sent {
 			if !slices.Contains(revisions, w.Revision) {

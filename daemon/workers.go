@@ -32,6 +32,9 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{deliverers, []string{kindDeliver, kindRetract}},
 		{1, []string{kindSign}},
 		{deliverers, []string{kindDeliverSigned}},
+		{deliverers, []string{kindCommit}},
+		{2, []string{kindPromise}},
+		{1, []string{kindExpire}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -92,6 +95,12 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.retract(ctx, lease)
 	case kindForget:
 		return a.forget(lease)
+	case kindCommit:
+		return a.commit(ctx, lease)
+	case kindPromise:
+		return a.promise(ctx, lease)
+	case kindExpire:
+		return a.expire(lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -99,34 +108,57 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 // fail gives a job back or makes it a dead letter, and the study says so.
 func (a *Appliance) fail(lease *queue.Lease, cause error) {
 	err := lease.Fail(cause, func(tx *queue.Tx, dead bool) error {
-		s, err := tx.Study(lease.Job.Study)
-		if err != nil || s == nil {
-			return err
-		}
-		if dead {
-			s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", lease.Job.Kind, cause)
-			s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", lease.Job.Kind, cause))
-		} else if lease.Job.Attempts == 1 {
-			s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", lease.Job.Kind, cause))
-		}
-		switch to := destinationOf(lease.Job); lease.Job.Kind {
-		case kindDeliver:
-			if d := s.Deliveries[to]; d != nil {
-				d.Error = cause.Error()
-			}
-		case kindRetract:
-			for _, w := range s.Withdrawn {
-				if d := w.Deliveries[to]; d != nil && d.Sent.IsZero() {
-					d.Error = cause.Error()
-				}
-			}
-		}
-		return tx.PutStudy(s)
+		job := lease.Job
+		job.Dead = dead
+		return a.noteFailure(tx, job, cause)
 	})
+	if errors.Is(err, queue.ErrLeaseLost) {
+		return // what it waited for came all the same
+	}
 	if err != nil && !isShutdown(err) {
 		a.log.Error("giving a job back", "job", lease.Job.ID, "error", err)
 	}
 	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", cause)
+}
+
+// noteFailure lets a study say what became of a job of its.
+func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error {
+	if job.Kind == kindCommit {
+		var c committal
+		if err := json.Unmarshal(job.Payload, &c); err != nil {
+			return err
+		}
+		err := onCommitment(tx, job.Study, c, func(_ *queue.Study, state *queue.Commitment) error {
+			state.Error = cause.Error()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s, err := tx.Study(job.Study)
+	if err != nil || s == nil {
+		return err
+	}
+	if job.Dead {
+		s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
+		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
+	} else if job.Attempts == 1 {
+		s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", job.Kind, cause))
+	}
+	switch to := destinationOf(job); job.Kind {
+	case kindDeliver:
+		if d := s.Deliveries[to]; d != nil {
+			d.Error = cause.Error()
+		}
+	case kindRetract:
+		for _, w := range s.Withdrawn {
+			if d := w.Deliveries[to]; d != nil && d.Sent.IsZero() {
+				d.Error = cause.Error()
+			}
+		}
+	}
+	return tx.PutStudy(s)
 }
 
 // askAgain is how soon a study whose pixels are still being looked at is asked about again.

@@ -40,6 +40,8 @@ type Notification struct {
 type Report struct {
 	Notification
 	Data []byte
+	// Prepare, unless it is nil, sets Type and Data just before an acceptor sends the report: to find out what it says may take long.
+	Prepare func(ctx context.Context, r *Report) error
 	// Done is told what became of it: nil when the peer took it, a *dimse.StatusError when it answered otherwise.
 	Done func(error)
 }
@@ -79,6 +81,13 @@ func (r *reports) due() bool {
 func (r *reports) send(ctx context.Context) error {
 	next := r.waiting[0]
 	r.waiting, r.sent = r.waiting[1:], &next
+	if next.report.Prepare != nil {
+		if err := next.report.Prepare(ctx, next.report); err != nil {
+			r.sent = nil
+			next.report.Done(err)
+			return nil
+		}
+	}
 	r.message++
 	return r.c.send(ctx, next.contextID, next.report.command(r.message), bytes.NewReader(next.report.Data))
 }

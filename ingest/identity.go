@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"time"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -28,7 +29,7 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 // correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
 func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	now := tx.Now().UTC()
-	i.Received = now
+	i.Received, i.PromisedUntil = now, known.PromisedUntil
 	if err := tx.SetAside(known); err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (r *Receiver) reopen(tx *queue.Tx, s *queue.Study, sopInstanceUID, why stri
 		}
 		s.State, s.Reason = queue.Receiving, ""
 	}
-	s.Last = now
+	s.Last, s.Removed = now, time.Time{}
 	i, err := tx.Instance(sopInstanceUID)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -124,12 +125,33 @@ func (r *Receiver) Forget(sopInstanceUID string) error {
 	return nil
 }
 
-// returned makes an instance whose file the disk had lost, or let expire, whole again.
+// ForgetAside deletes the files of an instance that are kept aside since before a time; that they came stays known.
+func (r *Receiver) ForgetAside(sopInstanceUID string, before time.Time) error {
+	defer r.turns.take(sopInstanceUID)()
+	var aside []*queue.Instance
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		aside, err = tx.AsideOf(sopInstanceUID)
+		return err
+	})
+	for _, i := range aside {
+		if i.Received.After(before) {
+			continue
+		}
+		if err := r.Spool.Remove(i.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("deleting an object that was kept aside: %w", err)
+		}
+	}
+	return err
+}
+
+// returned makes an instance whose file the disk had lost, or let expire, whole again. One that retention had removed is that of a study whose
+// way is over: it is kept again, and read when something new comes.
 func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	i, err := tx.Instance(uid)
 	if err != nil || i == nil || i.Gone == "" {
 		return err
 	}
+	removed := i.Gone == queue.GoneRetention
 	i.Gone = ""
 	if err := tx.PutInstance(i); err != nil {
 		return err
@@ -139,7 +161,8 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 		return err
 	}
 	s.Note(tx.Now(), "an object whose file was gone came again")
-	if s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid {
+	s.Removed = time.Time{}
+	if !removed && (s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
 		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}

@@ -37,9 +37,12 @@ var (
 
 	bucketReadings = []byte("readings") // Study Instance UID → Reading
 
+	bucketPromises     = []byte("promises")     // Transaction UID → Promise
+	bucketTransactions = []byte("transactions") // Transaction UID → Transaction
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketDamaged,
-		bucketCorrections, bucketCorrectionsAside, bucketReadings,
+		bucketCorrections, bucketCorrectionsAside, bucketReadings, bucketPromises, bucketTransactions,
 	}
 )
 

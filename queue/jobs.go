@@ -81,6 +81,14 @@ func (tx *Tx) Cancel(id string) error {
 	return tx.finish(id)
 }
 
+// End ends a job as done, whoever holds it: the word that it waited for came. Its holder loses it.
+func (tx *Tx) End(id string) error {
+	if j, err := tx.Job(id); err != nil || j == nil {
+		return err
+	}
+	return tx.finish(id)
+}
+
 // Job returns a job that is not done, nil when there is none.
 func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id) }
 
@@ -244,18 +252,45 @@ func (l *Lease) Fail(cause error, also func(tx *Tx, dead bool) error) error {
 		if err != nil {
 			return err
 		}
-		text := cause.Error()
-		j.LastError, j.Leased = text[:min(len(text), maxErrorText)], time.Time{}
-		var permanent permanentError
-		j.Dead = errors.As(cause, &permanent) || j.Attempts >= tx.db.opts.MaxAttempts
-		j.NotBefore = tx.Now().Add(tx.db.retryWait(j.Attempts))
-		if err := put(tx, bucketJobs, j.ID, j); err != nil {
+		if err := tx.fail(j, cause); err != nil {
 			return err
 		}
 		if also == nil {
 			return nil
 		}
 		return also(tx, j.Dead)
+	})
+}
+
+// fail stores the job with what went wrong.
+func (tx *Tx) fail(j *Job, cause error) error {
+	text := cause.Error()
+	j.LastError, j.Leased = text[:min(len(text), maxErrorText)], time.Time{}
+	var permanent permanentError
+	j.Dead = errors.As(cause, &permanent) || j.Attempts >= tx.db.opts.MaxAttempts
+	j.NotBefore = tx.Now().Add(tx.db.retryWait(j.Attempts))
+	return put(tx, bucketJobs, j.ID, j)
+}
+
+// FailJob is Fail for a job that waits for somebody's word, when that word is no. payload is what is left to do. Who holds the job loses it.
+func (tx *Tx) FailJob(j *Job, cause error, payload json.RawMessage) error {
+	j.Payload = payload
+	return tx.fail(j, cause)
+}
+
+// Later gives the job back to be taken after a wait, with what is left to do as its payload: it waits for somebody's word. The attempt
+// counts.
+func (l *Lease) Later(wait time.Duration, payload json.RawMessage, also func(*Tx) error) error {
+	return l.db.Update(func(tx *Tx) error {
+		j, err := l.held(tx)
+		if err != nil {
+			return err
+		}
+		j.NotBefore, j.Leased, j.Payload = tx.Now().Add(wait), time.Time{}, payload
+		if err := put(tx, bucketJobs, j.ID, j); err != nil {
+			return err
+		}
+		return also(tx)
 	})
 }
 

@@ -39,7 +39,9 @@ type Study struct {
 	// Sent are the revisions of which a destination may hold documents, from before the first of them went out.
 	Sent      map[string][]int `json:"sent,omitempty"`
 	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
-	Events    []Event          `json:"events"`
+	// Removed is when retention removed its files; a record of it stays.
+	Removed time.Time `json:"removed,omitzero"`
+	Events  []Event   `json:"events"`
 }
 
 // DraftSummary is what a list of studies shows of a draft.
@@ -62,6 +64,8 @@ type Delivery struct {
 	Revision int       `json:"revision"`
 	Sent     time.Time `json:"sent"`
 	Error    string    `json:"error,omitempty"`
+	// Commitment is what the destination said of keeping it; nil when it is not asked.
+	Commitment *Commitment `json:"commitment,omitempty"`
 }
 
 // Event is one line of a study's history.
@@ -88,7 +92,12 @@ type Instance struct {
 	Examined *Examination `json:"examined,omitempty"`
 	// Gone is why the file is no longer there: a rejection note let it expire, or the disk damaged it. A resend brings it back.
 	Gone string `json:"gone,omitempty"`
+	// PromisedUntil is until when the file must be kept: a peer was told so by storage commitment.
+	PromisedUntil time.Time `json:"promised_until,omitzero"`
 }
+
+// GoneRetention is why retention removed a file.
+const GoneRetention = "removed by retention"
 
 // Examination is what one look at an object's pixels gave.
 type Examination struct {
@@ -123,6 +132,12 @@ func (tx *Tx) SetAside(i *Instance) error {
 func (tx *Tx) IsAside(sopInstanceUID, sha256 string) (bool, error) {
 	i, err := get[Instance](tx, bucketAside, sopInstanceUID+"/"+sha256)
 	return i != nil, err
+}
+
+// AsideOf returns the objects of one UID that are kept aside.
+func (tx *Tx) AsideOf(sopInstanceUID string) (out []*Instance, err error) {
+	err = eachWith(tx, bucketAside, sopInstanceUID+"/", func(_ string, i *Instance) error { out = append(out, i); return nil })
+	return out, err
 }
 
 // Aside returns the instances kept aside.

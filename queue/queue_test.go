@@ -172,3 +172,72 @@ func TestUpdatesShareCommits(t *testing.T) {
 		t.Errorf("%d studies, %v; want the 180 that were not refused", n, err)
 	}
 }
+
+// TestAJobWaitsForAWord: a job that is put off is there again when the wait is over, with what is left of it; the word that it waits for ends it,
+// or counts as its failure, whoever holds it.
+func TestAJobWaitsForAWord(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	db := open(t, filepath.Join(t.TempDir(), "db"), c)
+	defer db.Close()
+	take := func() *Lease {
+		t.Helper()
+		lease, err := db.Lease(t.Context(), time.Minute, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lease
+	}
+	later := func(l *Lease) error {
+		return l.Later(time.Hour, []byte(`"rest"`), func(*Tx) error { return nil })
+	}
+	no := func() (j *Job) {
+		t.Helper()
+		err := db.Update(func(tx *Tx) (err error) {
+			if j, err = tx.Job("a"); err != nil {
+				return err
+			}
+			return tx.FailJob(j, errors.New("no"), []byte(`"left"`))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, db)
+		return j
+	}
+	enqueue(t, db, "a")
+	if err := later(take()); err != nil {
+		t.Fatal(err)
+	}
+	if id, left := db.peek([]string{"k"}); id != "" || left != time.Minute { // the longest sleep
+		t.Errorf("%q is ready, %s left", id, left)
+	}
+	c.add(time.Hour)
+	held := take()
+	if string(held.Job.Payload) != `"rest"` || held.Job.Attempts != 2 {
+		t.Errorf("after the wait: %+v", held.Job)
+	}
+	if j := no(); j.Dead || string(j.Payload) != `"left"` {
+		t.Errorf("after a no: %+v", j)
+	}
+	for _, end := range []error{later(held), held.Done(nil), held.Fail(errors.New("x"), nil)} {
+		if !errors.Is(end, ErrLeaseLost) {
+			t.Errorf("who held it may go on: %v", end)
+		}
+	}
+	c.add(time.Minute)
+	held = take()
+	if j := no(); !j.Dead {
+		t.Errorf("the third no of three: %+v", j)
+	}
+	if err := db.Update(func(tx *Tx) error { return tx.End("a") }); err != nil {
+		t.Fatal(err)
+	}
+	check(t, db)
+	if err := later(held); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("who held a job that ended: %v", err)
+	}
+	enqueue(t, db, "a")
+	if id, _ := db.peek([]string{"k"}); id != "" {
+		t.Errorf("%q was done and is there again", id)
+	}
+}

@@ -38,6 +38,8 @@ type Signature struct {
 	SOPInstanceUID    string               `json:"sop_instance_uid,omitempty"`
 	SeriesInstanceUID string               `json:"series_instance_uid,omitempty"`
 	Delivered         map[string]time.Time `json:"delivered,omitempty"` // by destination
+	// Commitments are what destinations said of keeping it; none of one that is not asked.
+	Commitments map[string]*Commitment `json:"commitments,omitempty"`
 }
 
 // Signed returns the last signature, nil when there is none.

@@ -42,6 +42,8 @@ type Config struct {
 	Captures     bool          `yaml:"read_secondary_captures" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
 	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
 	FreeSpace    int64         `yaml:"minimum_free_bytes" explain:"below this much free disk space new objects are refused with 0xA700"`
+	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
+	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	LogLevel     string        `yaml:"log_level" explain:"debug, info, warn or error"`
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
@@ -52,6 +54,7 @@ type Destination struct {
 	AETitle string    `yaml:"ae_title" explain:"the PACS's AE title"`
 	Address string    `yaml:"address" explain:"the PACS's host:port"`
 	TLS     ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
+	Commit  bool      `yaml:"storage_commitment" explain:"true asks this PACS to commit to what it was sent, and sends again what it does not"`
 }
 
 // String returns the destination as AET@HOST:PORT.
@@ -86,6 +89,7 @@ func Default() Config {
 		Duplicates: DuplicatesRefuse,
 		MinimumAge: 18,
 		FreeSpace:  1 << 30,
+		Commitment: Commitment{AnswerTime: time.Hour},
 		Limits: Limits{
 			Associations: 64,
 			PDULength:    131072,
@@ -166,6 +170,7 @@ func (c Config) Check() error {
 			fault(fmt.Sprintf("critical_findings[%d]", i), "%w", err)
 		}
 	}
+	c.checkKeeping(fault)
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		if err := checkAETitle(d.AETitle); err != nil {

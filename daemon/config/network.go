@@ -73,6 +73,9 @@ type Peer struct {
 	Rate         int      `yaml:"associations_per_minute" explain:"associations that it may open in a minute; 0 is no limit"`
 	ByteRate     int64    `yaml:"bytes_per_second" explain:"bytes of images taken from it in a second, over all its associations; what is more waits; 0 is no limit"`
 	ObjectBytes  int64    `yaml:"object_bytes" explain:"longest object taken from it, in bytes; 0 is no limit but the standard's 4 GiB"`
+	ResultsTo    string   `yaml:"results_to" explain:"host:port where it takes results of storage commitment; empty is where the destination of its AE title is, or else the association on which it asked"`
+
+	TLS ClientTLS `yaml:"tls" explain:"TLS to results_to"`
 }
 
 // maxByteRate bounds bytes_per_second, to what no network line passes.
@@ -81,10 +84,12 @@ const maxByteRate = 100 << 30
 // maxRate bounds associations_per_minute; a modality that opens one for every image is far below.
 const maxRate = 100_000
 
+func peerKey(i int) string { return fmt.Sprintf("peers[%d]", i) }
+
 // Peers are the server's entries for a checked configuration.
 func (c Config) peers() (peers []dicomnet.Peer, faults []error) {
 	for i, p := range c.Peers {
-		key := fmt.Sprintf("peers[%d]", i)
+		key := peerKey(i)
 		fault := func(sub, format string, args ...any) {
 			faults = append(faults, fmt.Errorf("configuration: %s.%s: "+format, append([]any{key, sub}, args...)...))
 		}
@@ -201,6 +206,9 @@ func (c Config) clientTLS() map[string]ClientTLS {
 	all := map[string]ClientTLS{}
 	for i, d := range c.Destinations {
 		all[fmt.Sprintf("destinations[%d].tls", i)] = d.TLS
+	}
+	for i, p := range c.Peers {
+		all[peerKey(i)+".tls"] = p.TLS
 	}
 	return all
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
-	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -16,16 +15,7 @@ import (
 func TestFetch(t *testing.T) {
 	archive := startOrthanc(t)
 	n := startNode(t)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://127.0.0.1:"+archive.http+"/modalities/llamaxr",
-		strings.NewReader(`{"AET": "LLAMAXR", "Host": "127.0.0.1", "Port": `+n.port+`}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("telling Orthanc of the appliance: %v %v", response, err)
-	}
-	response.Body.Close()
+	archive.know(t, n)
 	from := "ORTHANC@127.0.0.1:" + archive.port
 	for i, seed := range []uint64{9301, 9302} {
 		uid, frontal, lateral := phantomStudy(t, seed)

@@ -6,8 +6,10 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"llamaxr/daemon"
+	"llamaxr/queue"
 	"llamaxr/study"
 
 	"github.com/spf13/cobra"
@@ -75,6 +77,7 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 	if r.Reason != "" {
 		fmt.Fprintf(out, "Reason: %s\n", r.Reason)
 	}
+	printKeeping(out, r)
 	if r.Pair != nil {
 		fmt.Fprintln(out, "\nImages:")
 		printPair(out, *r.Pair)
@@ -87,7 +90,7 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 	for to, d := range r.Deliveries {
 		switch {
 		case !d.Sent.IsZero():
-			fmt.Fprintf(out, "  %s: revision %d at %s\n", to, d.Revision, d.Sent.Format("2006-01-02 15:04:05"))
+			fmt.Fprintf(out, "  %s: revision %d at %s%s\n", to, d.Revision, d.Sent.Format(time.DateTime), committed(d.Commitment))
 		default:
 			fmt.Fprintf(out, "  %s: waiting %s\n", to, d.Error)
 		}
@@ -96,6 +99,38 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 	fmt.Fprintln(out, "\nHistory:")
 	for _, e := range r.Events {
 		fmt.Fprintf(out, "  %s  %s\n", e.Time.Format("15:04:05.000"), e.What)
+	}
+}
+
+// committed says whether a destination has committed to what it was sent.
+func committed(c *queue.Commitment) string {
+	switch {
+	case c == nil:
+		return ""
+	case !c.Committed.IsZero():
+		return ", committed at " + c.Committed.Format(time.DateTime)
+	case c.Error != "":
+		return ", not committed: " + c.Error
+	case !c.Asked.IsZero():
+		return ", asked to commit at " + c.Asked.Format(time.DateTime)
+	}
+	return ", commitment is asked for"
+}
+
+// printKeeping says what is kept until when and what is gone.
+func printKeeping(out io.Writer, r *daemon.StudyReport) {
+	if !r.Removed.IsZero() {
+		fmt.Fprintf(out, "Files removed by retention at %s\n", r.Removed.Format(time.DateTime))
+	}
+	for _, o := range r.Objects {
+		switch {
+		case o.Gone != "":
+			fmt.Fprintf(out, "Object %s is gone: %s\n", o.Header.SOPInstanceUID, o.Gone)
+		case o.PromisedUntil.Equal(queue.Forever):
+			fmt.Fprintf(out, "Object %s is kept for ever: we committed to it\n", o.Header.SOPInstanceUID)
+		case !o.PromisedUntil.IsZero():
+			fmt.Fprintf(out, "Object %s is kept until %s: we committed to it\n", o.Header.SOPInstanceUID, o.PromisedUntil.Format(time.DateOnly))
+		}
 	}
 }
 

@@ -96,6 +96,18 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
+// ReadDataSet reads a data set that came without a file around it, in a transfer syntax of little endian that is not compressed.
+func ReadDataSet(data []byte, transferSyntax string) (*Dataset, error) {
+	s := &scanner{src: bytes.NewReader(data)}
+	if err := s.encoding(&meta{transferSyntax: transferSyntax}, 0); err != nil {
+		return nil, err
+	}
+	if _, err := s.dataSet(0, int64(len(data)), 0, false); err != nil {
+		return nil, err
+	}
+	return parse(s)
+}
+
 // Close closes the file.
 func (f *File) Close() error {
 	if f.closer == nil {

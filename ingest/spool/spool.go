@@ -81,16 +81,18 @@ func (s *Spool) Has(relative string, size int64) bool {
 	return err == nil && n >= size
 }
 
-// Remove deletes the object that the ledger keeps under relative, durably; it fails with fs.ErrNotExist when there is none.
+// Remove deletes the object that the ledger keeps under relative. It fails with fs.ErrNotExist when there is none; that too is durable then, as
+// an earlier try may have failed half way.
 func (s *Spool) Remove(relative string) error {
 	path := s.Path(relative)
-	if err := s.files.Remove(path); err != nil {
-		return fmt.Errorf("spool: %w", err)
+	removed := s.files.Remove(path)
+	if removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+		return fmt.Errorf("spool: %w", removed)
 	}
 	if err := s.files.SyncFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	return nil
+	return removed
 }
 
 // SetAside moves a file that is not what was received out of the way, if it is there.
@@ -130,6 +132,15 @@ func (s *Spool) Unknown(known map[string]bool) (relative []string, err error) {
 	return relative, nil
 }
 
+// Free is the number of bytes that may still be written.
+func (s *Spool) Free() (int64, error) {
+	free, err := s.files.Free(s.root)
+	if err != nil {
+		return 0, fmt.Errorf("spool: free space: %w", err)
+	}
+	return free, nil
+}
+
 // Writer receives one object.
 type Writer struct {
 	spool *Spool
@@ -140,9 +151,9 @@ type Writer struct {
 
 // Begin starts an object with the head of its file, which is not part of its digest.
 func (s *Spool) Begin(head []byte) (*Writer, error) {
-	free, err := s.files.Free(s.root)
+	free, err := s.Free()
 	if err != nil {
-		return nil, fmt.Errorf("spool: free space: %w", err)
+		return nil, err
 	}
 	if free < s.minFree {
 		return nil, fmt.Errorf("%w: %d MB free, %d MB are kept", ErrNoSpace, free>>20, s.minFree>>20)
