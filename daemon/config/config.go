@@ -35,6 +35,8 @@ type Config struct {
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
 	HTTPKey      string        `yaml:"http_key" explain:"PEM file with the certificate's private key"`
+	DICOMweb     bool          `yaml:"dicomweb" explain:"true serves STOW-RS, QIDO-RS and WADO-RS at http's /dicom-web, to machines with a token (llamaxr user add --machine)"`
+	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
@@ -157,6 +159,12 @@ func (c Config) Check() error {
 		} else if c.HTTPCert == "" && !loopback(c.HTTP) {
 			fault("http", "%s can be reached from the network: set http_certificate and http_key, or listen on 127.0.0.1", c.HTTP)
 		}
+	}
+	if c.DICOMweb && c.HTTP == "" {
+		fault("dicomweb", "needs http: it is served there")
+	}
+	if c.DICOMwebOpen && !c.DICOMweb {
+		fault("dicomweb_open_to_this_machine", "needs dicomweb")
 	}
 	if (c.HTTPCert == "") != (c.HTTPKey == "") {
 		fault("http_certificate", "certificate and http_key go together")
