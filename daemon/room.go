@@ -160,7 +160,7 @@ func (a *Appliance) RollBackAdapter() (string, error) {
 // echoTime bounds an echo test.
 const echoTime = 10 * time.Second
 
-// Echo asks a destination whether it is there (C-ECHO) and returns how long it took.
+// Echo asks a destination whether it is there, by C-ECHO or by a search, and returns how long it took.
 func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration, error) {
 	to, ok := a.destination(destination)
 	if !ok {
@@ -169,6 +169,10 @@ func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration
 	ctx, cancel := context.WithTimeout(ctx, echoTime)
 	defer cancel()
 	started := time.Now()
+	if to.STOW != "" {
+		err := a.web(to).Echo(ctx)
+		return time.Since(started), err
+	}
 	association, err := a.client(to.AETitle, to.TLS).Dial(ctx, to.Address, []dicomnet.ProposedContext{
 		{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 	})

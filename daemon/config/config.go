@@ -49,15 +49,22 @@ type Config struct {
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
 
-// Destination is a PACS that receives drafts.
+// Destination is a PACS that receives drafts, by C-STORE or by STOW-RS.
 type Destination struct {
-	AETitle string    `yaml:"ae_title" explain:"the PACS's AE title"`
-	Address string    `yaml:"address" explain:"the PACS's host:port"`
-	TLS     ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
+	AETitle   string    `yaml:"ae_title" explain:"the PACS's AE title"`
+	Address   string    `yaml:"address" explain:"the PACS's host:port"`
+	STOW      string    `yaml:"stow" explain:"instead of both: address of a DICOMweb service that takes drafts by STOW-RS, for example https://pacs.example/dicom-web"`
+	TokenFile string    `yaml:"token_file" explain:"file whose first line is shown to stow as a bearer token; empty shows none"`
+	TLS       ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
 }
 
-// String returns the destination as AET@HOST:PORT.
-func (d Destination) String() string { return d.AETitle + "@" + d.Address }
+// String returns the destination as AET@HOST:PORT or by its address on the web.
+func (d Destination) String() string {
+	if d.STOW != "" {
+		return d.STOW
+	}
+	return d.AETitle + "@" + d.Address
+}
 
 // Limits bound what peers may use.
 type Limits struct {
@@ -176,12 +183,7 @@ func (c Config) Check() error {
 	}
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
-		if err := checkAETitle(d.AETitle); err != nil {
-			fault(key+".ae_title", "%w", err)
-		}
-		if err := checkAddress(d.Address); err != nil {
-			fault(key+".address", "%w", err)
-		}
+		d.check(func(sub, format string, args ...any) { fault(key+"."+sub, format, args...) })
 		for _, other := range c.Destinations[:i] {
 			if other.String() == d.String() {
 				fault(key, "%s is listed twice", d)

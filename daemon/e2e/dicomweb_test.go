@@ -18,6 +18,20 @@ func (n *node) machine(name string, roles ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// TestSTOWDestination: a draft goes to Orthanc's DICOMweb plugin as one pair of SRs and two pictures.
+func TestSTOWDestination(t *testing.T) {
+	archive := startOrthanc(t, peertest.OrthancDICOMweb(t))
+	n := startNode(t, "--config", configured(t, "destinations:\n- {stow: 'http://127.0.0.1:"+archive.http+"/dicom-web'}\n"))
+	storescu(t, n.port, phantomFiles(t, "32")...)
+	s := n.waitDelivered(1)
+	archived := archive.studies(t)[s.UID]
+	for class, want := range map[string]int{basicTextSR: 1, comprehensive3DSR: 1, secondaryCapture: 2} {
+		if archived[class] != want {
+			t.Errorf("Orthanc holds %d objects of class %s, want %d", archived[class], class, want)
+		}
+	}
+}
+
 // TestDICOMweb: what dicomweb-client stores is drafted, found by it, and comes back as it was sent; what is wrong is refused with the status
 // that says so; and every access is in the audit log.
 func TestDICOMweb(t *testing.T) {
