@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/dicomweb"
 	"llamaxr/queue"
 )
 
@@ -55,6 +56,10 @@ func listenHealth(cfg config.Config, a *Appliance) (*health, error) {
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
+	if cfg.DICOMweb {
+		mux.Handle(dicomweb.Path+"/", a.webServices())
+		a.log.Info("DICOMweb", "path", dicomweb.Path, "open_to_this_machine", cfg.DICOMwebOpen)
+	}
 	base, leaving := context.WithCancel(context.Background())
 	return &health{listener, &http.Server{
 		Handler: mux, ReadHeaderTimeout: httpTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,

@@ -1,11 +1,16 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
+	"strings"
 	"sync"
+	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/dicomweb"
 	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
 )
 
 // credentials keeps what is shown to other nodes over TLS, one for each setting: certificates are read again when their files change, and
@@ -38,4 +43,25 @@ func (c *credentials) of(t config.ClientTLS) *dicomnet.Credentials {
 // client opens associations to a node as this appliance.
 func (a *Appliance) client(aeTitle string, t config.ClientTLS) dicomnet.Client {
 	return dicomnet.Client{CallingAETitle: a.cfg.AETitle, CalledAETitle: aeTitle, TLS: a.credentials.of(t)}
+}
+
+// web stores at a destination by STOW-RS.
+func (a *Appliance) web(to config.Destination) *dicomweb.Client {
+	t := to.TLS
+	t.On = strings.HasPrefix(to.STOW, "https:")
+	return &dicomweb.Client{URL: to.STOW, TokenFile: to.TokenFile, TLS: a.credentials.of(t)}
+}
+
+// webTime bounds one delivery by STOW-RS; it ends before the job's lease does.
+const webTime = leaseTime - time.Minute
+
+// sendTo stores documents at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
+// what it says, so the peer has it from an earlier try.
+func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
+	if to.STOW == "" {
+		return refusal(send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil))
+	}
+	ctx, cancel := context.WithTimeout(ctx, webTime)
+	defer cancel()
+	return refusal(a.web(to).Store(ctx, paths...))
 }

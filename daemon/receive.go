@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"llamaxr/dicomnet"
@@ -53,11 +55,15 @@ func (s *session) Store(_ context.Context, req *dicomnet.StoreRequest, data io.R
 
 // Close implements dicomnet.Session: the studies may be complete now.
 func (s *session) Close(released bool) {
-	if !released {
-		return
+	if released {
+		s.a.released(slices.Collect(maps.Keys(s.studies)))
 	}
-	for uid := range s.studies {
-		err := s.a.db.Update(func(tx *queue.Tx) error {
+}
+
+// released asks at once whether studies are complete: their sender is done.
+func (a *Appliance) released(studies []string) {
+	for _, uid := range studies {
+		err := a.db.Update(func(tx *queue.Tx) error {
 			st, err := tx.Study(uid)
 			if err != nil || st == nil || st.State != queue.Receiving {
 				return err
@@ -65,7 +71,7 @@ func (s *session) Close(released bool) {
 			return tx.Postpone(completionJob(uid, tx.Now(), true))
 		})
 		if err != nil && !isShutdown(err) {
-			s.a.log.Error("scheduling a study's completion", "error", err)
+			a.log.Error("scheduling a study's completion", "error", err)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (a *Appliance) RollBackAdapter() (string, error) {
 // echoTime bounds an echo test.
 const echoTime = 10 * time.Second
 
-// Echo asks a destination whether it is there (C-ECHO) and returns how long it took.
+// Echo asks a destination whether it is there, by C-ECHO or by a search, and returns how long it took.
 func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration, error) {
 	to, ok := a.destination(destination)
 	if !ok {
@@ -169,6 +169,10 @@ func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration
 	ctx, cancel := context.WithTimeout(ctx, echoTime)
 	defer cancel()
 	started := time.Now()
+	if to.STOW != "" {
+		err := a.web(to).Echo(ctx)
+		return time.Since(started), err
+	}
 	association, err := a.client(to.AETitle, to.TLS).Dial(ctx, to.Address, []dicomnet.ProposedContext{
 		{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 	})
@@ -196,37 +200,42 @@ func (a *Appliance) answerUsers(mux *http.ServeMux, reply func(http.ResponseWrit
 			reply(w, nil, fmt.Errorf("daemon: users: %w", err))
 			return
 		}
-		err := changeUsers(a.room.users, r.PathValue("act"), change)
+		said, err := changeUsers(a.room.users, r.PathValue("act"), change)
 		if err == nil {
 			err = a.room.audit.Add(access.Entry{Time: time.Now(), Act: "user " + r.PathValue("act"), Detail: change.Name, Address: "state socket"})
 		}
-		reply(w, "done", err)
+		reply(w, said, err)
 	})
 }
 
 const maxUserRequest = 64 << 10
 
-func changeUsers(users *access.Users, act string, change UserChange) error {
+// changeUsers returns the token that it made, if it made one.
+func changeUsers(users *access.Users, act string, change UserChange) (token string, err error) {
 	switch act {
 	case "add":
-		return users.Add(change.User, change.Secret)
+		return "", users.Add(change.User, change.Secret)
+	case "add machine":
+		return users.AddMachine(change.User)
 	case "passwd":
-		return users.SetPassword(change.Name, change.Secret)
+		return "", users.SetPassword(change.Name, change.Secret)
+	case "token":
+		return users.SetToken(change.Name)
 	case "remove":
-		return users.Remove(change.Name)
+		return "", users.Remove(change.Name)
 	}
-	return fmt.Errorf("daemon: users cannot %s", act)
+	return "", fmt.Errorf("daemon: users cannot %s", act)
 }
 
-// ChangeUsers adds a user, sets a password or removes a user ("add", "passwd", "remove"), in the running daemon or in the state itself.
-func ChangeUsers(state, act string, change UserChange) error {
-	var said string
-	if running, err := ask(state, http.MethodPost, "/users/"+url.PathEscape(act), change, &said); running {
-		return err
+// ChangeUsers adds a user, sets a password or removes a user ("add", "passwd", "remove"), in the running daemon or in the state itself. A
+// machine ("add machine", "token") is given a token, which is returned.
+func ChangeUsers(state, act string, change UserChange) (token string, err error) {
+	if running, err := ask(state, http.MethodPost, "/users/"+url.PathEscape(act), change, &token); running {
+		return token, err
 	}
 	users, err := access.OpenUsers(filepath.Join(state, usersFile))
 	if err != nil {
-		return err
+		return "", err
 	}
 	return changeUsers(users, act, change)
 }

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"llamaxr/daemon/config"
-	"llamaxr/dicomnet/dimse"
 	"llamaxr/finetune/corrections"
 	"llamaxr/queue"
 	"llamaxr/reporting/labeler"
@@ -187,12 +185,6 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		return tx.PutReading(r)
 	})
-}
-
-// sendTo stores documents at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
-// what it says, so the peer has it from an earlier try.
-func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
-	return refusal(send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil))
 }
 
 func sortByScore(list []queue.FindingScore) {

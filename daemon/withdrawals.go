@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"llamaxr/daemon/dicomweb"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest"
@@ -358,11 +359,13 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// refusal marks what the peer refused for good, the association or an object, as not worth another try (PS3.8 9.3.4, PS3.4 table B.2-1).
+// refusal marks what the peer refused for good, the association, the request or an object, as not worth another try (PS3.8 9.3.4, PS3.4
+// table B.2-1, PS3.18 10.5.3).
 func refusal(err error) error {
 	var rejected *dicomnet.RejectError
+	var answer *dicomweb.HTTPError
 	var status *dimse.StatusError
-	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &status) && !status.Transient() {
+	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &answer) && answer.Permanent() || errors.As(err, &status) && !status.Transient() {
 		return queue.Permanent(err)
 	}
 	return err

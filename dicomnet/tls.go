@@ -221,6 +221,15 @@ func (c *Credentials) secure(ctx context.Context, nc net.Conn, address string) (
 	return nil, err
 }
 
+// DialTLS connects to address by TLS, with what the files hold now. It fits http.Transport.DialTLSContext.
+func (c *Credentials) DialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return c.secure(ctx, nc, address)
+}
+
 // ParseCertificates returns the certificates of a PEM file, passing over what is none.
 func ParseCertificates(data []byte) (certificates []*x509.Certificate) {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {

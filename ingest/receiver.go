@@ -46,8 +46,10 @@ func (e *StatusError) Unwrap() error { return e.Err }
 // Incoming describes an object that arrives.
 type Incoming struct {
 	SOPClassUID, SOPInstanceUID, TransferSyntaxUID string
-	Calling                                        string
-	Association                                    uint64
+	// StudyInstanceUID is the study that the object must be of; empty is any.
+	StudyInstanceUID string
+	Calling          string
+	Association      uint64
 	// Head is the file's head, written before the data set.
 	Head []byte
 }
@@ -289,6 +291,8 @@ func check(in Incoming, h study.Header) error {
 		return &StatusError{StatusMismatch, "SOP Class UID of data set and command differ", nil}
 	case h.SOPInstanceUID != in.SOPInstanceUID:
 		return &StatusError{StatusMismatch, "SOP Instance UID of data set and command differ", nil}
+	case in.StudyInstanceUID != "" && h.StudyInstanceUID != in.StudyInstanceUID:
+		return &StatusError{StatusMismatch, "the object is of another study than the request", nil}
 	}
 	for _, uid := range []struct{ name, value string }{
 		{"SOP Instance UID", h.SOPInstanceUID}, {"Study Instance UID", h.StudyInstanceUID}, {"Series Instance UID", h.SeriesInstanceUID},

@@ -219,3 +219,56 @@ func FuzzCheckPassword(f *testing.F) {
 		}
 	})
 }
+
+// TestMachines: a machine is let in by its token only, the newest; the file holds no token; and it can be neither a signer nor log in.
+func TestMachines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.json")
+	users, err := OpenUsers(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []User{
+		{Name: "pacs", Roles: []Role{Sender, Signer}, FullName: "X^Y"}, {Name: "pacs", Roles: []Role{Admin}}, {Name: "pacs"}, {Name: "/pacs", Roles: []Role{Sender}},
+	} {
+		if _, err := users.AddMachine(wrong); err == nil {
+			t.Errorf("machine %+v was added", wrong)
+		}
+	}
+	if err := users.Add(User{Name: "jane", Roles: []Role{Sender}, Machine: true}, "correct horse battery"); err == nil {
+		t.Error("a person is a sender")
+	}
+	first, err := users.AddMachine(User{Name: "PACS", Roles: []Role{Sender}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(text), first) {
+		t.Errorf("%v; the file holds %s", err, text)
+	}
+	if users, err = OpenUsers(path); err != nil {
+		t.Fatal(err)
+	}
+	if user, err := users.AuthenticateToken(first); err != nil || user.Name != "pacs" || !user.Has(Sender) {
+		t.Errorf("%+v %v", user, err)
+	}
+	second, err := users.SetToken("pacs")
+	if err != nil || first == second {
+		t.Fatal(first, second, err)
+	}
+	for _, token := range []string{first, "", "x", second + "x"} {
+		if _, err := users.AuthenticateToken(token); !errors.Is(err, ErrToken) {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+	for _, password := range []string{"", second} {
+		if _, err := users.Authenticate("pacs", password); !errors.Is(err, ErrCredential) {
+			t.Errorf("password %q: %v", password, err)
+		}
+	}
+	if err := users.SetPassword("pacs", "correct horse battery"); err == nil {
+		t.Error("a machine has a password")
+	}
+	if list := users.List(); len(list) != 1 || list[0].Token != "" || !list[0].Machine {
+		t.Errorf("%+v", list)
+	}
+}

@@ -25,25 +25,28 @@ const (
 	Signer  Role = "signer"  // also signs and rejects: a physician
 	Trainer Role = "trainer" // starts fine-tuning, promotes and rolls back adapters
 	Admin   Role = "admin"   // queues, destinations, audit log
+	Sender  Role = "sender"  // stores objects by DICOMweb: machines only
 )
 
-var roles = []Role{Reader, Signer, Trainer, Admin}
+var roles = []Role{Reader, Signer, Trainer, Admin, Sender}
 
 // ParseRole reads a role's name.
 func ParseRole(name string) (Role, error) {
 	if r := Role(strings.ToLower(strings.TrimSpace(name))); slices.Contains(roles, r) {
 		return r, nil
 	}
-	return "", fmt.Errorf("access: %q is not a role: reader, signer, trainer or admin", name)
+	return "", fmt.Errorf("access: %q is not a role: reader, signer, trainer, admin or sender", name)
 }
 
-// User is a person who may log in.
+// User is a person who may log in, or a machine that may use DICOMweb.
 type User struct {
 	Name     string    `json:"name"`
 	FullName string    `json:"full_name"` // as a DICOM person name, for example Doe^Jane^^Dr: it stands on signed reports
 	Roles    []Role    `json:"roles"`
 	Password string    `json:"password,omitempty"` // argon2id, PHC string format
-	Changed  time.Time `json:"changed"`            // the password; sessions from before end
+	Machine  bool      `json:"machine,omitempty"`
+	Token    string    `json:"token,omitempty"` // a machine's: SHA-256 in hexadecimal
+	Changed  time.Time `json:"changed"`         // the password or token; sessions from before end
 }
 
 // Has reports whether the user has one of the roles.
@@ -130,11 +133,10 @@ func find(list []User, name string) int {
 	return slices.IndexFunc(list, func(u User) bool { return u.Name == name })
 }
 
-// Add makes a user with a password.
-func (u *Users) Add(user User, password string) error {
-	user.Name = strings.ToLower(user.Name)
+// check reports what is wrong with a new user.
+func (user User) check() error {
 	switch {
-	case !userName.MatchString(user.Name):
+	case !userName.MatchString(strings.ToLower(user.Name)):
 		return fmt.Errorf("access: user name %q: letters, digits and . _ @ -, at most 64", user.Name)
 	case len(user.Roles) == 0:
 		return errors.New("access: a user needs a role")
@@ -142,16 +144,36 @@ func (u *Users) Add(user User, password string) error {
 		return errors.New(`access: a full name is a DICOM person name of at most 64 bytes, for example Doe^Jane^^Dr`)
 	case user.Has(Signer) && strings.Trim(user.FullName, "^ ") == "":
 		return errors.New("access: a signer needs a full name: it stands on signed reports")
+	case user.Machine && user.Has(Signer, Trainer, Admin):
+		return errors.New("access: a machine is a sender or a reader or both")
+	case !user.Machine && user.Has(Sender):
+		return errors.New("access: only a machine is a sender")
 	}
 	for _, r := range user.Roles {
 		if _, err := ParseRole(string(r)); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// Add makes a user with a password.
+func (u *Users) Add(user User, password string) error {
+	user.Machine = false
+	if err := user.check(); err != nil {
+		return err
+	}
 	hash, err := hashPassword(password)
 	if err != nil {
 		return err
 	}
+	return u.add(user, func(user *User) { user.Password = hash })
+}
+
+// add puts a user in the list with what he shows of himself.
+func (u *Users) add(user User, credential func(*User)) error {
+	user.Name, user.Password, user.Token = strings.ToLower(user.Name), "", ""
+	credential(&user)
 	return u.change(func(list []User) ([]User, error) {
 		if find(list, user.Name) >= 0 {
 			return nil, fmt.Errorf("access: user %s exists", user.Name)
@@ -159,7 +181,7 @@ func (u *Users) Add(user User, password string) error {
 		if len(list) >= maxUsers {
 			return nil, fmt.Errorf("access: more than %d users", maxUsers)
 		}
-		user.Password, user.Changed = hash, time.Now().UTC()
+		user.Changed = time.Now().UTC()
 		return append(list, user), nil
 	})
 }
@@ -172,8 +194,11 @@ func (u *Users) SetPassword(name, password string) error {
 	}
 	return u.change(func(list []User) ([]User, error) {
 		i := find(list, strings.ToLower(name))
-		if i < 0 {
+		switch {
+		case i < 0:
 			return nil, ErrNoUser
+		case list[i].Machine:
+			return nil, fmt.Errorf("access: %s is a machine, which shows a token", list[i].Name)
 		}
 		list[i].Password, list[i].Changed = hash, time.Now().UTC()
 		return list, nil
@@ -201,13 +226,13 @@ func (u *Users) Get(name string) (User, bool) {
 	return User{}, false
 }
 
-// List returns all users, without their passwords.
+// List returns all users, without their passwords and tokens.
 func (u *Users) List() []User {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	out := slices.Clone(u.list)
 	for i := range out {
-		out[i].Password = ""
+		out[i].Password, out[i].Token = "", ""
 	}
 	return out
 }
@@ -216,6 +241,7 @@ func (u *Users) List() []User {
 func (u *Users) Authenticate(name, password string) (User, error) {
 	user, known := u.Get(strings.ToLower(name))
 	hash := user.Password
+	known = known && !user.Machine
 	if !known {
 		var err error
 		if hash, err = u.decoy(); err != nil {

@@ -35,6 +35,8 @@ type Config struct {
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
 	HTTPKey      string        `yaml:"http_key" explain:"PEM file with the certificate's private key"`
+	DICOMweb     bool          `yaml:"dicomweb" explain:"true serves STOW-RS, QIDO-RS and WADO-RS at http's /dicom-web, to machines with a token (llamaxr user add --machine)"`
+	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
@@ -49,16 +51,23 @@ type Config struct {
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
 
-// Destination is a PACS that receives drafts.
+// Destination is a PACS that receives drafts, by C-STORE or by STOW-RS.
 type Destination struct {
-	AETitle string    `yaml:"ae_title" explain:"the PACS's AE title"`
-	Address string    `yaml:"address" explain:"the PACS's host:port"`
-	TLS     ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
-	Commit  bool      `yaml:"storage_commitment" explain:"true asks this PACS to commit to what it was sent, and sends again what it does not"`
+	AETitle   string    `yaml:"ae_title" explain:"the PACS's AE title"`
+	Address   string    `yaml:"address" explain:"the PACS's host:port"`
+	STOW      string    `yaml:"stow" explain:"instead of both: address of a DICOMweb service that takes drafts by STOW-RS, for example https://pacs.example/dicom-web"`
+	TokenFile string    `yaml:"token_file" explain:"file whose first line is shown to stow as a bearer token; empty shows none"`
+	TLS       ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
+	Commit    bool      `yaml:"storage_commitment" explain:"true asks this PACS to commit to what it was sent, and sends again what it does not"`
 }
 
-// String returns the destination as AET@HOST:PORT.
-func (d Destination) String() string { return d.AETitle + "@" + d.Address }
+// String returns the destination as AET@HOST:PORT or by its address on the web.
+func (d Destination) String() string {
+	if d.STOW != "" {
+		return d.STOW
+	}
+	return d.AETitle + "@" + d.Address
+}
 
 // Limits bound what peers may use.
 type Limits struct {
@@ -162,6 +171,12 @@ func (c Config) Check() error {
 			fault("http", "%s can be reached from the network: set http_certificate and http_key, or listen on 127.0.0.1", c.HTTP)
 		}
 	}
+	if c.DICOMweb && c.HTTP == "" {
+		fault("dicomweb", "needs http: it is served there")
+	}
+	if c.DICOMwebOpen && !c.DICOMweb {
+		fault("dicomweb_open_to_this_machine", "needs dicomweb")
+	}
 	if (c.HTTPCert == "") != (c.HTTPKey == "") {
 		fault("http_certificate", "certificate and http_key go together")
 	}
@@ -173,12 +188,7 @@ func (c Config) Check() error {
 	c.checkKeeping(fault)
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
-		if err := checkAETitle(d.AETitle); err != nil {
-			fault(key+".ae_title", "%w", err)
-		}
-		if err := checkAddress(d.Address); err != nil {
-			fault(key+".address", "%w", err)
-		}
+		d.check(func(sub, format string, args ...any) { fault(key+"."+sub, format, args...) })
 		for _, other := range c.Destinations[:i] {
 			if other.String() == d.String() {
 				fault(key, "%s is listed twice", d)

@@ -90,6 +90,11 @@ func TestNetworkFaultsAreNamed(t *testing.T) {
 		{"nobody is asked", "peers:\n- {ae_title: A, certificates: [a]}\n", "need tls.client_ca"},
 		{"rate", "peers:\n- {ae_title: A, associations_per_minute: -1}\n", "peers[0].associations_per_minute"},
 		{"byte rate", "peers:\n- {ae_title: A, bytes_per_second: -1}\n", "peers[0].bytes_per_second"},
+		{"good on the web", "destinations:\n- {stow: 'https://pacs.example/dicom-web'}\n- {stow: 'http://127.0.0.1:8043/dicom-web'}\n", ""},
+		{"no web address", "destinations:\n- {stow: 'ftp://pacs.example'}\n", "destinations[0].stow"},
+		{"both ways", "destinations:\n- {stow: 'https://pacs.example/', ae_title: A}\n", "takes the place of"},
+		{"a token in the clear", "destinations:\n- {stow: 'http://pacs.example/', token_file: /dev/null}\n", "use https"},
+		{"DICOMweb for this machine, but off", "dicomweb_open_to_this_machine: true\n", "needs dicomweb"},
 		{"destination not on", "destinations:\n- {ae_title: A, address: 'h:1', tls: {ca: x}}\n", "destinations[0].tls: has settings, but on is not true"},
 		{"destination's authority", "destinations:\n- {ae_title: A, address: 'h:1', tls: {on: true, ca: /nonexistent/ca.pem}}\n", "destinations[0].tls"},
 	} {

@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -201,11 +203,47 @@ func (c Config) checkTLS(fault func(key, format string, args ...any)) {
 	}
 }
 
+// check reports what is wrong with a destination.
+func (d Destination) check(fault func(sub, format string, args ...any)) {
+	if d.STOW == "" {
+		if err := checkAETitle(d.AETitle); err != nil {
+			fault("ae_title", "%w", err)
+		}
+		if err := checkAddress(d.Address); err != nil {
+			fault("address", "%w", err)
+		}
+		if d.TokenFile != "" {
+			fault("token_file", "is for stow")
+		}
+		return
+	}
+	u, err := url.Parse(d.STOW)
+	switch {
+	case d.AETitle != "" || d.Address != "":
+		fault("stow", "takes the place of ae_title and address")
+	case d.Commit:
+		fault("storage_commitment", "is asked of a PACS by DICOM, not of stow")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		fault("stow", "%q is not an address such as https://pacs.example/dicom-web", d.STOW)
+	case u.Scheme == "http" && d.TLS != (ClientTLS{}):
+		fault("stow", "%s is without TLS, and tls has settings", d.STOW)
+	case u.Scheme == "http" && d.TokenFile != "" && !loopback(net.JoinHostPort(u.Hostname(), "0")):
+		fault("token_file", "the token could be read on the way to %s: use https", d.STOW)
+	}
+	if d.TokenFile != "" {
+		if _, err := os.Stat(d.TokenFile); err != nil {
+			fault("token_file", "%w", err)
+		}
+	}
+}
+
 // clientTLS are the TLS settings of all nodes that we open associations to, by key.
 func (c Config) clientTLS() map[string]ClientTLS {
 	all := map[string]ClientTLS{}
 	for i, d := range c.Destinations {
-		all[fmt.Sprintf("destinations[%d].tls", i)] = d.TLS
+		t := d.TLS
+		t.On = t.On || strings.HasPrefix(d.STOW, "https:")
+		all[fmt.Sprintf("destinations[%d].tls", i)] = t
 	}
 	for i, p := range c.Peers {
 		all[peerKey(i)+".tls"] = p.TLS

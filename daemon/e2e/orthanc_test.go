@@ -15,13 +15,13 @@ import (
 // orthanc is a running archive.
 type orthanc struct{ port, http string }
 
-func startOrthanc(t testing.TB) orthanc {
+func startOrthanc(t testing.TB, plugins ...string) orthanc {
 	t.Helper()
 	o := orthanc{freePort(t), freePort(t)}
 	dir := t.TempDir()
 	settings, err := json.Marshal(map[string]any{
 		"Name": "archive", "DicomAet": "ORTHANC", "DicomPort": json.Number(o.port), "HttpPort": json.Number(o.http), "RemoteAccessAllowed": false,
-		"AuthenticationEnabled": false, "StorageDirectory": filepath.Join(dir, "storage"), "IndexDirectory": filepath.Join(dir, "index"), "Plugins": []string{},
+		"AuthenticationEnabled": false, "StorageDirectory": filepath.Join(dir, "storage"), "IndexDirectory": filepath.Join(dir, "index"), "Plugins": append([]string{}, plugins...),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,20 +20,22 @@ import (
 func newUser() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
-		Short: "Manage who may log in to the reading room",
+		Short: "Manage who may log in to the reading room or use DICOMweb",
 		Long: "Roles: reader sees studies and edits drafts, signer also signs and rejects, trainer runs fine-tuning and chooses adapters, admin sees\n" +
-			"queues, destinations and the audit log. A password comes from standard input or --password-file, never from the command line.",
+			"queues, destinations and the audit log. A password comes from standard input or --password-file, never from the command line. A machine\n" +
+			"uses DICOMweb: as a sender it stores objects, as a reader it finds and retrieves them. It shows a token, which is printed once.",
 	}
-	cmd.AddCommand(newUserAdd(), newUserList(), newUserPasswd(), newUserRemove())
+	cmd.AddCommand(newUserAdd(), newUserList(), newUserPasswd(), newUserToken(), newUserRemove())
 	return cmd
 }
 
 func newUserAdd() *cobra.Command {
 	var state, file, name string
 	var roles []string
+	var machine bool
 	cmd := &cobra.Command{
 		Use:   "add NAME --role ROLE --full-name DOE^JANE^^DR --state DIR",
-		Short: "Add a user",
+		Short: "Add a user, or with --machine a program, whose token is printed",
 		Args:  exactly(1, "one user name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			user := access.User{Name: args[0], FullName: name}
@@ -44,15 +46,20 @@ func newUserAdd() *cobra.Command {
 				}
 				user.Roles = append(user.Roles, role)
 			}
+			if machine {
+				return printToken(cmd, state, "add machine", user)
+			}
 			password, err := readPassword(cmd, file)
 			if err != nil {
 				return err
 			}
-			return daemon.ChangeUsers(state, "add", daemon.UserChange{User: user, Secret: password})
+			_, err = daemon.ChangeUsers(state, "add", daemon.UserChange{User: user, Secret: password})
+			return err
 		},
 	}
 	userFlags(cmd, &state, &file)
-	cmd.Flags().StringSliceVar(&roles, "role", nil, "reader, signer, trainer or admin; may be given again")
+	cmd.Flags().StringSliceVar(&roles, "role", nil, "reader, signer, trainer or admin, of a machine sender or reader; may be given again")
+	cmd.Flags().BoolVar(&machine, "machine", false, "a program that uses DICOMweb: it gets a token, no password")
 	cmd.Flags().StringVar(&name, "full-name", "", "DICOM person name, as it stands on signed reports: Doe^Jane^^Dr")
 	_ = cmd.MarkFlagRequired("role")
 	return cmd
@@ -69,11 +76,35 @@ func newUserPasswd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return daemon.ChangeUsers(state, "passwd", daemon.UserChange{User: access.User{Name: args[0]}, Secret: password})
+			_, err = daemon.ChangeUsers(state, "passwd", daemon.UserChange{User: access.User{Name: args[0]}, Secret: password})
+			return err
 		},
 	}
 	userFlags(cmd, &state, &file)
 	return cmd
+}
+
+func newUserToken() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:   "token NAME --state DIR",
+		Short: "Give a machine another token and print it; the one from before ends",
+		Args:  exactly(1, "one machine's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return printToken(cmd, state, "token", access.User{Name: args[0]})
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "", "state folder of the appliance")
+	_ = cmd.MarkFlagRequired("state")
+	return cmd
+}
+
+func printToken(cmd *cobra.Command, state, act string, machine access.User) error {
+	token, err := daemon.ChangeUsers(state, act, daemon.UserChange{User: machine})
+	if err == nil {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+	}
+	return err
 }
 
 func newUserRemove() *cobra.Command {
@@ -83,7 +114,8 @@ func newUserRemove() *cobra.Command {
 		Short: "Remove a user; his sessions end",
 		Args:  exactly(1, "one user name"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return daemon.ChangeUsers(state, "remove", daemon.UserChange{User: access.User{Name: args[0]}})
+			_, err := daemon.ChangeUsers(state, "remove", daemon.UserChange{User: access.User{Name: args[0]}})
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "state folder of the appliance")
@@ -107,7 +139,7 @@ func newUserList() *cobra.Command {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(users)
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(table, "USER\tNAME\tROLES\tPASSWORD SET")
+			fmt.Fprintln(table, "USER\tNAME\tROLES\tPASSWORD OR TOKEN SET")
 			for _, u := range users {
 				var roles []string
 				for _, r := range u.Roles {

@@ -26,7 +26,7 @@ func (r *Room) showLogin(w http.ResponseWriter, status int, form loginForm) {
 }
 
 func (r *Room) login(w http.ResponseWriter, q *http.Request) {
-	now, from := time.Now(), address(q)
+	now, from := time.Now(), access.Address(q)
 	form := loginForm{To: q.PostFormValue("to"), Name: strings.ToLower(strings.TrimSpace(q.PostFormValue("name")))}
 	if !r.logins.Allow(from, now) {
 		form.Error = "Too many attempts from this machine. Wait a minute."

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,11 +34,11 @@ func (r *Room) protect(next http.Handler) http.Handler {
 		if q.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		if !r.knownHost(q) {
+		if !access.KnownHost(q) {
 			http.Error(w, "this address is not known here", http.StatusMisdirectedRequest)
 			return
 		}
-		who := "from " + address(q)
+		who := "from " + access.Address(q)
 		if user, ok := r.current(q); ok {
 			who = user.Name // many readers may come from one address
 		}
@@ -51,27 +50,6 @@ func (r *Room) protect(next http.Handler) http.Handler {
 		q.Body = http.MaxBytesReader(w, q.Body, maxBody)
 		next.ServeHTTP(w, q)
 	})
-}
-
-// knownHost refuses names that a foreign page could point at this machine (DNS rebinding): without TLS only the loopback's own.
-func (r *Room) knownHost(q *http.Request) bool {
-	if q.TLS != nil {
-		return true // the certificate's names hold
-	}
-	host := q.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func address(q *http.Request) string {
-	host, _, err := net.SplitHostPort(q.RemoteAddr)
-	if err != nil {
-		return q.RemoteAddr
-	}
-	return host
 }
 
 type userKey struct{}
@@ -131,7 +109,7 @@ func (r *Room) audit(q *http.Request, act, study, detail string) bool {
 func (r *Room) auditAs(q *http.Request, user, act, study, detail string) bool {
 	const most = 300
 	err := r.appliance.Audit().Add(access.Entry{
-		Time: time.Now(), User: user, Address: address(q), Act: act, Study: study[:min(len(study), 64)], Detail: detail[:min(len(detail), most)],
+		Time: time.Now(), User: user, Address: access.Address(q), Act: act, Study: study[:min(len(study), 64)], Detail: detail[:min(len(detail), most)],
 	})
 	if err != nil {
 		r.log.Error("audit log", "error", err)

@@ -14,7 +14,7 @@ func FuzzDecode(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		m, err := Decode(bytes.NewReader(data))
 		runtime.ReadMemStats(&after)
-		if grown := after.TotalAlloc - before.TotalAlloc; grown > 8*maxMeta {
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 8*MaxMeta {
 			t.Errorf("%d bytes allocated", grown)
 		}
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 const (
 	preambleLength = 128
-	// maxMeta bounds the file meta information; real ones are under 1 KiB.
-	maxMeta = 64 << 10
+	// MaxMeta bounds the file meta information; real ones are under 1 KiB.
+	MaxMeta = 64 << 10
 	// maxValue bounds one value of it.
 	maxValue = 16 << 10
 )
@@ -61,16 +61,17 @@ func Encode(m Meta, implementationClassUID, implementationVersion string) []byte
 	return append(head, body...)
 }
 
-// Decode reads the head of a file. The group ends where an element of another group begins, whatever the group length says.
+// Decode reads the head of a file. The group ends where an element of another group begins, whatever the group length says. A reader that is
+// a *bufio.Reader of MaxMeta bytes is left where the data set begins; others are read ahead.
 func Decode(r io.Reader) (*Meta, error) {
-	in := bufio.NewReaderSize(r, maxMeta)
+	in := bufio.NewReaderSize(r, MaxMeta)
 	head, err := in.Peek(preambleLength + 4)
 	if err != nil || string(head[preambleLength:]) != "DICM" {
 		return nil, ErrNotDICOM
 	}
 	m := &Meta{Length: preambleLength + 4}
 	_, _ = in.Discard(preambleLength + 4)
-	for m.Length < maxMeta {
+	for m.Length < MaxMeta {
 		head, err := in.Peek(8)
 		if err != nil || binary.LittleEndian.Uint16(head) != 2 {
 			return m, m.check()
@@ -109,7 +110,7 @@ func Decode(r io.Reader) (*Meta, error) {
 		_, _ = in.Discard(header + int(length))
 		m.Length += int64(header) + int64(length)
 	}
-	return nil, fmt.Errorf("part10: file meta information of more than %d bytes", maxMeta)
+	return nil, fmt.Errorf("part10: file meta information of more than %d bytes", MaxMeta)
 }
 
 func (m *Meta) check() error {

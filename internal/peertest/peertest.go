@@ -73,6 +73,16 @@ func WordNet(t testing.TB) string {
 	return path
 }
 
+// OrthancDICOMweb returns Orthanc's DICOMweb plugin, Debian's orthanc-dicomweb.
+func OrthancDICOMweb(t testing.TB) string {
+	t.Helper()
+	const path = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+	if _, err := os.Stat(path); err != nil {
+		missing(t, "Orthanc's DICOMweb plugin")
+	}
+	return path
+}
+
 // SmolLM2 returns the path of a real language model, SmolLM2-135M-Instruct in GGUF's Q4_1.
 func SmolLM2(t testing.TB) string {
 	t.Helper()
