@@ -45,6 +45,9 @@ type Appliance struct {
 	drafts drafts
 	device sr.Device
 	room   room
+	// outlets are the systems that are told of results and events.
+	outlets []outlet
+	results *hl7Listener
 
 	credentials credentials
 	receiver    *ingest.Receiver
@@ -86,6 +89,7 @@ func (a *Appliance) prepare() error {
 	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
 		return err
 	}
+	a.openOutlets()
 	a.receiver = a.newReceiver()
 	if err := a.tidy(); err != nil {
 		return err
@@ -119,11 +123,17 @@ func (a *Appliance) prepare() error {
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
+	if err := a.listenResults(); err != nil {
+		a.listener.Close()
+		return err
+	}
 	if err := a.openRoom(); err != nil {
+		a.results.close()
 		a.listener.Close()
 		return err
 	}
 	if a.health, err = listenHealth(a.cfg, a); err != nil {
+		a.results.close()
 		a.listener.Close()
 		return err
 	}
@@ -191,6 +201,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
+	wg.Go(func() { a.results.serve(work, a.log) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()

@@ -83,7 +83,10 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 				return err
 			}
 		}
-		return tx.PutReading(r)
+		if err := tx.PutReading(r); err != nil {
+			return err
+		}
+		return a.announceSigned(tx, uid, signature)
 	})
 }
 
@@ -172,6 +175,10 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 			return err
 		}
 		s.Note(tx.Now(), fmt.Sprintf("signed report %d delivered to %s", d.Number, d.Destination))
+		delivered := announcement{Event: config.EventDelivered, Revision: signature.Revision, Number: d.Number, Detail: d.Destination}
+		if err := a.announce(tx, s, delivered); err != nil {
+			return err
+		}
 		if err := tx.PutStudy(s); err != nil {
 			return err
 		}

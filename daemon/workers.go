@@ -32,6 +32,10 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{deliverers, []string{kindDeliver, kindRetract}},
 		{1, []string{kindSign}},
 		{deliverers, []string{kindDeliverSigned}},
+		{deliverers, []string{kindHL7}},
+		{deliverers, []string{kindFHIR}},
+		{deliverers, []string{kindWebhook}},
+		{1, []string{kindReadReport}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -92,6 +96,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.retract(ctx, lease)
 	case kindForget:
 		return a.forget(lease)
+	case kindHL7, kindFHIR, kindWebhook:
+		return a.tell(ctx, lease)
+	case kindReadReport:
+		return a.readReport(ctx, lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -106,6 +114,9 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) {
 		if dead {
 			s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", lease.Job.Kind, cause)
 			s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", lease.Job.Kind, cause))
+			if err := a.announceDead(tx, s, lease.Job, cause); err != nil {
+				return err
+			}
 		} else if lease.Job.Attempts == 1 {
 			s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", lease.Job.Kind, cause))
 		}

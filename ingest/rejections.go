@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -139,7 +140,7 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 		return err
 	}
 	s.Note(tx.Now(), "an object whose file was gone came again")
-	if s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid {
+	if slices.Contains(s.Instances, uid) && (s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
 		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}

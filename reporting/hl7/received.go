@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // maxReport bounds the text of one report in bytes.
@@ -17,6 +18,7 @@ type Received struct {
 	StudyInstanceUID string   // empty when it names none
 	Numbers          []string // that may be the accession number: IPC-1, OBR-18, OBR-3, ORC-3, OBR-2, ORC-2
 	PatientIDs       []string // PID-3
+	Names            []string // parts of the names of the patient and of who ordered, read and signed
 	Report           string   // text with FINDINGS and IMPRESSION headings where the message tells them apart
 	Time             time.Time
 	// Conflict is why the report is not to be tied to a study: it names two.
@@ -94,6 +96,7 @@ func received(segments []Segment) (r Received, err error) {
 			for _, id := range s.Repetitions(3) {
 				r.PatientIDs = add(r.PatientIDs, s.component(id, 1))
 			}
+			r.people(s, 5)
 		case "IPC": // imaging procedure control: accession number, requested procedure, study
 			r.Numbers = slices.Insert(r.Numbers, 0, s.Text(1, 1))
 			uids = add(uids, s.Text(3, 1))
@@ -104,6 +107,7 @@ func received(segments []Segment) (r Received, err error) {
 			r.Corrected = status == "C"
 			r.Final = r.Corrected
 			r.Numbers = append(r.Numbers, s.Text(18, 1), s.Text(3, 1), s.Text(2, 1))
+			r.people(s, 16, 28, 32, 33, 34, 35)
 			r.Time = moment(orElse(s.Text(22, 1), s.Text(7, 1)))
 		case "ORC":
 			r.Numbers = append(r.Numbers, s.Text(3, 1), s.Text(2, 1))
@@ -112,6 +116,7 @@ func received(segments []Segment) (r Received, err error) {
 				uids = add(uids, s.Text(5, 1))
 				continue
 			}
+			r.people(s, 16)
 			if err := body.add(s); err != nil {
 				return r, err
 			}
@@ -135,8 +140,31 @@ func received(segments []Segment) (r Received, err error) {
 	return r, nil
 }
 
+// people notes the names in fields, whatever their type: words of letters, which a report's text must not keep.
+func (r *Received) people(s Segment, fields ...int) {
+	for _, f := range fields {
+		for _, occurrence := range s.Repetitions(f) {
+			parts := strings.FieldsFunc(occurrence, func(c rune) bool {
+				return c == rune(s.marks.component) || c == rune(s.marks.subcomponent) || c == ' ' || c == ','
+			})
+			for _, p := range parts[:min(len(parts), maxNameParts)] {
+				if p = s.unescape(p); len([]rune(p)) >= leastName && strings.IndexFunc(p, func(c rune) bool { return !unicode.IsLetter(c) && c != '-' && c != '\'' }) < 0 {
+					r.Names = add(r.Names, p)
+				}
+			}
+		}
+	}
+}
+
+// Bounds of names: a list of people is short, and a shorter word than leastName is an initial or a code of the field's own.
+const (
+	maxNameParts = 12
+	leastName    = 3
+	maxNames     = 64
+)
+
 func add(list []string, value string) []string {
-	if value == "" || slices.Contains(list, value) {
+	if value == "" || len(list) >= maxNames || slices.Contains(list, value) {
 		return list
 	}
 	return append(list, value)
