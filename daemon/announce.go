@@ -70,9 +70,6 @@ func (a *Appliance) outlet(kind, name string) *outlet {
 	return nil
 }
 
-// outletKinds are the kinds of jobs of outlets; each kind has workers of its own, so that a system that is down holds up none of another kind.
-var outletKinds = []string{kindHL7, kindFHIR, kindWebhook}
-
 // tell sends one announcement to its system. What was announced before for the same study goes first; what was overtaken is not sent.
 func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
 	var n announcement

@@ -89,7 +89,9 @@ func (a *Appliance) prepare() error {
 	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
 		return err
 	}
-	a.openOutlets()
+	if err := a.openOutlets(); err != nil {
+		return err
+	}
 	a.receiver = a.newReceiver()
 	if err := a.tidy(); err != nil {
 		return err

@@ -1,18 +1,12 @@
 package daemon
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
-	"os"
-	"strings"
 
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
@@ -28,11 +22,24 @@ const (
 	kindWebhook = "webhook"
 )
 
-// openOutlets makes what the configuration names.
-func (a *Appliance) openOutlets() {
+// openOutlets makes what the configuration names. A secret that cannot be used is said at start.
+func (a *Appliance) openOutlets() error {
 	for _, d := range a.cfg.HL7.Destinations {
 		a.outlets = append(a.outlets, a.hl7Outlet(d))
 	}
+	for _, f := range a.cfg.FHIR {
+		if _, err := readSecret(f.TokenFile); err != nil {
+			return err
+		}
+		a.outlets = append(a.outlets, a.fhirOutlet(f))
+	}
+	for _, w := range a.cfg.Webhooks {
+		if _, err := webhookSecret(w); err != nil {
+			return fmt.Errorf("daemon: webhook %s: %w", w.Name, err)
+		}
+		a.outlets = append(a.outlets, a.webhookOutlet(w))
+	}
+	return nil
 }
 
 // hl7Outlet sends results as ORU^R01.
@@ -78,81 +85,4 @@ func clientTLS(c *dicomnet.Credentials, address string) (*tls.Config, error) {
 		return nil, err
 	}
 	return c.ClientConfig(host)
-}
-
-// maxReply bounds what is read of an HTTP answer: its status is what counts.
-const maxReply = 64 << 10
-
-// post sends a body to an HTTP target. An answer that says that the same request will never do is permanent.
-func post(ctx context.Context, t config.HTTPTarget, credentials *dicomnet.Credentials, headers map[string]string, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.Timeout, config.DefaultTimeout))
-	defer cancel()
-	u, err := url.Parse(t.URL)
-	if err != nil {
-		return queue.Permanent(errors.New("daemon: the address is none"))
-	}
-	transport := &http.Transport{DisableKeepAlives: true, Proxy: nil}
-	if u.Scheme == "https" {
-		if transport.TLSClientConfig, err = credentials.ClientConfig(u.Hostname()); err != nil {
-			return err
-		}
-	}
-	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
-	if err != nil {
-		return queue.Permanent(errors.New("daemon: the address is none"))
-	}
-	for name, value := range headers {
-		request.Header.Set(name, value)
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		var failed *url.Error // its text holds the address, which may hold a secret
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return fmt.Errorf("daemon: sending to %s: %w", u.Host, err)
-	}
-	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxReply))
-	return httpStatus(u.Host, answer.StatusCode)
-}
-
-// httpStatus is the one place where an HTTP status becomes done, again or never. A server that does not let us in may do so once a token is
-// renewed.
-func httpStatus(host string, status int) error {
-	if status >= 200 && status < 300 {
-		return nil
-	}
-	err := fmt.Errorf("daemon: %s answered %d %s", host, status, http.StatusText(status))
-	switch {
-	case status >= 500, status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusRequestTimeout,
-		status == http.StatusConflict, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		return err
-	}
-	return queue.Permanent(err)
-}
-
-// maxSecret bounds a file with a token or a secret.
-const maxSecret = 16 << 10
-
-// readSecret reads a token or a secret; an empty path gives an empty one.
-func readSecret(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("daemon: secret: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret))
-	if err != nil {
-		return "", fmt.Errorf("daemon: secret: %w", err)
-	}
-	secret := strings.TrimSpace(string(text))
-	if secret == "" || strings.ContainsAny(secret, "\r\n") {
-		return "", fmt.Errorf("daemon: secret: %s must hold one line", path)
-	}
-	return secret, nil
 }

@@ -152,7 +152,7 @@ func TestResultsOfOtherSystems(t *testing.T) {
 		if err != nil || len(got) != 1 {
 			t.Fatalf("%s: %v, %v", test.name, got, err)
 		}
-		test.want.PatientIDs, test.want.Time = []string{"P1", "X9"}, got[0].Time
+		test.want.PatientIDs, test.want.Names, test.want.Time = []string{"P1", "X9"}, []string{"Doe"}, got[0].Time
 		if !reflect.DeepEqual(got[0], test.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", test.name, got[0], test.want)
 		}
