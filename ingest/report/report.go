@@ -7,6 +7,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,15 @@ func Read(path string) (*Report, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return read(file)
+}
+
+// ReadFrom reads a document of size bytes.
+func ReadFrom(r io.ReaderAt, size int64) (*Report, error) {
+	file, err := dicomfile.Read(r, size)
+	if err != nil {
+		return nil, err
+	}
 	return read(file)
 }
 
