@@ -323,3 +323,22 @@ func (n *node) history(uid string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// TestWithdrawalByHL7: a draft whose images are rejected is deleted at the RIS, and one that the RIS never had is not spoken of.
+func TestWithdrawalByHL7(t *testing.T) {
+	r, quiet := startRIS(t), startRIS(t)
+	n := startNode(t, "--config", writeSettings(t, "hl7: {destinations: [{name: RIS, address: '127.0.0.1:"+r.port+"'}, {name: quiet, address: '127.0.0.1:"+quiet.port+
+		"', send: [withdrawn]}]}\n"))
+	uid, frontal, lateral := phantomStudy(t, 4712)
+	storescu(t, n.port, frontal, lateral)
+	r.waits(t, 1)
+	n.taken(rejectionNotes(t, rejection{"113037", []string{frontal, lateral}})...)
+	messages := readORU(t, r.waits(t, 2)...)
+	if status, text := messages[1].text("59776-5"); messages[1].Status[0] != "X" || status != "D" || !strings.HasPrefix(text, "AI draft withdrawn: ") {
+		t.Errorf("the withdrawal of study %s is %+v", uid, messages[1])
+	}
+	waitFor(t, "the other RIS to be passed over", func() bool { return strings.Contains(n.history(uid), "it never had the draft") })
+	if files, _ := filepath.Glob(filepath.Join(quiet.folder, "*")); len(files) > 0 {
+		t.Errorf("it was told %v", files)
+	}
+}
