@@ -45,6 +45,9 @@ type Appliance struct {
 	drafts drafts
 	device sr.Device
 	room   room
+	// outlets are the systems that are told of results and events.
+	outlets []outlet
+	results *hl7Listener
 
 	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
@@ -87,6 +90,9 @@ func (a *Appliance) prepare() error {
 	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
 		return err
 	}
+	if err := a.openOutlets(); err != nil {
+		return err
+	}
 	a.receiver = a.newReceiver()
 	if err := a.tidy(); err != nil {
 		return err
@@ -120,11 +126,17 @@ func (a *Appliance) prepare() error {
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
+	if err := a.listenResults(); err != nil {
+		a.listener.Close()
+		return err
+	}
 	if err := a.openRoom(); err != nil {
+		a.results.close()
 		a.listener.Close()
 		return err
 	}
 	if a.health, err = listenHealth(a.cfg, a); err != nil {
+		a.results.close()
 		a.listener.Close()
 		return err
 	}
@@ -193,6 +205,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
 	wg.Go(func() { a.retain(work) })
+	wg.Go(func() { a.results.serve(work, a.log) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.log.Info("draining")
 	stopWork()

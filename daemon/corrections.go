@@ -1,14 +1,15 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"llamaxr/finetune/corrections"
@@ -25,6 +26,17 @@ type CorrectionInput struct {
 	Role             string    `json:"role"`
 	Source           string    `json:"source"`
 	Time             time.Time `json:"time"`
+
+	// OrderNumbers may be the accession number too: systems number an order in several ways.
+	OrderNumbers []string `json:"order_numbers,omitempty"`
+	// PatientIDs are what the source calls the patient; where they are given, one must be the draft's.
+	PatientIDs []string `json:"patient_ids,omitempty"`
+	// Replaces are SOP Instance UIDs that the report names as its predecessors; one of ours says which revision was read.
+	Replaces []string `json:"replaces,omitempty"`
+	// Identifiers are names and numbers that the source knows of people; they are masked beside those of the study.
+	Identifiers []string `json:"identifiers,omitempty"`
+	// Conflict is why the source itself cannot say what the report is about; it is kept aside.
+	Conflict string `json:"-"`
 }
 
 // MismatchError is a report that fits no draft, or more than one. It was kept aside.
@@ -40,41 +52,31 @@ func (a *Appliance) AddCorrection(_ context.Context, in CorrectionInput) (*study
 }
 
 func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Correction, error) {
-	if _, err := corrections.ParseReport(in.Report); err != nil {
+	in.Report = corrections.Unmarked(in.Report)
+	if _, err := corrections.ParseReport(in.Report); err != nil && in.Conflict == "" {
 		return nil, err
 	}
 	var c *study.Correction
 	var mismatch error
 	err := db.Update(func(tx *queue.Tx) error {
+		c, mismatch = nil, nil
 		if in.Time.IsZero() {
 			in.Time = tx.Now()
 		}
-		s, reason, err := studyOfCorrection(tx, in)
+		s, record, reason, err := draftOfCorrection(tx, drafts, in)
 		if err != nil {
 			return err
-		}
-		var record *DraftRecord
-		if reason == "" {
-			if in.Revision == 0 {
-				in.Revision = s.Revision
-			}
-			record, err = drafts.load(s.UID, in.Revision)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				reason = "the study has no draft"
-			case err != nil:
-				return err
-			}
 		}
 		var headers []*study.Header
 		if record != nil {
 			headers = []*study.Header{record.Frontal, record.Lateral}
 		}
-		masked, count := corrections.Mask(in.Report, corrections.Identifiers(headers...)...)
+		masked, count := corrections.Mask(in.Report, append(corrections.Identifiers(headers...), in.Identifiers...)...)
 		if reason != "" {
 			mismatch = &MismatchError{reason}
+			number := cmp.Or(in.AccessionNumber, strings.Join(in.OrderNumbers, ", "))
 			return tx.SetCorrectionAside(&queue.AsideCorrection{
-				ID: digest(in.StudyInstanceUID, in.AccessionNumber, masked), StudyInstanceUID: in.StudyInstanceUID, AccessionNumber: in.AccessionNumber,
+				ID: digest(in.StudyInstanceUID, number, words(masked)), StudyInstanceUID: in.StudyInstanceUID, AccessionNumber: number,
 				Report: masked, Source: in.Source, Reason: reason, Time: in.Time.UTC(),
 			})
 		}
@@ -87,9 +89,10 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 			patient = record.Lateral
 		}
 		c = &study.Correction{
-			ID: digest(s.UID, masked), StudyInstanceUID: s.UID, Revision: in.Revision, Patient: corrections.PatientKey(key, patient), Scores: record.Draft.Scores,
-			Draft: "FINDINGS: " + record.Draft.Text(study.SectionFindings) + "\nIMPRESSION: " + record.Draft.Text(study.SectionImpression),
-			Final: masked, Masked: count, Role: in.Role, Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
+			ID: digest(s.UID, words(masked)), StudyInstanceUID: s.UID, Revision: record.Draft.Revision, Patient: corrections.PatientKey(key, patient),
+			Scores: record.Draft.Scores,
+			Draft:  "FINDINGS: " + record.Draft.Text(study.SectionFindings) + "\nIMPRESSION: " + record.Draft.Text(study.SectionImpression),
+			Final:  masked, Masked: count, Role: in.Role, Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
 		}
 		if known, err := tx.Correction(c.ID); err != nil || known != nil {
 			return err
@@ -104,39 +107,6 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 		err = mismatch
 	}
 	return c, err
-}
-
-// studyOfCorrection finds the one study that a report is about; reason says why there is none.
-func studyOfCorrection(tx *queue.Tx, in CorrectionInput) (s *queue.Study, reason string, err error) {
-	if in.StudyInstanceUID != "" {
-		if s, err = tx.Study(in.StudyInstanceUID); err == nil && s == nil {
-			reason = "no study has this Study Instance UID"
-		}
-		return s, reason, err
-	}
-	if in.AccessionNumber == "" {
-		return nil, "it names neither a Study Instance UID nor an accession number", nil
-	}
-	found := map[string]bool{}
-	err = tx.EachInstance(func(i *queue.Instance) error {
-		if i.Header.AccessionNumber == in.AccessionNumber {
-			found[i.Header.StudyInstanceUID] = true
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	switch len(found) {
-	case 0:
-		return nil, "no study has this accession number", nil
-	case 1:
-		for uid := range found {
-			s, err = tx.Study(uid)
-		}
-		return s, "", err
-	}
-	return nil, fmt.Sprintf("%d studies have this accession number", len(found)), nil
 }
 
 func digest(parts ...string) string {

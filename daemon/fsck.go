@@ -16,6 +16,7 @@ import (
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
+	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 )
@@ -88,7 +89,7 @@ func (a *Appliance) newReceiver() *ingest.Receiver {
 	return &ingest.Receiver{
 		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
 		Complete: a.scheduleCompletion, Look: a.look, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels,
-		Log: a.log,
+		IsReport: report.Is, Report: a.noteReport, Log: a.log,
 	}
 }
 
@@ -141,7 +142,7 @@ func (s *survey) homeless() error {
 // rejoin gives an instance its study back.
 func (s *survey) rejoin(i *queue.Instance) error {
 	note, err := rejection.Read(s.a.spool.Path(i.Path))
-	isNote := err == nil && note != nil
+	isNote := err == nil && note != nil || report.Is(i.Header.SOPClassUID)
 	return s.a.db.Update(func(tx *queue.Tx) error {
 		uid, now := i.Header.StudyInstanceUID, tx.Now().UTC()
 		st, err := tx.Study(uid)

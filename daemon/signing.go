@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/finetune/corrections"
 	"llamaxr/queue"
 	"llamaxr/reporting/labeler"
@@ -81,7 +82,10 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 				return err
 			}
 		}
-		return tx.PutReading(r)
+		if err := tx.PutReading(r); err != nil {
+			return err
+		}
+		return a.announceSigned(tx, uid, signature)
 	})
 }
 
@@ -180,6 +184,10 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 			return err
 		}
 		s.Note(tx.Now(), fmt.Sprintf("signed report %d delivered to %s", d.Number, d.Destination))
+		delivered := announcement{Event: config.EventDelivered, Revision: signature.Revision, Number: d.Number, Detail: d.Destination}
+		if err := a.announce(tx, s, delivered); err != nil {
+			return err
+		}
 		if err := tx.PutStudy(s); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
@@ -223,6 +225,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
 			state = queue.Delivered // the documents were made again
 		}
+		var announced error
 		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
 			for _, d := range a.cfg.Destinations {
 				if s.Deliveries == nil {
@@ -232,8 +235,9 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 					s.Deliveries[d.String()] = &queue.Delivery{}
 				}
 			}
+			announced = a.announceDraft(tx, s, record)
 		})
-		if err != nil {
+		if err := cmp.Or(err, announced); err != nil {
 			return err
 		}
 		for _, d := range a.cfg.Destinations {
@@ -398,6 +402,9 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 			if err := a.wellAgain(tx, s); err != nil {
 				return err
 			}
+		}
+		if err := a.announce(tx, s, announcement{Event: config.EventDelivered, Revision: d.Revision, Detail: d.Destination}); err != nil {
+			return err
 		}
 		return tx.PutStudy(s)
 	})

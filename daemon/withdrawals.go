@@ -281,6 +281,9 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 		}
 		s.Withdrawn = append(s.Withdrawn, w)
 		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn: %s", w.Revision, w.Reason))
+		if err := a.announce(tx, s, announcement{Event: string(study.ResultWithdrawn), Revision: w.Revision}); err != nil {
+			return err
+		}
 		for _, d := range a.cfg.Destinations {
 			if err := tx.Cancel(deliveryID(uid, w.Revision, d.String())); err != nil {
 				return err

@@ -35,6 +35,10 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{deliverers, []string{kindCommit}},
 		{2, []string{kindPromise}},
 		{1, []string{kindExpire}},
+		{deliverers, []string{kindHL7}},
+		{deliverers, []string{kindFHIR}},
+		{deliverers, []string{kindWebhook}},
+		{1, []string{kindReadReport}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -101,6 +105,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.promise(ctx, lease)
 	case kindExpire:
 		return a.expire(lease)
+	case kindHL7, kindFHIR, kindWebhook:
+		return a.tell(ctx, lease)
+	case kindReadReport:
+		return a.readReport(ctx, lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -143,6 +151,9 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 	if job.Dead {
 		s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
 		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
+		if err := a.announceDead(tx, s, job, cause); err != nil {
+			return err
+		}
 	} else if job.Attempts == 1 {
 		s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", job.Kind, cause))
 	}

@@ -36,6 +36,9 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
+	if err := tx.IndexAccession(i.Header.AccessionNumber, i.Header.StudyInstanceUID); err != nil {
+		return err
+	}
 	s, err := tx.Study(i.Header.StudyInstanceUID)
 	if err != nil || s == nil {
 		return err

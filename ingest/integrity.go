@@ -130,6 +130,9 @@ func (r *Receiver) Adopt(relative string) error {
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
+			if r.IsReport != nil && r.IsReport(header.SOPClassUID) {
+				return nil // it was read when it came
+			}
 			return r.Look(tx, i)
 		}
 		if note != nil {

@@ -74,6 +74,10 @@ type Receiver struct {
 	Look func(tx *queue.Tx, i *queue.Instance) error
 	// ReadNote reads a stored Key Object Selection document as a rejection note; nil when it is none.
 	ReadNote func(path string) (*study.RejectionNote, error)
+	// IsReport tells documents from images by their SOP class, Report is told of each that comes, in the transaction that makes it known: a
+	// report is no object of its study and does not re-open it.
+	IsReport func(sopClassUID string) bool
+	Report   func(tx *queue.Tx, i *queue.Instance) error
 	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
 	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
@@ -231,6 +235,9 @@ func (t *turns) take(key string) (give func()) {
 
 // record makes the instance part of the ledger and its study.
 func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
+	if r.IsReport != nil && r.IsReport(i.Header.SOPClassUID) {
+		return r.recordReport(tx, i)
+	}
 	now := tx.Now().UTC()
 	i.Received = now
 	s, err := tx.Study(i.Header.StudyInstanceUID)
@@ -252,6 +259,28 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 		return err
 	}
 	return tx.PutStudy(s)
+}
+
+// recordReport makes a report part of the ledger beside its study.
+func (r *Receiver) recordReport(tx *queue.Tx, i *queue.Instance) error {
+	now := tx.Now().UTC()
+	i.Received = now
+	s, err := tx.Study(i.Header.StudyInstanceUID)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now, Last: now, State: queue.Refused, Reason: "only a report came, no image"}
+	}
+	s.Notes = append(s.Notes, i.Header.SOPInstanceUID)
+	s.Note(now, "received a report from "+i.Calling)
+	if err := tx.PutInstance(i); err != nil {
+		return err
+	}
+	if err := tx.PutStudy(s); err != nil {
+		return err
+	}
+	return r.Report(tx, i)
 }
 
 func modality(h study.Header) string {

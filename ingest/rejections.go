@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"llamaxr/queue"
@@ -162,7 +163,7 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	}
 	s.Note(tx.Now(), "an object whose file was gone came again")
 	s.Removed = time.Time{}
-	if !removed && (s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
+	if !removed && slices.Contains(s.Instances, uid) && (s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
 		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}

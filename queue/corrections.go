@@ -32,9 +32,25 @@ func (tx *Tx) EachCorrection(visit func(*study.Correction) error) error {
 	return each(tx, bucketCorrections, func(_ string, c *study.Correction) error { return visit(c) })
 }
 
-// SetCorrectionAside keeps a report that fits no draft.
+// MaxAside bounds the reports kept aside: a feed of a whole hospital's results names thousands of studies that never came here.
+const MaxAside = 1000
+
+// SetCorrectionAside keeps a report that fits no draft. When there are too many the oldest goes.
 func (tx *Tx) SetCorrectionAside(c *AsideCorrection) error {
-	return put(tx, bucketCorrectionsAside, c.ID, c)
+	if err := put(tx, bucketCorrectionsAside, c.ID, c); err != nil {
+		return err
+	}
+	kept, oldest := 0, c
+	err := tx.EachAsideCorrection(func(other *AsideCorrection) error {
+		if kept++; other.Time.Before(oldest.Time) {
+			oldest = other
+		}
+		return nil
+	})
+	if err != nil || kept <= MaxAside {
+		return err
+	}
+	return tx.set(bucketCorrectionsAside, []byte(oldest.ID), nil)
 }
 
 // EachAsideCorrection visits the reports kept aside.

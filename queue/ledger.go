@@ -28,7 +28,7 @@ type Study struct {
 	Instances []string  `json:"instances"` // SOP Instance UIDs in the order of arrival
 	// Drafted are the instances that revision Revision is made from.
 	Drafted []string `json:"drafted,omitempty"`
-	// Notes are the rejection notes that came with this study, by SOP Instance UID; they are no objects of it.
+	// Notes are the rejection notes and reports that came with this study, by SOP Instance UID; they are no objects of it.
 	Notes []string    `json:"notes,omitempty"`
 	Pair  *study.Pair `json:"pair,omitempty"`
 	// Summary is what the newest draft comes to; nil before there is one.
@@ -41,7 +41,10 @@ type Study struct {
 	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
 	// Removed is when retention removed its files; a record of it stays.
 	Removed time.Time `json:"removed,omitzero"`
-	Events  []Event   `json:"events"`
+	// Announced numbers what other systems are told of this study, in the order in which it happened; Told is what each of them was.
+	Announced int              `json:"announced,omitempty"`
+	Told      map[string]*Told `json:"told,omitempty"`
+	Events    []Event          `json:"events"`
 }
 
 // DraftSummary is what a list of studies shows of a draft.

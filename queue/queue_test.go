@@ -113,6 +113,80 @@ func TestFailuresBackOffAndEndAsDeadLetter(t *testing.T) {
 	check(t, db)
 }
 
+// TestAJobPutOffWasNotTried: it comes back at its time, however often, and never becomes a dead letter for it.
+func TestAJobPutOffWasNotTried(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	db := open(t, filepath.Join(t.TempDir(), "db"), c)
+	defer db.Close()
+	enqueue(t, db, "told/1/a")
+	enqueue(t, db, "told/1/b")
+	enqueue(t, db, "told/11/a")
+	for range 5 {
+		lease, err := db.Lease(t.Context(), time.Minute, "k")
+		if err != nil || lease.Job.Attempts != 1 {
+			t.Fatalf("%+v, %v", lease, err)
+		}
+		if err := lease.PutOff(c.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := lease.PutOff(c.Now()); !errors.Is(err, ErrLeaseLost) {
+			t.Errorf("a job that nobody holds is put off: %v", err)
+		}
+		c.add(time.Second)
+		check(t, db)
+	}
+	err := db.View(func(tx *Tx) error {
+		jobs, err := tx.JobsUnder("told/1/")
+		if len(jobs) != 2 || jobs[0].ID != "told/1/a" || jobs[1].ID != "told/1/b" || jobs[0].Dead || jobs[0].Attempts != 0 {
+			t.Errorf("jobs of told/1/: %+v", jobs)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReportsKeptAsideAreBounded: the oldest goes.
+func TestReportsKeptAsideAreBounded(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"), &clock{now: time.Unix(1000, 0)})
+	defer db.Close()
+	err := db.Update(func(tx *Tx) error {
+		for i := range MaxAside + 2 {
+			c := &AsideCorrection{ID: fmt.Sprint(-i), Time: time.Unix(int64(i), 0)}
+			if i < MaxAside-1 {
+				if err := put(tx, bucketCorrectionsAside, c.ID, c); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := tx.SetCorrectionAside(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.View(func(tx *Tx) error {
+		n, oldest := 0, time.Unix(1<<40, 0)
+		err := tx.EachAsideCorrection(func(c *AsideCorrection) error {
+			if n++; c.Time.Before(oldest) {
+				oldest = c.Time
+			}
+			return nil
+		})
+		if n != MaxAside || oldest.Unix() != 2 {
+			t.Errorf("%d are kept, the oldest of %d", n, oldest.Unix())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestLeasesRunOutAndDieWithTheirProcess(t *testing.T) {
 	c := &clock{now: time.Unix(1000, 0)}
 	path := filepath.Join(t.TempDir(), "db")

@@ -41,9 +41,12 @@ func TestScheduleIsWhatIsStored(t *testing.T) {
 			}
 			lease := leases[0]
 			leases = leases[1:]
-			if rng.IntN(2) == 0 {
+			switch rng.IntN(3) {
+			case 0:
 				err = lease.Done(nil)
-			} else {
+			case 1:
+				err = lease.PutOff(c.Now().Add(time.Duration(rng.IntN(5)) * time.Second))
+			default:
 				err = lease.Fail(errors.New("no luck"), nil)
 			}
 			if errors.Is(err, ErrLeaseLost) {

@@ -31,6 +31,9 @@ type Config struct {
 	TLS          TLS           `yaml:"tls" explain:"TLS for associations that peers open to us; files are read again when they change, without a restart"`
 	Peers        []Peer        `yaml:"peers" explain:"who may open associations; empty allows all"`
 	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent"`
+	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
+	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
+	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
 	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
@@ -91,6 +94,7 @@ func Default() Config {
 		AETitle:    "LLAMAXR",
 		AnyCalled:  true,
 		TLS:        TLS{MinVersion: "1.2"},
+		HL7:        HL7{Application: "LLAMAXR", TLS: TLS{MinVersion: "1.2"}, Connections: 16, IdleTime: 10 * time.Minute},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
 		Critical:   []string{study.Pneumothorax.String()},
@@ -159,6 +163,7 @@ func (c Config) Check() error {
 		fault("ae_title", "%w", err)
 	}
 	c.checkTLS(fault)
+	c.checkResults(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {

@@ -23,6 +23,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 	}
 	want := Default()
 	got.Peers, got.Destinations = want.Peers, want.Destinations // an empty list for none
+	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}
@@ -134,4 +135,34 @@ func FuzzParse(f *testing.F) {
 			_ = cfg.Check()
 		}
 	})
+}
+
+// TestResultsAreChecked: what would send results nowhere, in the clear or unsigned is said at start.
+func TestResultsAreChecked(t *testing.T) {
+	for want, text := range map[string]string{
+		"hl7.destinations[0].name":           "hl7: {destinations: [{name: 'a/b', address: 'x:1'}]}",
+		"hl7.destinations[0].address":        "hl7: {destinations: [{name: a, address: x}]}",
+		"hl7.destinations[1].name":           "hl7: {destinations: [{name: a, address: 'x:1'}, {name: a, address: 'y:1'}]}",
+		`"sent" is not one of draft, signed`: "hl7: {destinations: [{name: a, address: 'x:1', send: [sent]}]}",
+		"hl7.peers:":                         "hl7: {listen: ':2575'}",
+		"hl7.peers[0]":                       "hl7: {listen: ':2575', peers: [ris]}",
+		"hl7.tls":                            "hl7: {tls: {certificate: x}}",
+		"over the network in the clear":      "fhir: [{name: a, server: {url: 'http://fhir.example/r4'}}]",
+		"must hold no password":              "fhir: [{name: a, server: {url: 'https://a:b@fhir.example/r4'}}]",
+		"fhir[0].token_file":                 "fhir: [{name: a, server: {url: 'https://fhir.example'}, token_file: /nonexistent}]",
+		"webhooks[0].secret_file: is needed": "webhooks: [{name: a, target: {url: 'http://127.0.0.1:1'}}]",
+	} {
+		cfg, err := Parse(strings.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", text, err, want)
+		}
+	}
+	good := "hl7: {listen: ':2575', peers: [10.1.0.0/16], destinations: [{name: RIS, address: 'ris:2575', send: [signed], timeout: 10s}]}\n" +
+		"fhir: [{name: a, server: {url: 'http://127.0.0.1:8080/fhir'}}, {name: b, server: {url: 'http://engine:8080/fhir', plain_http: true}}]"
+	if cfg, err := Parse(strings.NewReader(good)); err != nil || cfg.Check() != nil {
+		t.Errorf("%v, %v", err, cfg.Check())
+	}
 }

@@ -177,15 +177,17 @@ func (c Config) checkTLS(fault func(key, format string, args ...any)) {
 			fault(key+".minimum_version", "%q is not one of 1.2, 1.3", text)
 		}
 	}
-	version("tls", c.TLS.MinVersion, false)
-	switch {
-	case c.TLS.On() != (c.TLS.Key != ""):
-		fault("tls", "certificate and key go together")
-	case !c.TLS.On() && c.TLS.ClientCA != "":
-		fault("tls.client_ca", "needs tls.certificate and tls.key")
-	case c.TLS.On():
-		if err := c.TLS.Credentials().Check(); err != nil {
-			fault("tls", "%w", err)
+	for key, t := range map[string]TLS{"tls": c.TLS, "hl7.tls": c.HL7.TLS} {
+		version(key, t.MinVersion, false)
+		switch {
+		case t.On() != (t.Key != ""):
+			fault(key, "certificate and key go together")
+		case !t.On() && t.ClientCA != "":
+			fault(key+".client_ca", "needs %[1]s.certificate and %[1]s.key", key)
+		case t.On():
+			if err := t.Credentials().Check(); err != nil {
+				fault(key, "%w", err)
+			}
 		}
 	}
 	for key, t := range c.clientTLS() {
@@ -248,6 +250,9 @@ func (c Config) clientTLS() map[string]ClientTLS {
 	for i, p := range c.Peers {
 		all[peerKey(i)+".tls"] = p.TLS
 	}
+	for i, d := range c.HL7.Destinations {
+		all[fmt.Sprintf("hl7.destinations[%d].tls", i)] = d.TLS
+	}
 	return all
 }
 
@@ -260,7 +265,10 @@ type Certificate struct {
 
 // Certificates reads all that the TLS keys name, as the files are now. A file that cannot be read is an error; the others are returned.
 func (c Config) Certificates() (all []Certificate, err error) {
-	files := map[string]string{"tls.certificate": c.TLS.Certificate, "tls.client_ca": c.TLS.ClientCA, "http_certificate": c.HTTPCert}
+	files := map[string]string{
+		"tls.certificate": c.TLS.Certificate, "tls.client_ca": c.TLS.ClientCA, "http_certificate": c.HTTPCert,
+		"hl7.tls.certificate": c.HL7.TLS.Certificate, "hl7.tls.client_ca": c.HL7.TLS.ClientCA,
+	}
 	for key, t := range c.clientTLS() {
 		if t.On {
 			files[key+".certificate"], files[key+".ca"] = t.Certificate, t.CA

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"llamaxr/daemon/config"
+	"llamaxr/reporting/webhook"
 
 	"github.com/spf13/cobra"
 )
@@ -26,6 +27,19 @@ func newConfig() *cobra.Command {
 					return err
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "configuration can be used")
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use:   "secret",
+			Short: "Print a new secret for a webhook's secret_file",
+			Args:  exactly(0, "no arguments"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				secret, err := webhook.NewSecret()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), secret)
 				return nil
 			},
 		},

@@ -7,6 +7,7 @@ import (
 
 	"llamaxr/reporting/guard"
 	"llamaxr/reporting/labeler"
+	"llamaxr/study"
 )
 
 // MaxReport bounds a report in bytes; long ones have under 4 KiB.
@@ -44,6 +45,12 @@ func ParseReport(text string) (Report, error) {
 	}
 	return r, nil
 }
+
+// marks are our own warnings, as a system may have left them in a report that began as our draft.
+var marks = regexp.MustCompile(`(?i)(?:` + regexp.QuoteMeta(study.DraftWarning) + `|` + regexp.QuoteMeta(study.StarterWarning) + `)\.?[ \t]*`)
+
+// Unmarked is a report without the warnings that we put before drafts: an adapter must not learn them.
+func Unmarked(text string) string { return marks.ReplaceAllString(text, "") }
 
 // otherHeading begins a section that says nothing of the picture: a line that starts with a word in capitals and a colon.
 var otherHeading = regexp.MustCompile(`(?m)^[ \t]*[A-Z][A-Z ]{3,}:`)

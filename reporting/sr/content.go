@@ -20,8 +20,11 @@ const (
 	templateDCMR   = "DCMR"
 	mappingDCMR    = "1.2.840.10008.8.1.1"
 	localScheme    = "99LLXR"
-	localSchemeUID = "2.25.281934651037529834520194873651029385"
+	localSchemeUID = LocalSchemeUID
 )
+
+// LocalSchemeUID identifies our own coding scheme, 99LLXR.
+const LocalSchemeUID = "2.25.281934651037529834520194873651029385"
 
 // item is a content item of the tree.
 type item struct {

@@ -31,6 +31,9 @@ var findingCodes = [study.NumFindings]study.Code{
 	study.Pneumothorax:              sct("36118008", "Pneumothorax"),
 }
 
+// FindingCode is the code of a finding in all that leaves; one of scheme 99LLXR is our own.
+func FindingCode(f study.Finding) study.Code { return findingCodes[f] }
+
 var (
 	chest       = sct("816094009", "Thorax")
 	probability = dcm("122157", "Probability")

@@ -1,0 +1,284 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// announcement is something that became of a study, for one system that is told: the payload of its job.
+type announcement struct {
+	Outlet string `json:"outlet"`
+	// Event is a study.ResultStatus or one of config's other events.
+	Event    string    `json:"event"`
+	Revision int       `json:"revision,omitempty"`
+	Number   int       `json:"number,omitempty"` // of the signature
+	Detail   string    `json:"detail,omitempty"` // a destination, a finding, the kind of job that was given up
+	Reason   string    `json:"reason,omitempty"` // of a dead letter
+	Time     time.Time `json:"time"`
+	// Sequence orders the announcements of one study.
+	Sequence int `json:"sequence"`
+}
+
+// outlet is a system that is told.
+type outlet struct {
+	kind string // of its jobs
+	name string
+	// wants reports whether it is told of an event.
+	wants func(event string) bool
+	// results: it holds one report a study, which an announcement replaces; else it hears of events, each for itself.
+	results bool
+	send    func(ctx context.Context, a announcement, s *queue.Study, r study.Result) error
+}
+
+// announce has every system that wants to know told of an event, in the transaction that made it; the caller stores s. The same event is
+// told once, however often it is announced.
+func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error {
+	if !slices.ContainsFunc(a.outlets, func(o outlet) bool { return o.wants(n.Event) }) {
+		return nil
+	}
+	s.Announced++
+	n.Time, n.Sequence = tx.Now().UTC(), s.Announced
+	for _, o := range a.outlets {
+		if !o.wants(n.Event) {
+			continue
+		}
+		n.Outlet = o.name
+		id := fmt.Sprintf("%s%s/%d/%d/%s", o.lane(s.UID), n.Event, n.Revision, n.Number, n.Detail)
+		if err := tx.Enqueue(queue.Job{ID: id, Kind: o.kind, Study: s.UID, Payload: mustJSON(n)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lane is how the identifiers of an outlet's jobs for one study begin.
+func (o *outlet) lane(uid string) string { return fmt.Sprintf("%s/%s/%s/", o.kind, o.name, uid) }
+
+func (a *Appliance) outlet(kind, name string) *outlet {
+	for i := range a.outlets {
+		if o := &a.outlets[i]; o.kind == kind && o.name == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// tell sends one announcement to its system. What was announced before for the same study goes first; what was overtaken is not sent.
+func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
+	var n announcement
+	if err := json.Unmarshal(lease.Job.Payload, &n); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: announcement: %w", err))
+	}
+	o := a.outlet(lease.Job.Kind, n.Outlet)
+	if o == nil {
+		return queue.Permanent(fmt.Errorf("daemon: %s %s is no longer configured", lease.Job.Kind, n.Outlet))
+	}
+	uid := lease.Job.Study
+	wait, err := a.turn(o, uid, lease.Job.ID, n.Sequence)
+	if err != nil {
+		return err
+	}
+	if !wait.IsZero() {
+		return lease.PutOff(wait)
+	}
+	s, err := a.studyRecord(uid)
+	if err != nil {
+		return err
+	}
+	why, err := a.overtaken(o, s, n)
+	if errors.Is(err, errUnsettled) {
+		return lease.PutOff(time.Now().Add(putOff))
+	}
+	if err != nil {
+		return err
+	}
+	if why == "" {
+		r, err := a.result(s, n)
+		if err != nil {
+			return err
+		}
+		if err := a.goesTo(o, uid, n); err != nil {
+			return err
+		}
+		if err := o.send(ctx, n, s, r); err != nil {
+			return err
+		}
+		a.log.Info("told", "study", uid, "event", n.Event, "kind", o.kind, "name", o.name)
+	}
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		told := toldTo(s, o)
+		if why != "" {
+			s.Note(tx.Now(), fmt.Sprintf("%s %s is not told %q: %s", o.kind, o.name, n.Event, why))
+		} else {
+			told.Last = max(told.Last, n.Sequence)
+			s.Note(tx.Now(), fmt.Sprintf("%s %s was told %q", o.kind, o.name, n.Event))
+		}
+		if err := a.mendState(tx, s); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
+}
+
+// putOff is how soon a job asks again whether its turn has come.
+const putOff = 200 * time.Millisecond
+
+// turn returns until when an announcement must wait because an earlier one of its study is not through; zero when it need not. One that was
+// given up holds up nothing.
+func (a *Appliance) turn(o *outlet, uid, job string, sequence int) (wait time.Time, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		jobs, err := tx.JobsUnder(o.lane(uid))
+		for _, j := range jobs {
+			var other announcement
+			if j.ID == job || j.Dead || json.Unmarshal(j.Payload, &other) != nil || other.Sequence >= sequence {
+				continue
+			}
+			wait = tx.Now().Add(putOff)
+			if j.NotBefore.After(wait) {
+				wait = j.NotBefore
+			}
+		}
+		return err
+	})
+	return wait, err
+}
+
+// errUnsettled makes an announcement wait until it is known whether a newer draft takes its place.
+var errUnsettled = errors.New("daemon: the study's next draft is being made")
+
+// overtaken says why an announcement is not sent any more, empty when it is.
+func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string, error) {
+	if !o.results {
+		return "", nil
+	}
+	told := toldTo(s, o)
+	if told.Last > n.Sequence {
+		return "a later result was sent", nil
+	}
+	reading, err := a.Reading(s.UID)
+	if err != nil {
+		return "", err
+	}
+	w := s.Withdrawal(n.Revision)
+	switch study.ResultStatus(n.Event) {
+	case study.ResultDraft:
+		switch {
+		case reading.Signed() != nil:
+			return "a physician has signed the report", nil
+		case w != nil:
+			return "the draft was withdrawn", nil
+		}
+	case study.ResultWithdrawn:
+		switch {
+		case w == nil:
+			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
+		case !slices.Contains(told.Drafts, n.Revision):
+			return "it never had the draft", nil
+		case w.Title == study.RejectedWorklist:
+			return "", nil // it stands in another patient's record, whatever came after
+		case reading.Signed() != nil:
+			return "a physician has signed the report", nil
+		case s.Revision > n.Revision && settling(s):
+			return "", errUnsettled
+		case s.Revision > n.Revision && s.State != queue.Refused:
+			return "a later draft takes its place", nil
+		}
+	}
+	return "", nil
+}
+
+// goesTo notes that a draft is about to be sent, before it is: then it can be withdrawn.
+func (a *Appliance) goesTo(o *outlet, uid string, n announcement) error {
+	if !o.results || n.Event != string(study.ResultDraft) {
+		return nil
+	}
+	return a.db.Update(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		told := toldTo(s, o)
+		if slices.Contains(told.Drafts, n.Revision) {
+			return nil
+		}
+		told.Drafts = append(told.Drafts, n.Revision)
+		return tx.PutStudy(s)
+	})
+}
+
+func toldTo(s *queue.Study, o *outlet) *queue.Told {
+	key := o.kind + "/" + o.name
+	if s.Told[key] == nil {
+		if s.Told == nil {
+			s.Told = map[string]*queue.Told{}
+		}
+		s.Told[key] = new(queue.Told)
+	}
+	return s.Told[key]
+}
+
+// result is what an announcement says of the report.
+func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error) {
+	revision := n.Revision
+	if revision == 0 {
+		revision = s.Revision
+	}
+	r := study.Result{Status: study.ResultStatus(n.Event), Number: n.Number, Time: n.Time.In(time.Local)}
+	record, err := a.drafts.load(s.UID, revision)
+	if err != nil {
+		if n.Revision == 0 && lost(err) {
+			return r, nil // an event of a study without a draft
+		}
+		return r, a.remake(s.UID, revision, err)
+	}
+	r.Draft, r.Frontal, r.Lateral = record.Draft, record.Frontal, record.Lateral
+	switch r.Status {
+	case study.ResultDraft:
+		r.Findings, r.Impression = record.Draft.Text(study.SectionFindings), record.Draft.Text(study.SectionImpression)
+		r.Time = record.Made.In(time.Local)
+	case study.ResultSigned, study.ResultCorrected:
+		reading, err := a.Reading(s.UID)
+		if err != nil {
+			return r, err
+		}
+		if reading == nil || n.Number < 1 || n.Number > len(reading.Signatures) {
+			return r, queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", s.UID, n.Number))
+		}
+		signature := reading.Signatures[n.Number-1]
+		r.Findings, r.Impression, r.Physician, r.Time = signature.Findings, signature.Impression, signature.Name, signature.Time.In(time.Local)
+	case study.ResultWithdrawn:
+		w := s.Withdrawal(n.Revision)
+		if w == nil {
+			return r, queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
+		}
+		r.Reason, r.WrongPatient, r.Time = w.Reason, w.Title == study.RejectedWorklist, w.Time.In(time.Local)
+	}
+	return r, nil
+}
+
+// mendState makes a study well again whose last dead letter went out after all.
+func (a *Appliance) mendState(tx *queue.Tx, s *queue.Study) error {
+	if s.State != queue.Failed {
+		return nil
+	}
+	dead, err := deadLetters(tx, s.UID)
+	if err != nil || dead > 0 {
+		return err
+	}
+	s.State, s.Reason = queue.Drafted, ""
+	if a.delivered(s, s.Revision) {
+		s.State = queue.Delivered
+	}
+	return nil
+}
