@@ -37,6 +37,7 @@ type Room struct {
 	logins    access.Rate
 	requests  access.Rate
 	present   presence
+	pictures  pictures
 	handler   http.Handler
 }
 
