@@ -129,3 +129,9 @@ func syncFolder(path string) error {
 	}
 	return nil
 }
+
+// has reports whether a revision's record is there.
+func (d drafts) has(studyUID string, revision int) bool {
+	_, err := os.Stat(filepath.Join(d.folder(studyUID, revision), recordFile))
+	return err == nil
+}

@@ -115,7 +115,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		}
 		return a.spool.Path(i.Path)
 	}
-	record, err := MakeDraft(ctx, a.reader, pair, path(frontal), path(lateral))
+	write, err := a.writing(uid, revision)
+	if err != nil {
+		return err
+	}
+	record, err := MakeDraft(ctx, a.reader, write, pair, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}

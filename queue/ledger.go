@@ -39,7 +39,16 @@ type Study struct {
 	// Sent are the revisions of which a destination may hold documents, from before the first of them went out.
 	Sent      map[string][]int `json:"sent,omitempty"`
 	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
-	Events    []Event          `json:"events"`
+	// Redraft is what a reader asked of the newest draft that he asked for himself.
+	Redraft *Redraft `json:"redraft,omitempty"`
+	Events  []Event  `json:"events"`
+}
+
+// Redraft is a revision that a reader asked for.
+type Redraft struct {
+	Revision int    `json:"revision"`
+	Adapter  string `json:"adapter"` // that writes it
+	By       string `json:"by"`      // user name
 }
 
 // DraftSummary is what a list of studies shows of a draft.
