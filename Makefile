@@ -42,7 +42,7 @@ bench: build
 
 # The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup
-	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
+	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut|LargeSite' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
 
 fuzz:
 	@packaging/fuzz.sh $(FUZZ_TIME)

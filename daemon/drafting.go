@@ -80,7 +80,7 @@ func (s *Seen) Candidate() pairing.Candidate {
 }
 
 // MakeDraft reads the chosen images, scores them, writes the text and guards it. A path may be empty: that view was not acquired.
-func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, frontal, lateral string) (*DraftRecord, error) {
+func MakeDraft(ctx context.Context, reader *inference.Reader, write Writing, pair study.Pair, frontal, lateral string) (*DraftRecord, error) {
 	record := &DraftRecord{Views: map[study.Projection]study.Geometry{}, Took: map[string]time.Duration{}, Made: time.Now().UTC().Truncate(time.Second)}
 	started := time.Now()
 	views := map[study.Projection]*study.Normalised{}
@@ -106,7 +106,7 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 		return nil, err
 	}
 	record.Took["scores"] = time.Since(started)
-	draft, err := WriteDraft(ctx, reader, scores, maps)
+	draft, err := WriteDraft(ctx, reader.Engine, write, scores, maps)
 	if err != nil {
 		return nil, err
 	}
@@ -130,15 +130,18 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, pair study.Pair, f
 	return record, nil
 }
 
+// Writing turns scores into text: a reader's Write, or its WriteAs with an adapter.
+type Writing func(context.Context, study.PairScores) (*inference.Written, error)
+
 // WriteDraft writes and guards the text for given scores.
-func WriteDraft(ctx context.Context, reader *inference.Reader, scores study.PairScores, maps []study.HeatMap) (*study.Draft, error) {
-	written, err := reader.Write(ctx, scores)
+func WriteDraft(ctx context.Context, engine string, write Writing, scores study.PairScores, maps []study.HeatMap) (*study.Draft, error) {
+	written, err := write(ctx, scores)
 	if err != nil {
 		return nil, err
 	}
 	return &study.Draft{
 		Partial: scores.Gap(), Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
-		Sentences: guard.Check(written.Text, scores, maps), Models: written.Models, Engine: reader.Engine,
+		Sentences: guard.Check(written.Text, scores, maps), Models: written.Models, Engine: engine,
 	}, nil
 }
 

@@ -35,6 +35,8 @@ type DraftRecord struct {
 	Took map[string]time.Duration `json:"took"`
 	// Predecessor is the SOP Instance UID of the narrative this one replaces, by kind of document.
 	Documents []DocumentRecord `json:"documents,omitempty"`
+	// PDF is whether a page was asked for when the draft was made: its documents can be made again though the site has changed its mind.
+	PDF bool `json:"pdf,omitempty"`
 	// Sums are the SHA-256 of the documents and pictures, by file name.
 	Sums map[string]string `json:"sums,omitempty"`
 }
@@ -128,4 +130,10 @@ func syncFolder(path string) error {
 		return fmt.Errorf("daemon: syncing folder: %w", err)
 	}
 	return nil
+}
+
+// has reports whether a revision's record is there.
+func (d drafts) has(studyUID string, revision int) bool {
+	_, err := os.Stat(filepath.Join(d.folder(studyUID, revision), recordFile))
+	return err == nil
 }

@@ -142,7 +142,8 @@ func (a *Appliance) changeReading(uid string, by Hand, e Edit, change func(*queu
 		}
 		next := *r
 		next.Version++
-		next.Revision, next.By, next.ByName, next.Time = e.Revision, by.User, by.Name, tx.Now().UTC()
+		next.MoveTo(e.Revision)
+		next.By, next.ByName, next.Time = by.User, by.Name, tx.Now().UTC()
 		next.Findings, next.Impression = tidyText(e.Findings), tidyText(e.Impression)
 		if err := change(tx, &next, s); err != nil {
 			return err

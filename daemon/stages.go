@@ -18,6 +18,7 @@ import (
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
+	"llamaxr/reporting/pdf"
 	"llamaxr/reporting/picture"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
@@ -117,11 +118,16 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		}
 		return a.spool.Path(i.Path)
 	}
-	record, err := MakeDraft(ctx, a.reader, pair, path(frontal), path(lateral))
+	write, err := a.writing(uid, revision)
+	if err != nil {
+		return err
+	}
+	record, err := MakeDraft(ctx, a.reader, write, pair, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
+	record.PDF = a.cfg.PDF
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
 		i    *queue.Instance
@@ -200,6 +206,7 @@ const (
 	scoresDocument    = "scores"
 	heatMapDocument   = "heatmap"
 	chartDocument     = "chart"
+	pageDocument      = "page" // where the site asks for it
 )
 
 // report makes the documents of a revision and asks for their delivery.
@@ -280,9 +287,9 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 	return a.drafts.save(record)
 }
 
-var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument}
+var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument, pageDocument}
 
-// Documents makes the four documents of a draft, in the order of documentKinds, and its pictures as PNG. path leads to the images.
+// Documents makes the documents of a draft, in the order of documentKinds and without the last where it was not asked for, and its pictures as PNG. path leads to the images.
 func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
 	replaced := func(kind string) *sr.Predecessor {
@@ -342,7 +349,19 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		}
 		files[v.Projection.String()+".png"] = buf.Bytes()
 	}
-	return []*sr.Document{narrative, scores, heatDocument, chartDoc}, files, nil
+	documents := []*sr.Document{narrative, scores, heatDocument, chartDoc}
+	if record.PDF {
+		page, err := pdf.Page(record.Draft, in.Images()[0], heat, record.Made)
+		if err != nil {
+			return nil, nil, err
+		}
+		pageDoc, err := sr.Encapsulate(in, pageDocument, page)
+		if err != nil {
+			return nil, nil, err
+		}
+		documents, files["page.pdf"] = append(documents, pageDoc), page
+	}
+	return documents, files, nil
 }
 
 // delivery is the payload of a delivery job.

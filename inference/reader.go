@@ -30,6 +30,7 @@ type Reader struct {
 	cards    []study.ModelCard
 	template prompt.Template
 	chosen   *parts
+	due      *parts // what must be put back before the next text, after one by another adapter
 }
 
 // OpenStarter loads the starter bundle onto an engine.
@@ -89,6 +90,7 @@ func (r *Reader) Adapt(store *models.Store) error {
 		chosen.adapter == nil && r.chosen.adapter != nil {
 		return ErrOtherBase
 	}
+	r.due = nil
 	return r.adapt(chosen)
 }
 
@@ -179,6 +181,14 @@ type Written struct {
 func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.goBack(); err != nil {
+		return nil, err
+	}
+	return r.write(ctx, scores)
+}
+
+// write is Write with the adapter that lies over the model; mu is held.
+func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, error) {
 	filled := r.template.Fill(scores)
 	result, err := r.writer.Generate(ctx, filled, maxReportTokens)
 	if err != nil {

@@ -44,7 +44,16 @@ type Study struct {
 	// Announced numbers what other systems are told of this study, in the order in which it happened; Told is what each of them was.
 	Announced int              `json:"announced,omitempty"`
 	Told      map[string]*Told `json:"told,omitempty"`
-	Events    []Event          `json:"events"`
+	// Redraft is what a reader asked of the newest draft that he asked for himself.
+	Redraft *Redraft `json:"redraft,omitempty"`
+	Events  []Event  `json:"events"`
+}
+
+// Redraft is a revision that a reader asked for.
+type Redraft struct {
+	Revision int    `json:"revision"`
+	Adapter  string `json:"adapter"` // that writes it
+	By       string `json:"by"`      // user name
 }
 
 // DraftSummary is what a list of studies shows of a draft.

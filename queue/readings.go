@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // States of a reading.
 const (
@@ -23,6 +26,45 @@ type Reading struct {
 	ByName     string      `json:"by_name"`
 	Time       time.Time   `json:"time"`
 	Signatures []Signature `json:"signatures,omitempty"` // the first is the report, later ones replace it
+	// Others are the texts that stand on other revisions of the draft, by revision: a newer draft loses nobody's text.
+	Others map[int]Text `json:"others,omitempty"`
+}
+
+// Text is a text with who wrote it last.
+type Text struct {
+	Findings   string    `json:"findings"`
+	Impression string    `json:"impression"`
+	By         string    `json:"by"`
+	ByName     string    `json:"by_name"`
+	Time       time.Time `json:"time"`
+}
+
+// On returns the text that stands on a revision of the draft; ok is false when nobody wrote one.
+func (r *Reading) On(revision int) (text Text, ok bool) {
+	switch {
+	case r == nil:
+		return Text{}, false
+	case r.Revision == revision:
+		return Text{r.Findings, r.Impression, r.By, r.ByName, r.Time}, true
+	}
+	text, ok = r.Others[revision]
+	return text, ok
+}
+
+// MoveTo makes another revision the one that is read; the text on the present one stays with it.
+func (r *Reading) MoveTo(revision int) {
+	if r.Revision == revision {
+		return
+	}
+	others := maps.Clone(r.Others)
+	if others == nil {
+		others = map[int]Text{}
+	}
+	if r.Revision > 0 {
+		others[r.Revision], _ = r.On(r.Revision)
+	}
+	delete(others, revision)
+	r.Others, r.Revision = others, revision
 }
 
 // Signature is a text that a physician made his own, and what became of its document.

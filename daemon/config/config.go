@@ -42,6 +42,7 @@ type Config struct {
 	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
+	PDF          bool          `yaml:"pdf" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	Captures     bool          `yaml:"read_secondary_captures" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`

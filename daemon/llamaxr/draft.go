@@ -194,7 +194,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string)
 		if err != nil {
 			return nil, err
 		}
-		return daemon.WriteDraft(cmd.Context(), reader, *scores, nil)
+		return daemon.WriteDraft(cmd.Context(), reader.Engine, reader.Write, *scores, nil)
 	}
 	files, err := walk(paths)
 	if err != nil {
@@ -222,7 +222,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string)
 	if err != nil {
 		return nil, err
 	}
-	record, err := daemon.MakeDraft(cmd.Context(), reader, pair, byUID[pair.Frontal], byUID[pair.Lateral])
+	record, err := daemon.MakeDraft(cmd.Context(), reader, reader.Write, pair, byUID[pair.Frontal], byUID[pair.Lateral])
 	if err != nil {
 		return nil, err
 	}

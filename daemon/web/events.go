@@ -166,7 +166,7 @@ func (r *Room) standing(uid string) map[string]any {
 		out["version"], out["by"], out["name"], out["state"] = reading.Version, reading.By, reading.ByName, reading.State
 	}
 	if e, ok := r.appliance.Worklist().Entry(uid); ok {
-		out["revision"], out["status"] = e.Revision, e.Status
+		out["revision"], out["status"], out["drafted"] = e.Revision, e.Status, r.appliance.Drafted(uid, e.Revision)
 	}
 	return out
 }

@@ -1,12 +1,16 @@
 package web
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"llamaxr/daemon"
+	"llamaxr/ingest/pixel"
 )
 
 // imageHeader is what a picture's bytes begin with, as JSON.
@@ -29,7 +33,14 @@ func (r *Room) image(w http.ResponseWriter, q *http.Request) {
 	if !r.viewed(w, q, "view image", uid, q.PathValue("sop")) {
 		return
 	}
-	v, err := r.appliance.Values(q.Context(), uid, q.PathValue("sop"))
+	key := uid + " " + q.PathValue("sop")
+	data, err := r.pictures.get(key, time.Now(), func() ([]byte, error) {
+		v, err := r.appliance.Values(context.WithoutCancel(q.Context()), uid, q.PathValue("sop")) // others may wait for it too
+		if err != nil {
+			return nil, err
+		}
+		return encodeValues(v)
+	})
 	switch {
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.NotFound(w, q)
@@ -39,33 +50,30 @@ func (r *Room) image(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "the image cannot be decoded: "+err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	_, _ = w.Write(data)
+}
+
+// encodeValues lays a picture out as image describes.
+func encodeValues(v *pixel.Values) ([]byte, error) {
 	header, err := json.Marshal(imageHeader{
 		v.Rows, v.Columns, v.Slope, v.Intercept, v.Low, v.High, v.Inverted, len(v.Curve), v.Steps,
 	})
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return nil, err
 	}
 	if len(header)%2 == 1 {
 		header = append(header, ' ')
 	}
-	curve := v.Curve
-	if len(curve)%2 == 1 {
-		curve = append(curve, 0)
+	out := make([]byte, 0, 4+len(header)+len(v.Curve)+1+2*len(v.Pixels))
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(header)))
+	out = append(append(out, header...), v.Curve...)
+	if len(v.Curve)%2 == 1 {
+		out = append(out, 0)
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	head := binary.LittleEndian.AppendUint32(nil, uint32(len(header)))
-	for _, part := range [][]byte{append(head, header...), curve, littleEndian(v.Pixels)} {
-		if _, err := w.Write(part); err != nil {
-			return // the reader has left
-		}
+	for _, p := range v.Pixels {
+		out = binary.LittleEndian.AppendUint16(out, p)
 	}
-}
-
-func littleEndian(values []uint16) []byte {
-	out := make([]byte, 2*len(values))
-	for i, v := range values {
-		binary.LittleEndian.PutUint16(out[2*i:], v)
-	}
-	return out
+	return out, nil
 }

@@ -17,7 +17,8 @@ type edited struct {
 	Revision   int    `json:"revision"`
 	Findings   string `json:"findings"`
 	Impression string `json:"impression"`
-	Reason     string `json:"reason"`
+	Reason     string `json:"reason"`  // of a rejection
+	Adapter    string `json:"adapter"` // of a new draft
 }
 
 // readingAnswer is what a page is told of its text.
@@ -93,6 +94,13 @@ func (r *Room) reopen(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
+func (r *Room) redraft(w http.ResponseWriter, q *http.Request) {
+	if in, edit, ok := r.edit(w, q); ok {
+		reading, err := r.appliance.Redraft(q.PathValue("uid"), handOf(q), in.Adapter, edit)
+		r.answer(w, q, "redraft", q.PathValue("uid"), "by adapter "+in.Adapter, reading, err, nil)
+	}
+}
+
 func handOf(q *http.Request) daemon.Hand {
 	u := userOf(q)
 	return daemon.Hand{User: u.Name, Name: u.DisplayName()}
@@ -117,7 +125,8 @@ func (r *Room) answer(w http.ResponseWriter, q *http.Request, act, uid, detail s
 		_ = json.NewEncoder(w).Encode(answerOf(&conflict.Reading))
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.Error(w, "there is no such study", http.StatusNotFound)
-	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead):
+	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead),
+		errors.Is(err, daemon.ErrOnItsWay), errors.Is(err, daemon.ErrNoAdapter):
 		http.Error(w, strings.TrimPrefix(err.Error(), "daemon: "), http.StatusConflict)
 	default:
 		r.log.Error("changing a reading", "study", uid, "error", err)

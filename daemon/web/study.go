@@ -10,6 +10,7 @@ import (
 	"llamaxr/daemon"
 	"llamaxr/daemon/access"
 	"llamaxr/daemon/worklist"
+	"llamaxr/inference/models"
 	"llamaxr/queue"
 	"llamaxr/reporting/guard"
 	"llamaxr/study"
@@ -22,7 +23,9 @@ type studyPage struct {
 	Entry    worklist.Entry
 	Record   *daemon.DraftRecord // nil when there is no draft
 	Revision int                 // shown
-	Earlier  []int               // other revisions that have a draft
+	Priors   []priorDraft        // other revisions that have a draft, newest first
+	Adapters []string            // that could write another
+	Text     *queue.Text         // that a reader wrote on the shown revision; nil when nobody did
 	Reading  *queue.Reading
 	Removed  []study.Sentence
 	Chart    []chartRow
@@ -110,11 +113,6 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 			p.Record, p.Revision = record, n
 		}
 	}
-	for n := 1; n <= report.Revision; n++ {
-		if n != p.Revision {
-			p.Earlier = append(p.Earlier, n)
-		}
-	}
 	if len(report.Objects) > 0 && report.Objects[0] != nil {
 		p.Header = report.Objects[0].Header
 	}
@@ -125,10 +123,62 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	p.fill(userOf(q), r.critical())
+	p.Priors = r.priors(&p)
+	if p.Data.CanEdit && p.Revision == report.Revision {
+		if p.Adapters, err = r.appliance.Adapters(); err != nil {
+			r.log.Error("listing adapters", "error", err)
+		}
+	}
 	if r.viewed(w, q, "view study", uid, "revision "+strconv.Itoa(p.Revision)) {
 		starter := p.Record != nil && p.Record.Draft.Starter()
 		r.show(w, http.StatusOK, frame{Title: personName(p.Header.PatientName), Page: "study", User: userOf(q), Starter: starter, Content: p})
 	}
+}
+
+// maxPriors bounds how many other drafts a page tells of.
+const maxPriors = 10
+
+// priorDraft is another revision of a study's draft.
+type priorDraft struct {
+	Revision int
+	Made     time.Time
+	Adapter  string
+	Same     bool        // its text is that of the shown draft
+	Text     *queue.Text // that a reader wrote on it
+}
+
+// priors reads the newest of the other revisions.
+func (r *Room) priors(p *studyPage) (out []priorDraft) {
+	for n := p.Report.Revision; n > 0 && len(out) < maxPriors; n-- {
+		if n == p.Revision {
+			continue
+		}
+		record, err := r.appliance.Draft(p.Report.UID, n)
+		if err != nil {
+			continue // never written, or taken out
+		}
+		d := priorDraft{Revision: n, Made: record.Made, Adapter: adapterOf(record.Draft)}
+		if p.Record != nil {
+			shown := p.Record.Draft
+			d.Same = shown.Text(study.SectionFindings) == record.Draft.Text(study.SectionFindings) &&
+				shown.Text(study.SectionImpression) == record.Draft.Text(study.SectionImpression)
+		}
+		if text, ok := p.Reading.On(n); ok {
+			d.Text = &text
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// adapterOf names the adapter that wrote a draft, or the language model that did without.
+func adapterOf(d study.Draft) (name string) {
+	for _, m := range d.Models {
+		if m.Role == string(models.RoleAdapter) || m.Role == string(models.RoleLanguageModel) && name == "" {
+			name = m.Name
+		}
+	}
+	return name
 }
 
 func (r *Room) critical() []study.Finding {
@@ -154,8 +204,8 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 	p.Data.Findings, p.Data.Impression = p.Data.Draft.Findings, p.Data.Draft.Impression
 	if r := p.Reading; r != nil {
 		p.Data.Version, p.Data.State = r.Version, r.State
-		if r.Revision == p.Revision {
-			p.Data.Findings, p.Data.Impression = r.Findings, r.Impression
+		if text, ok := r.On(p.Revision); ok {
+			p.Text, p.Data.Findings, p.Data.Impression = &text, text.Findings, text.Impression
 		}
 	}
 	now := p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision

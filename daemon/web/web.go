@@ -37,6 +37,7 @@ type Room struct {
 	logins    access.Rate
 	requests  access.Rate
 	present   presence
+	pictures  pictures
 	handler   http.Handler
 }
 
@@ -92,6 +93,7 @@ func (r *Room) routes() {
 	mux.Handle("POST /studies/{uid}/sign", r.only(signers, r.sign))
 	mux.Handle("POST /studies/{uid}/reject", r.only(signers, r.reject))
 	mux.Handle("POST /studies/{uid}/reopen", r.only(signers, r.reopen))
+	mux.Handle("POST /studies/{uid}/redraft", r.only(readers, r.redraft))
 	mux.Handle("GET /learning", r.only(nil, r.learning))
 	mux.Handle("POST /learning/{act}", r.only([]access.Role{access.Trainer}, r.train))
 	admins := []access.Role{access.Admin}
@@ -184,6 +186,7 @@ func (r *Room) functions() template.FuncMap {
 		"score":   func(v float32) string { return fmt.Sprintf("%.2f", v) },
 		"can":     func(u access.User, roles ...string) bool { return may(u, roles...) },
 		"slug":    slug,
+		"inc":     func(n int) int { return n + 1 },
 		"percent": func(part, all int) int { return 100 * part / max(all, 1) },
 		"bytes":   byteSize,
 		"bar":     func(v float32) string { return fmt.Sprintf("%.1f", 100*max(v, 0)) },

@@ -24,9 +24,9 @@ type List struct {
 
 	mu     sync.RWMutex
 	byUID  map[string]*Entry
-	order  []*Entry // by before
-	ready  bool     // all studies are in it
-	number int      // of changes so far
+	parts  parts
+	ready  bool // all studies are in it
+	number int  // of changes so far
 	change chan struct{}
 
 	pendingMu sync.Mutex
@@ -37,7 +37,8 @@ type List struct {
 // New returns an empty list; Run fills it.
 func New(db *queue.DB, critical []study.Finding) *List {
 	return &List{
-		db: db, critical: critical, byUID: map[string]*Entry{}, change: make(chan struct{}), pending: map[string]bool{}, wake: make(chan struct{}, 1),
+		db: db, critical: critical, byUID: map[string]*Entry{}, parts: newParts(), change: make(chan struct{}), pending: map[string]bool{},
+		wake: make(chan struct{}, 1),
 	}
 }
 
@@ -112,7 +113,8 @@ func (l *List) load(ctx context.Context) error {
 	slices.SortFunc(entries, before)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.order, l.ready = entries, true
+	l.parts.fill(entries)
+	l.ready = true
 	for _, e := range entries {
 		l.byUID[e.UID] = e
 	}
@@ -141,13 +143,7 @@ func (l *List) take(uids map[string]bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range entries {
-		if old := l.byUID[e.UID]; old != nil {
-			if at, found := slices.BinarySearchFunc(l.order, old, before); found {
-				l.order = slices.Delete(l.order, at, at+1)
-			}
-		}
-		at, _ := slices.BinarySearchFunc(l.order, e, before)
-		l.order = slices.Insert(l.order, at, e)
+		l.parts.replace(l.byUID[e.UID], e)
 		l.byUID[e.UID] = e
 	}
 	l.tell()
@@ -200,20 +196,27 @@ type Page struct {
 	Ready    bool // false while studies are still being read from the ledger
 }
 
-// Find returns a page.
+// Find returns a page. Only a search, or a filter by finding, looks at entries beside those that are shown.
 func (l *List) Find(q Query) Page {
 	words := strings.Fields(strings.ToLower(q.Search))
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	page := Page{Counts: map[Status]int{}, Total: len(l.order), Ready: l.ready}
-	for _, e := range l.order {
-		page.Counts[e.Status]++
-		if e.waits() && e.Urgency == Critical {
-			page.Critical++
+	p := &l.parts
+	page := Page{
+		Counts: map[Status]int{}, Critical: len(p.critical.entries), HeldBack: len(p.heldBack.entries), Total: len(p.all.entries), Ready: l.ready,
+	}
+	for status, one := range p.status {
+		page.Counts[status] = len(one.entries)
+	}
+	entries, exact := p.choose(q)
+	if exact {
+		page.Matching = len(entries)
+		for _, e := range entries[min(q.Offset, len(entries)):min(q.Offset+q.Limit, len(entries))] {
+			page.Entries = append(page.Entries, *e)
 		}
-		if e.waits() && e.HeldBack > 0 {
-			page.HeldBack++
-		}
+		return page
+	}
+	for _, e := range entries {
 		if !q.matches(e, words) {
 			continue
 		}
@@ -244,11 +247,8 @@ func (q Query) matches(e *Entry, words []string) bool {
 func (l *List) Next(uid string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for _, e := range l.order {
-		if !e.waits() {
-			break
-		}
-		if e.UID != uid && e.Status == ToRead {
+	for _, e := range l.parts.status[ToRead].entries {
+		if e.UID != uid {
 			return e.UID
 		}
 	}

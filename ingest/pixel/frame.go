@@ -67,6 +67,14 @@ func (f *Frame) clearUnused() {
 		return
 	}
 	width, shift := f.BytesPerSample(), 32-f.BitsStored
+	if width == 2 && !f.Signed { // nearly every radiograph
+		mask := uint16(1)<<f.BitsStored - 1
+		for i := range f.values() {
+			cell := f.Data[2*i : 2*i+2]
+			binary.LittleEndian.PutUint16(cell, binary.LittleEndian.Uint16(cell)&mask)
+		}
+		return
+	}
 	for i := range f.values() {
 		word := f.word(i) << shift >> shift
 		if f.Signed {

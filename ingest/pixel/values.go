@@ -1,6 +1,7 @@
 package pixel
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -51,12 +52,12 @@ func FrameValues(f *dicomfile.File, fr *Frame) (*Values, error) {
 		position, value = modality, func(p float64) float64 { return p }
 	}
 	low, high := math.Inf(1), math.Inf(-1)
-	for i := range fr.Rows * fr.Columns {
-		if stored := fr.stored(fr.word(i)); !padded(stored) {
+	fr.eachValue(func(word uint32) {
+		if stored := fr.stored(word); !padded(stored) {
 			p := position(stored)
 			low, high = min(low, p), max(high, p)
 		}
-	}
+	})
 	if low > high {
 		low, high = 0, 0 // all padding
 	}
@@ -67,16 +68,69 @@ func FrameValues(f *dicomfile.File, fr *Frame) (*Values, error) {
 	if v.Inverted {
 		black = last
 	}
-	v.Pixels = make([]uint16, fr.Rows*fr.Columns)
-	for i := range v.Pixels {
-		if stored := fr.stored(fr.word(i)); padded(stored) {
-			v.Pixels[i] = black
-		} else {
-			v.Pixels[i] = uint16((position(stored) - low) / step)
+	v.Pixels = fr.mapped(func(word uint32) uint16 {
+		stored := fr.stored(word)
+		if padded(stored) {
+			return black
 		}
-	}
+		return uint16((position(stored) - low) / step)
+	})
 	v.curve(int(last)+1, tone)
 	return v, nil
+}
+
+// used tells which values a frame of up to 16 bits has: a picture has millions of pixels and thousands of values.
+func (f *Frame) used() []bool {
+	used := make([]bool, 1<<16)
+	n := f.Rows * f.Columns
+	if f.BytesPerSample() == 1 {
+		for _, b := range f.Data[:n] {
+			used[b] = true
+		}
+		return used
+	}
+	for i := range n {
+		used[binary.LittleEndian.Uint16(f.Data[2*i:])] = true
+	}
+	return used
+}
+
+// eachValue visits the values of a grey frame, those of up to 16 bits once each.
+func (f *Frame) eachValue(visit func(word uint32)) {
+	if f.BytesPerSample() > 2 {
+		for i := range f.Rows * f.Columns {
+			visit(f.word(i))
+		}
+		return
+	}
+	for word, used := range f.used() {
+		if used {
+			visit(uint32(word))
+		}
+	}
+}
+
+// mapped is what place makes of each pixel.
+func (f *Frame) mapped(place func(word uint32) uint16) []uint16 {
+	out := make([]uint16, f.Rows*f.Columns)
+	if f.BytesPerSample() > 2 {
+		for i := range out {
+			out[i] = place(f.word(i))
+		}
+		return out
+	}
+	table := make([]uint16, 1<<16)
+	f.eachValue(func(word uint32) { table[word] = place(word) })
+	if f.BytesPerSample() == 1 {
+		for i, b := range f.Data[:len(out)] {
+			out[i] = table[b]
+		}
+		return out
+	}
+	for i := range out {
+		out[i] = table[binary.LittleEndian.Uint16(f.Data[2*i:])]
+	}
+	return out
 }
 
 // curve samples the tone curve and finds where it rises.

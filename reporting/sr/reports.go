@@ -14,6 +14,7 @@ const (
 	HeatMapSeries   = 9003
 	ChartSeries     = 9004
 	SignedSeries    = 9006
+	PageSeries      = 9007
 )
 
 // standing is how far a document may be trusted: its flags, its author and who vouches for it (PS3.3, section C.17.2).

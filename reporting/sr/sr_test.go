@@ -104,6 +104,7 @@ func TestDocumentsAreClean(t *testing.T) {
 			"rejection": func() (*Document, error) {
 				return RejectionNote(in, study.RejectedSafety, "images were rejected", []Rejected{{BasicTextSR, "2.25.5", "2.25.6"}, {SecondaryCapture, "2.25.7", "2.25.8"}})
 			},
+			"page":    func() (*Document, error) { return Encapsulate(in, "page", []byte("%PDF-1.4 ")) },
 			"capture": func() (*Document, error) { return Capture(in, "heat map", "AI heat map", HeatMapSeries, picture) },
 		} {
 			d, err := makeDocument()

@@ -25,6 +25,7 @@ export class Report {
     $("#sign")?.addEventListener("click", () => this.askSignature());
     $("#reject")?.addEventListener("click", () => this.askReason());
     $("#reopen")?.addEventListener("click", () => this.act("reopen"));
+    $("#redraft")?.addEventListener("submit", (event) => { event.preventDefault(); this.redraft(new FormData(event.target).get("adapter")); });
     $("#restore")?.addEventListener("click", () => this.replace(this.data.draft));
     lights.on(() => this.light());
     addEventListener("keydown", (event) => this.key(event));
@@ -182,7 +183,8 @@ export class Report {
   async elsewhere(reading) {
     if (this.saving) await this.saving;
     if (reading.revision > this.data.newest) {
-      this.say(`New images made revision ${reading.revision} of the draft. Reload the page to see it.`, "news");
+      if (this.redrafting && reading.drafted) return this.goTo();
+      this.say(reading.drafted ? `There is a newer draft, revision ${reading.revision}. Reload the page to see it.` : `A newer draft, revision ${reading.revision}, is on its way.`, "news");
     } else if (reading.version > this.version) {
       this.say(`${reading.name} changed this report (version ${reading.version}). Reload the page before you go on.`, "wrong");
     }
@@ -224,6 +226,24 @@ export class Report {
     } catch {
       this.say("NOT DONE: the appliance does not answer.", "wrong");
     }
+  }
+
+  /** Asks for a new draft by another adapter and shows it when it is there; the text as it stands stays with this one. */
+  async redraft(adapter) {
+    if (this.state !== "open" || !(await this.save())) return;
+    try {
+      const answer = await this.send("POST", "redraft", { ...this.body(), adapter });
+      if (!answer.ok) return this.refused(answer);
+      this.version = (await answer.json()).version;
+      this.redrafting = true;
+      this.say(`Adapter ${adapter} drafts this study again.`, "news");
+    } catch {
+      this.say("NOT DONE: the appliance does not answer.", "wrong");
+    }
+  }
+
+  async goTo() {
+    if (await this.save()) location.href = `/studies/${this.data.uid}`;
   }
 
   // Showing

@@ -48,7 +48,7 @@ function offer(finding) {
 
 follow("/events?study=" + encodeURIComponent(data.uid), {
   presence: (names) => { $("#presence").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "have" : "has"} this study open` : ""; },
-  reading: (reading) => { if (report) report.elsewhere(reading); else if (["to read", "no draft", "attention"].includes(reading.status) && reading.status !== data.status) location.reload(); },
+  reading: (reading) => { if (report) report.elsewhere(reading); else if (reading.drafted || (["no draft", "attention"].includes(reading.status) && reading.status !== data.status)) location.reload(); },
 });
 
 await viewer.loaded;

@@ -1,0 +1,92 @@
+package inference
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"llamaxr/inference/engine"
+	"llamaxr/inference/llama"
+	"llamaxr/inference/models"
+	"llamaxr/study"
+)
+
+// silenced imports the starter's adapter with all weights zero: what the base writes alone.
+func silenced(t *testing.T, store *models.Store) {
+	t.Helper()
+	bundle, err := models.Starter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "silenced")
+	if err := os.CopyFS(folder, folderOf(t, bundle)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, llama.AdapterWeightsFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(data[8+binary.LittleEndian.Uint64(data):]) // safetensors: the header's length, the header, the values
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.ImportAdapter(models.AdapterImport{From: folder, Name: "silenced", Base: models.StarterName, Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOneTextByAnotherAdapter: a text by another adapter is that adapter's, says so, and the next text is that of the adapter in use.
+func TestOneTextByAnotherAdapter(t *testing.T) {
+	eng, err := engine.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := models.OpenStore(t.TempDir())
+	silenced(t, store)
+	r, err := Open(eng, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := r.Adapters(store)
+	if err != nil || !slices.Equal(names, []string{models.StarterName, "silenced"}) {
+		t.Fatalf("adapters %v, %v", names, err)
+	}
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9, study.Cardiomegaly: 0.8}, Lateral: &study.Scores{study.Effusion: 0.7}}
+	first, err := r.Write(t.Context(), scores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := r.WriteAs(t.Context(), scores, store, "silenced")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapter := func(w *Written) string { return w.Models[len(w.Models)-1].Name }
+	if other.Text == first.Text || adapter(other) != "silenced" || adapter(first) == "silenced" {
+		t.Errorf("by %s: %q, by %s: %q", adapter(first), first.Text, adapter(other), other.Text)
+	}
+	again, err := r.WriteAs(t.Context(), scores, store, models.StarterName)
+	if err != nil || again.Text != first.Text {
+		t.Errorf("%v, by the starter's name %q, want %q", err, again.Text, first.Text)
+	}
+	if back, err := r.Write(t.Context(), scores); err != nil || back.Text != first.Text || adapter(back) != adapter(first) {
+		t.Errorf("%v, afterwards %s writes %q", err, adapter(back), back.Text)
+	}
+	if _, err := r.WriteAs(t.Context(), scores, store, "nobody"); !errors.Is(err, ErrNoSuchAdapter) {
+		t.Errorf("an adapter that is not there: %v", err)
+	}
+}
+
+func folderOf(t *testing.T, bundle *models.Bundle) fs.FS {
+	t.Helper()
+	files, err := fs.Sub(bundle.Files, models.AdapterFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
