@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/access"
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/worklist"
 	"llamaxr/dicomnet"
@@ -243,8 +244,8 @@ func UserList(state string) (out []access.User, err error) {
 	return users.List(), nil
 }
 
-// ReadAudit visits the audit log of a state, oldest first, and fails where its chain is broken.
-func ReadAudit(state string, visit func(access.Entry)) error {
+// ReadAudit visits the audit log of a state, oldest first, returns its head and fails where its chain is broken.
+func ReadAudit(state string, visit func(access.Entry)) (chain.Head, error) {
 	return access.ReadAudit(filepath.Join(state, auditFile), visit)
 }
 
