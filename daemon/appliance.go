@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
@@ -45,6 +46,7 @@ type Appliance struct {
 	drafts drafts
 	device sr.Device
 	room   room
+	record *chain.Log // of drafts
 
 	credentials credentials
 	receiver    *ingest.Receiver
@@ -198,6 +200,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Wait()
 	a.tuner.wg.Wait()
 	a.room.audit.Close()
+	a.record.Close()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

@@ -80,6 +80,7 @@ const (
 	kindWithdraw = "withdraw" // a study: take back the drafts that no longer stand
 	kindRetract  = "retract"  // our rejection note of a revision to one destination
 	kindForget   = "forget"   // one instance: delete its cached copy
+	kindRecord   = "record"   // an act of a person: enter it into the record of drafts
 )
 
 type completion struct {

@@ -45,6 +45,9 @@ func (a *Appliance) openRoom() error {
 	if a.room.audit, err = access.OpenAuditLog(filepath.Join(a.cfg.State, auditFile)); err != nil {
 		return err
 	}
+	if a.record, err = chain.Open(filepath.Join(a.cfg.State, recordLog), maxRecordLine); err != nil {
+		return err
+	}
 	var critical []study.Finding
 	for _, name := range a.cfg.Critical {
 		f, err := study.ParseFinding(name)

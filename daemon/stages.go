@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
@@ -90,14 +91,21 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if p.partner == uid {
 		return lease.Done(func(tx *queue.Tx) error { return a.elsewhere(tx, p, uid, revision) })
 	}
+	mode, source, err := a.modeOf(uid, p)
+	if err != nil {
+		return err
+	}
 	pair := p.pair
+	if pair.Refusal == "" && mode == config.ModeStore {
+		pair.Refusal = storeOnly(source)
+	}
 	if pair.Refusal != "" {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
 		return lease.Done(func(tx *queue.Tx) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
 			}
-			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary = &pair, nil })
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary, s.Mode = &pair, nil, sentMode(mode) })
 		})
 	}
 	frontal, lateral, err := a.instances(pair)
@@ -120,6 +128,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
+	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
 		i    *queue.Instance
@@ -132,9 +141,12 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err := a.drafts.save(record); err != nil {
 		return err
 	}
+	if err := a.enterDraft(record, frontal, lateral); err != nil {
+		return err
+	}
 	return lease.Done(func(tx *queue.Tx) error {
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair, s.Summary = &pair, summary(record)
+			s.Pair, s.Summary, s.Mode = &pair, summary(record), sentMode(mode)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -217,6 +229,13 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	if err := a.makeDocuments(ctx, record, previous); err != nil {
 		return err
+	}
+	if record.Shadow {
+		return lease.Done(func(tx *queue.Tx) error {
+			return a.setState(tx, uid, revision, queue.Shadow, "", func(s *queue.Study) {
+				s.Note(tx.Now(), fmt.Sprintf("revision %d stays here: shadow mode", revision))
+			})
+		})
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted

@@ -28,7 +28,7 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{2, []string{kindExamine}},
 		{1, []string{kindComplete}},
 		{1, []string{kindDraft}},
-		{1, []string{kindReport, kindWithdraw, kindForget}},
+		{1, []string{kindReport, kindWithdraw, kindForget, kindRecord}},
 		{deliverers, []string{kindDeliver, kindRetract}},
 		{1, []string{kindSign}},
 		{deliverers, []string{kindDeliverSigned}},
@@ -92,6 +92,8 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.retract(ctx, lease)
 	case kindForget:
 		return a.forget(lease)
+	case kindRecord:
+		return a.enterAct(lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }

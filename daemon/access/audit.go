@@ -20,15 +20,15 @@ type Entry struct {
 	Previous string `json:"previous"`
 }
 
-// maxLine bounds a line of the log.
-const maxLine = 16 << 10
+// MaxLine bounds a line of the log.
+const MaxLine = 16 << 10
 
 // AuditLog appends to a chained file and never changes what is there.
 type AuditLog struct{ log *chain.Log }
 
 // OpenAuditLog opens or makes the log.
 func OpenAuditLog(path string) (*AuditLog, error) {
-	log, err := chain.Open(path, maxLine)
+	log, err := chain.Open(path, MaxLine)
 	if err != nil {
 		return nil, fmt.Errorf("access: audit log: %w", err)
 	}
@@ -55,7 +55,7 @@ func (l *AuditLog) Log() *chain.Log { return l.log }
 
 // ReadAudit visits a log's entries, oldest first, and fails where the chain is broken. A log that was never begun has no entries.
 func ReadAudit(path string, visit func(Entry)) (chain.Head, error) {
-	head, err := chain.Verify(path, maxLine, func(line []byte) error {
+	head, err := chain.Verify(path, MaxLine, func(line []byte) error {
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return err

@@ -31,6 +31,8 @@ type Config struct {
 	TLS          TLS           `yaml:"tls" explain:"TLS for associations that peers open to us; files are read again when they change, without a restart"`
 	Peers        []Peer        `yaml:"peers" explain:"who may open associations; empty allows all"`
 	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent"`
+	Shadow       bool          `yaml:"shadow" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
+	Sources      []Source      `yaml:"sources" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
 	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
@@ -146,6 +148,7 @@ func (c Config) Check() error {
 		fault("ae_title", "%w", err)
 	}
 	c.checkTLS(fault)
+	c.checkSources(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {

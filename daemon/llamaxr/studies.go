@@ -75,6 +75,9 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 	if r.Reason != "" {
 		fmt.Fprintf(out, "Reason: %s\n", r.Reason)
 	}
+	if r.Mode != "" {
+		fmt.Fprintf(out, "Mode: %s, nothing is sent\n", r.Mode)
+	}
 	if r.Pair != nil {
 		fmt.Fprintln(out, "\nImages:")
 		printPair(out, *r.Pair)

@@ -117,7 +117,8 @@ func (r *Room) answer(w http.ResponseWriter, q *http.Request, act, uid, detail s
 		_ = json.NewEncoder(w).Encode(answerOf(&conflict.Reading))
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.Error(w, "there is no such study", http.StatusNotFound)
-	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead):
+	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead),
+		errors.Is(err, daemon.ErrShadow):
 		http.Error(w, strings.TrimPrefix(err.Error(), "daemon: "), http.StatusConflict)
 	default:
 		r.log.Error("changing a reading", "study", uid, "error", err)

@@ -23,7 +23,7 @@ const (
 	Signed    Status = "signed"    // a physician signed
 	Rejected  Status = "rejected"  // a physician refused the draft
 	Attention Status = "attention" // a job was given up: an administrator must look
-
+	Shadow    Status = "shadow"    // drafted for comparison; nothing leaves
 )
 
 // Urgency orders what waits.
@@ -82,6 +82,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	}
 	e.Status = map[string]Status{
 		queue.Receiving: Arriving, queue.Complete: Arriving, queue.Drafted: ToRead, queue.Delivered: ToRead, queue.Refused: NoDraft, queue.Failed: Attention,
+		queue.Shadow: Shadow,
 	}[s.State]
 	if e.Status == NoDraft || e.Status == Attention {
 		e.Why = s.Reason
