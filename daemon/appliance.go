@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/metrics"
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
@@ -48,6 +50,9 @@ type Appliance struct {
 	room   room
 	record *chain.Log // of drafts
 
+	metrics  *metrics.Metrics
+	draining atomic.Bool
+
 	credentials credentials
 	receiver    *ingest.Receiver
 	server      *dicomnet.Server
@@ -70,6 +75,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
+	a.newMetrics(version)
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
 		return nil, err
@@ -104,6 +110,11 @@ func (a *Appliance) prepare() error {
 	if a.reader, err = inference.Open(eng, a.models()); err != nil {
 		return err
 	}
+	a.reader.Wrote = func(w *inference.Written) {
+		a.metrics.Tokens.Add(float64(w.NewTokens))
+		a.metrics.Generation.WithLabelValues("prefill").Add(w.Prefill.Seconds())
+		a.metrics.Generation.WithLabelValues("decode").Add(w.Decode.Seconds())
+	}
 	for _, c := range a.reader.Cards() {
 		a.log.Info("model", "role", c.Role, "name", c.Name, "version", c.Version, "sha256", c.Digest[:16])
 		if c.Starter {
@@ -122,6 +133,10 @@ func (a *Appliance) prepare() error {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
 	if err := a.openRoom(); err != nil {
+		a.listener.Close()
+		return err
+	}
+	if err := a.metrics.Register(newGauges(a)); err != nil {
 		a.listener.Close()
 		return err
 	}
@@ -194,6 +209,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
+	a.draining.Store(true)
 	a.log.Info("draining")
 	stopWork()
 	a.health.close()

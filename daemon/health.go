@@ -55,6 +55,7 @@ func listenHealth(cfg config.Config, a *Appliance) (*health, error) {
 		}
 		_ = json.NewEncoder(w).Encode(status)
 	})
+	a.handleProbes(mux)
 	base, leaving := context.WithCancel(context.Background())
 	return &health{listener, &http.Server{
 		Handler: mux, ReadHeaderTimeout: httpTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,

@@ -188,7 +188,9 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 // sendTo stores documents at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
 // what it says, so the peer has it from an earlier try.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
-	return refusal(send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil))
+	err := send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil)
+	a.metrics.Delivery(to.String(), len(paths), err)
+	return refusal(err)
 }
 
 func sortByScore(list []queue.FindingScore) {

@@ -101,6 +101,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	}
 	if pair.Refusal != "" {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
+		a.metrics.Refused.Inc()
 		return lease.Done(func(tx *queue.Tx) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
@@ -144,9 +145,14 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err := a.enterDraft(record, frontal, lateral); err != nil {
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	said := summary(record)
+	err = lease.Done(func(tx *queue.Tx) error {
+		scored := queue.ScoredStudy{Study: uid, Time: tx.Now(), Classifier: a.classifierDigest(), Scores: record.Draft.Scores}
+		if err := tx.AddScores(scored, scoreWindow); err != nil {
+			return err
+		}
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair, s.Summary, s.Mode = &pair, summary(record), sentMode(mode)
+			s.Pair, s.Summary, s.Mode = &pair, said, sentMode(mode)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -161,6 +167,10 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		id := fmt.Sprintf("%s/%s/%d", kindReport, uid, revision)
 		return tx.Enqueue(queue.Job{ID: id, Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
 	})
+	if err == nil {
+		a.counted(record, said.Changed)
+	}
+	return err
 }
 
 // lookBack has the earlier drafts of a study held against what is known now.

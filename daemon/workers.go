@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/metrics"
 	"llamaxr/queue"
 )
 
@@ -53,13 +55,15 @@ func (a *Appliance) work(ctx context.Context, kinds []string) {
 		}
 		started := time.Now()
 		err = a.perform(ctx, lease)
+		took := time.Since(started)
 		switch {
 		case err == nil:
-			a.log.Debug("job done", "kind", lease.Job.Kind, "study", lease.Job.Study, "took", time.Since(started).String())
+			a.metrics.Job(lease.Job.Kind, metrics.Done, took)
+			a.log.Debug("job done", "kind", lease.Job.Kind, "study", lease.Job.Study, "took", took.String())
 		case errors.Is(err, queue.ErrLeaseLost), isShutdown(err):
 		case ctx.Err() != nil:
 		default:
-			a.fail(lease, err)
+			a.metrics.Job(lease.Job.Kind, a.fail(lease, err), took)
 		}
 	}
 }
@@ -98,9 +102,12 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
 
-// fail gives a job back or makes it a dead letter, and the study says so.
-func (a *Appliance) fail(lease *queue.Lease, cause error) {
+// fail gives a job back or makes it a dead letter, and the study says so. It returns which, as the metrics name it.
+func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 	err := lease.Fail(cause, func(tx *queue.Tx, dead bool) error {
+		if result = metrics.Retried; dead {
+			result = metrics.Dead
+		}
 		s, err := tx.Study(lease.Job.Study)
 		if err != nil || s == nil {
 			return err
@@ -129,6 +136,7 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) {
 		a.log.Error("giving a job back", "job", lease.Job.ID, "error", err)
 	}
 	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", cause)
+	return cmp.Or(result, metrics.Retried)
 }
 
 // askAgain is how soon a study whose pixels are still being looked at is asked about again.

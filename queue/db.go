@@ -37,9 +37,11 @@ var (
 
 	bucketReadings = []byte("readings") // Study Instance UID → Reading
 
+	bucketScores = []byte("scores") // time / Study Instance UID → ScoredStudy
+
 	allBuckets = [][]byte{
 		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketDamaged,
-		bucketCorrections, bucketCorrectionsAside, bucketReadings,
+		bucketCorrections, bucketCorrectionsAside, bucketReadings, bucketScores,
 	}
 )
 

@@ -26,6 +26,9 @@ const (
 	Shadow    Status = "shadow"    // drafted for comparison; nothing leaves
 )
 
+// Statuses are all statuses.
+var Statuses = []Status{ToRead, InWork, Arriving, NoDraft, Signed, Rejected, Attention, Shadow}
+
 // Urgency orders what waits.
 type Urgency int
 
