@@ -6,6 +6,7 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/metrics"
 	"llamaxr/daemon/worklist"
+	"llamaxr/dicomnet"
 	"llamaxr/ingest"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -66,14 +67,13 @@ var measured = []struct {
 	{"disk_free_bytes", "Free space of the disk that holds the state.", nil},
 	{"disk_minimum_free_bytes", "Free space below which objects are refused (minimum_free_bytes).", nil},
 	{"database_bytes", "Size of the ledger.", nil},
-	{"certificate_days_left", "Days until a certificate of the configuration ends; negative when it has.", []string{"use"}},
+	{"certificate_remaining_seconds", "Time until a certificate of the configuration ends; negative when it has.", []string{"use"}},
 	{"score_psi", "Population stability index of recent scores against the classifier's reference: above 0.25 they have drifted.", []string{"finding", "view"}},
 	{"score_window_studies", "Recent studies that the index is of.", []string{"view"}},
 	{"gpu_utilization_ratio", "Share of time in which the GPU computed.", []string{"gpu"}},
 	{"gpu_memory_used_bytes", "GPU memory in use.", []string{"gpu"}},
 	{"gpu_memory_total_bytes", "GPU memory.", []string{"gpu"}},
 	{"gpu_temperature_celsius", "Temperature of the GPU.", []string{"gpu"}},
-	{"audit_backlog_bytes", "Audit log that the syslog server does not have yet.", nil},
 }
 
 func newGauges(a *Appliance) *gauges {
@@ -175,12 +175,12 @@ func (s scrape) server() {
 	s.gauge("associations_open", float64(stats.Associations))
 	s.gauge("connections_open", float64(stats.Connections))
 	s.counter("associations_total", stats.Accepted)
-	for why, n := range stats.Rejected {
+	for _, why := range dicomnet.Rejections() {
 		result := "transient"
 		if why.Permanent() {
 			result = "permanent"
 		}
-		s.counter("association_rejections_total", n, result, why.Why())
+		s.counter("association_rejections_total", stats.Rejected[why], result, why.Why())
 	}
 	s.counter("connections_turned_away_total", stats.Refused, "refused")
 	s.counter("connections_turned_away_total", stats.CrowdedOut, "crowded out")
@@ -205,7 +205,7 @@ func (s scrape) certificates() error {
 	for _, c := range all {
 		if !told[c.Use] {
 			told[c.Use] = true
-			s.gauge("certificate_days_left", float64(c.DaysLeft), c.Use)
+			s.gauge("certificate_remaining_seconds", time.Until(c.Expires).Seconds(), c.Use)
 		}
 	}
 	return err

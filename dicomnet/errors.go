@@ -59,6 +59,13 @@ var (
 	rejectLocalLimit         = RejectError{rejectTransient, sourcePresentation, 2}
 )
 
+// Rejections are those that a Server gives.
+func Rejections() []RejectError {
+	return []RejectError{
+		rejectNoReason, rejectApplicationContext, rejectCallingAETitle, rejectCalledAETitle, rejectProtocolVersion, rejectCongestion, rejectLocalLimit,
+	}
+}
+
 // Permanent reports whether asking again the same way is of no use.
 func (e *RejectError) Permanent() bool { return e.Result == rejectPermanent }
 
