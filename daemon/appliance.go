@@ -15,6 +15,7 @@ import (
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/metrics"
+	"llamaxr/daemon/trace"
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
@@ -51,6 +52,7 @@ type Appliance struct {
 	record *chain.Log // of drafts
 
 	metrics  *metrics.Metrics
+	tracer   *trace.Exporter // nil without a collector
 	draining atomic.Bool
 
 	credentials credentials
@@ -78,6 +80,10 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	a.newMetrics(version)
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
+		return nil, err
+	}
+	if err := a.openTracing(version); err != nil {
+		a.db.Close()
 		return nil, err
 	}
 	if err := a.prepare(); err != nil {
@@ -208,6 +214,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.serveAnswers(work, a.log) })
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
+	wg.Go(func() { a.tracer.Run(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.draining.Store(true)
 	a.log.Info("draining")

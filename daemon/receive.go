@@ -21,10 +21,11 @@ type session struct {
 	info *dicomnet.AssociationInfo
 	// studies that this association brought something of.
 	studies map[string]bool
+	began   time.Time
 }
 
 func (a *Appliance) newSession(_ context.Context, info *dicomnet.AssociationInfo) (dicomnet.Session, error) {
-	return &session{a, info, map[string]bool{}}, nil
+	return &session{a, info, map[string]bool{}, time.Now()}, nil
 }
 
 // Echo implements dicomnet.Session.
@@ -84,6 +85,9 @@ func statusLabel(status uint16) string { return fmt.Sprintf("%04Xh", status) }
 
 // Close implements dicomnet.Session: the studies may be complete now.
 func (s *session) Close(released bool) {
+	for uid := range s.studies {
+		s.trace(uid, released)
+	}
 	if !released {
 		return
 	}

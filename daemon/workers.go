@@ -56,6 +56,7 @@ func (a *Appliance) work(ctx context.Context, kinds []string) {
 		started := time.Now()
 		err = a.perform(ctx, lease)
 		took := time.Since(started)
+		a.traceJob(lease.Job, started, err != nil)
 		switch {
 		case err == nil:
 			a.metrics.Job(lease.Job.Kind, metrics.Done, took)
@@ -154,7 +155,9 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		return err
 	}
 	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
-	return lease.Done(func(tx *queue.Tx) error {
+	var first time.Time // of a study that is complete for the first time
+	err = lease.Done(func(tx *queue.Tx) error {
+		first = time.Time{}
 		s, err := tx.Study(uid)
 		if err != nil || s == nil || s.State != queue.Receiving {
 			return err
@@ -168,7 +171,9 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return tx.Postpone(completionJob(uid, quiet, c.Released))
 		}
 		s.State = queue.Complete
-		s.Revision++
+		if s.Revision++; s.Revision == 1 {
+			first = s.First
+		}
 		s.Drafted = slices.Clone(s.Instances)
 		why := "nothing more came for " + a.cfg.QuietTime.String()
 		if both {
@@ -181,6 +186,10 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		}
 		return tx.PutStudy(s)
 	})
+	if err == nil && !first.IsZero() {
+		a.traceStudy(uid, first)
+	}
+	return err
 }
 
 // destinationOf returns the destination of a delivery.

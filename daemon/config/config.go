@@ -45,6 +45,7 @@ type Config struct {
 	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
 	FreeSpace    int64         `yaml:"minimum_free_bytes" explain:"below this much free disk space new objects are refused with 0xA700"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
+	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	LogLevel     string        `yaml:"log_level" explain:"debug, info, warn or error"`
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
@@ -149,6 +150,7 @@ func (c Config) Check() error {
 	}
 	c.checkTLS(fault)
 	c.checkSources(fault)
+	c.checkTracing(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {

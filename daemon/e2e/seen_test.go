@@ -43,7 +43,8 @@ func TestSeenFromOutside(t *testing.T) {
 	t.Setenv("PATH", fake+string(os.PathListSeparator)+os.Getenv("PATH"))
 	port, folder := startStorescp(t)
 	pacs, away := "127.0.0.1:"+port, "127.0.0.1:"+freePort(t)
-	settings := write(t, "llamaxr.yaml", fmt.Sprintf(
+	collector := startCollector(t)
+	settings := write(t, "llamaxr.yaml", "tracing: {endpoint: "+collector.URL+"}\n"+fmt.Sprintf(
 		"log_level: debug\nlog_format: json\ndestinations:\n- {ae_title: PACS, address: %q}\n- {ae_title: AWAY, address: %q, tls: {on: true, ca: %q}}\n",
 		pacs, away, peertest.NewAuthority(t).File))
 	n := startNode(t, "--config", settings)
@@ -94,6 +95,11 @@ func TestSeenFromOutside(t *testing.T) {
 		}
 	}
 	n.stop(os.Interrupt)
+	for uid := range received(t, folder) {
+		if seen["traces"] = collector.traces(t); strings.Contains(seen["traces"], uid) {
+			t.Error("a study's UID is in the traces")
+		}
+	}
 	seen["log"] = n.log.String()
 	if !strings.Contains(seen["log"], `"msg":"draft delivered"`) {
 		t.Error("the log does not tell of the delivery: it is not the one that was looked for")

@@ -51,6 +51,8 @@ type Metrics struct {
 
 	Deliveries *prometheus.CounterVec // by destination and result
 	Sent       *prometheus.CounterVec // objects, by destination
+
+	Spans *prometheus.CounterVec // by result
 }
 
 // durations are the bounds of Duration in seconds: looking at an image takes milliseconds, a report of a large model or a slow PACS minutes.
@@ -94,6 +96,7 @@ func New(l Labels) *Metrics {
 	m.Generation = counters("generation_seconds_total", "Time that the language model needed, by phase.", "phase")
 	m.Deliveries = counters("deliveries_total", "Associations that sent documents to a destination, by what came of it.", "destination", "result")
 	m.Sent = counters("delivered_objects_total", "Documents that a destination stored.", "destination")
+	m.Spans = counters("trace_spans_total", "Trace spans, by what came of them: sent to the collector or dropped.", "result")
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "llamaxr", Name: "build_info", Help: "1, with the program's version.",
 		ConstLabels: prometheus.Labels{"version": l.Version, "go": runtime.Version()},
@@ -119,7 +122,7 @@ func (m *Metrics) begin(l Labels) {
 		}
 	}
 	for vec, values := range map[*prometheus.CounterVec][]string{
-		m.Drafts: l.Modes, m.Sentences: l.Verdicts, m.Objects: l.Statuses, m.Generation: {"prefill", "decode"},
+		m.Drafts: l.Modes, m.Sentences: l.Verdicts, m.Objects: l.Statuses, m.Generation: {"prefill", "decode"}, m.Spans: {"sent", "dropped"},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
