@@ -29,7 +29,7 @@ func (a *Appliance) openTracing(version string) error {
 // traceJob tells of a job that ended. An error's text is not told: it may name things.
 func (a *Appliance) traceJob(j queue.Job, started time.Time, failed bool) {
 	s := trace.Span{
-		Study: j.Study, Key: fmt.Sprintf("%s/%d", j.ID, j.Lease), Name: j.Kind, Start: started, End: time.Now(), Failed: failed,
+		Study: j.Study, Key: fmt.Sprintf("%s/%d", j.ID, started.UnixNano()), Name: j.Kind, Start: started, End: time.Now(), Failed: failed,
 		Attributes: map[string]string{"attempt": strconv.Itoa(j.Attempts)},
 	}
 	if to := destinationOf(j); to != "" {
