@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/metrics"
+	"llamaxr/daemon/trace"
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
@@ -48,6 +52,11 @@ type Appliance struct {
 	// outlets are the systems that are told of results and events.
 	outlets []outlet
 	results *hl7Listener
+	record  *chain.Log // of drafts
+
+	metrics  *metrics.Metrics
+	tracer   *trace.Exporter // nil without a collector
+	draining atomic.Bool
 
 	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
@@ -72,8 +81,13 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
+	a.newMetrics(version)
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
+		return nil, err
+	}
+	if err := a.openTracing(version); err != nil {
+		a.db.Close()
 		return nil, err
 	}
 	if err := a.prepare(); err != nil {
@@ -109,6 +123,11 @@ func (a *Appliance) prepare() error {
 	if a.reader, err = inference.Open(eng, a.models()); err != nil {
 		return err
 	}
+	a.reader.Wrote = func(w *inference.Written) {
+		a.metrics.Tokens.Add(float64(w.NewTokens))
+		a.metrics.Generation.WithLabelValues("prefill").Add(w.Prefill.Seconds())
+		a.metrics.Generation.WithLabelValues("decode").Add(w.Decode.Seconds())
+	}
 	for _, c := range a.reader.Cards() {
 		a.log.Info("model", "role", c.Role, "name", c.Name, "version", c.Version, "sha256", c.Digest[:16])
 		if c.Starter {
@@ -132,6 +151,10 @@ func (a *Appliance) prepare() error {
 	}
 	if err := a.openRoom(); err != nil {
 		a.results.close()
+		a.listener.Close()
+		return err
+	}
+	if err := a.metrics.Register(newGauges(a)); err != nil {
 		a.listener.Close()
 		return err
 	}
@@ -206,13 +229,16 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.watchRecords(work) })
 	wg.Go(func() { a.retain(work) })
 	wg.Go(func() { a.results.serve(work, a.log) })
+	wg.Go(func() { a.tracer.Run(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
+	a.draining.Store(true)
 	a.log.Info("draining")
 	stopWork()
 	a.health.close()
 	wg.Wait()
 	a.tuner.wg.Wait()
 	a.room.audit.Close()
+	a.record.Close()
 	if closed := a.db.Close(); err == nil {
 		err = closed
 	}

@@ -31,6 +31,8 @@ type DraftRecord struct {
 	// Views is how each image was laid onto the classifier's input.
 	Views map[study.Projection]study.Geometry `json:"views"`
 	Made  time.Time                           `json:"made"`
+	// Shadow says that nothing of the draft may leave.
+	Shadow bool `json:"shadow,omitempty"`
 	// Took is the time each step needed.
 	Took map[string]time.Duration `json:"took"`
 	// Predecessor is the SOP Instance UID of the narrative this one replaces, by kind of document.

@@ -60,6 +60,7 @@ func listenHealth(cfg config.Config, a *Appliance) (*health, error) {
 		mux.Handle(dicomweb.Path+"/", a.webServices())
 		a.log.Info("DICOMweb", "path", dicomweb.Path, "open_to_this_machine", cfg.DICOMwebOpen)
 	}
+	a.handleProbes(mux)
 	base, leaving := context.WithCancel(context.Background())
 	return &health{listener, &http.Server{
 		Handler: mux, ReadHeaderTimeout: httpTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,

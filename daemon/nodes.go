@@ -58,10 +58,16 @@ const webTime = leaseTime - time.Minute
 // sendTo stores documents at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
 // what it says, so the peer has it from an earlier try.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, paths ...string) error {
+	err := a.store(ctx, to, paths...)
+	a.metrics.Delivery(to.String(), len(paths), err)
+	return refusal(err)
+}
+
+func (a *Appliance) store(ctx context.Context, to config.Destination, paths ...string) error {
 	if to.STOW == "" {
-		return refusal(send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil))
+		return send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, webTime)
 	defer cancel()
-	return refusal(a.web(to).Store(ctx, paths...))
+	return a.web(to).Store(ctx, paths...)
 }

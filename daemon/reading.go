@@ -89,6 +89,10 @@ func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*qu
 		}
 		r.State, r.Reason = queue.ReadingRejected, reason
 		s.Note(tx.Now(), fmt.Sprintf("draft of revision %d rejected by %s", r.Revision, by.User))
+		entry := DraftEntry{Act: ActRejected, By: by.User, Study: uid, Revision: r.Revision, Reason: reason}
+		if err := tx.Enqueue(recordJob(entry, r.Version)); err != nil {
+			return err
+		}
 		return tx.PutStudy(s)
 	})
 }
@@ -119,6 +123,9 @@ func (a *Appliance) changeReading(uid string, by Hand, e Edit, change func(*queu
 		}
 		if s == nil {
 			return ErrNoStudy
+		}
+		if s.Mode != "" {
+			return ErrShadow
 		}
 		r, err := tx.Reading(uid)
 		if err != nil {

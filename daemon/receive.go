@@ -23,10 +23,11 @@ type session struct {
 	info *dicomnet.AssociationInfo
 	// studies that this association brought something of.
 	studies map[string]bool
+	began   time.Time
 }
 
 func (a *Appliance) newSession(_ context.Context, info *dicomnet.AssociationInfo) (dicomnet.Session, error) {
-	return &session{a, info, map[string]bool{}}, nil
+	return &session{a, info, map[string]bool{}, time.Now()}, nil
 }
 
 // Echo implements dicomnet.Session.
@@ -38,10 +39,13 @@ func (s *session) Store(_ context.Context, req *dicomnet.StoreRequest, data io.R
 		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID,
 		SourceAETitle: s.info.CallingAETitle,
 	}, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
+	count := &counter{Reader: data}
 	header, err := s.a.receiver.Receive(ingest.Incoming{
 		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID,
 		Calling: s.info.CallingAETitle, Association: s.info.ID, Head: head,
-	}, data)
+	}, count)
+	s.a.metrics.Bytes.Add(float64(count.n))
+	s.a.metrics.Objects.WithLabelValues(statusLabel(statusOf(err))).Inc()
 	if header.StudyInstanceUID != "" {
 		s.studies[header.StudyInstanceUID] = true
 	}
@@ -53,8 +57,39 @@ func (s *session) Store(_ context.Context, req *dicomnet.StoreRequest, data io.R
 	return err
 }
 
+// counter counts what is read through it.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+// Read implements io.Reader.
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// statusOf is the DIMSE status that an error of Store becomes.
+func statusOf(err error) uint16 {
+	var status *ingest.StatusError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return status.Status
+	}
+	return ingest.StatusProcessingFailure
+}
+
+// statusLabel is a DIMSE status as the metrics name it.
+func statusLabel(status uint16) string { return fmt.Sprintf("%04Xh", status) }
+
 // Close implements dicomnet.Session: the studies may be complete now.
 func (s *session) Close(released bool) {
+	for uid := range s.studies {
+		s.trace(uid, released)
+	}
 	if released {
 		s.a.released(slices.Collect(maps.Keys(s.studies)))
 	}
@@ -86,6 +121,7 @@ const (
 	kindWithdraw = "withdraw" // a study: take back the drafts that no longer stand
 	kindRetract  = "retract"  // our rejection note of a revision to one destination
 	kindForget   = "forget"   // one instance: delete its cached copy
+	kindRecord   = "record"   // an act of a person: enter it into the record of drafts
 )
 
 type completion struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/access"
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/worklist"
 	"llamaxr/dicomnet"
@@ -42,6 +43,9 @@ func (a *Appliance) openRoom() error {
 		return err
 	}
 	if a.room.audit, err = access.OpenAuditLog(filepath.Join(a.cfg.State, auditFile)); err != nil {
+		return err
+	}
+	if a.record, err = chain.Open(filepath.Join(a.cfg.State, recordLog), maxRecordLine); err != nil {
 		return err
 	}
 	var critical []study.Finding
@@ -252,8 +256,8 @@ func UserList(state string) (out []access.User, err error) {
 	return users.List(), nil
 }
 
-// ReadAudit visits the audit log of a state, oldest first, and fails where its chain is broken.
-func ReadAudit(state string, visit func(access.Entry)) error {
+// ReadAudit visits the audit log of a state, oldest first, returns its head and fails where its chain is broken.
+func ReadAudit(state string, visit func(access.Entry)) (chain.Head, error) {
 	return access.ReadAudit(filepath.Join(state, auditFile), visit)
 }
 

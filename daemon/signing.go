@@ -70,6 +70,12 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	if err != nil && !errors.As(err, &mismatch) {
 		return err
 	}
+	err = a.enter(DraftEntry{
+		Act: ActSigned, By: signature.User, Study: uid, Revision: signature.Revision, Findings: signature.Findings, Impression: signature.Impression,
+	})
+	if err != nil {
+		return err
+	}
 	return lease.Done(func(tx *queue.Tx) error {
 		r, err := tx.Reading(uid)
 		if err != nil || r == nil {

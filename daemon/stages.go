@@ -93,14 +93,22 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if p.partner == uid {
 		return lease.Done(func(tx *queue.Tx) error { return a.elsewhere(tx, p, uid, revision) })
 	}
+	mode, source, err := a.modeOf(uid, p)
+	if err != nil {
+		return err
+	}
 	pair := p.pair
+	if pair.Refusal == "" && mode == config.ModeStore {
+		pair.Refusal = storeOnly(source)
+	}
 	if pair.Refusal != "" {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
+		a.metrics.Refused.Inc()
 		return lease.Done(func(tx *queue.Tx) error {
 			if err := a.lookBack(tx, uid, revision); err != nil {
 				return err
 			}
-			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary = &pair, nil })
+			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary, s.Mode = &pair, nil, sentMode(mode) })
 		})
 	}
 	frontal, lateral, err := a.instances(pair)
@@ -128,6 +136,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
 	record.PDF = a.cfg.PDF
+	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
 		i    *queue.Instance
@@ -140,9 +149,17 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err := a.drafts.save(record); err != nil {
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	if err := a.enterDraft(record, frontal, lateral); err != nil {
+		return err
+	}
+	said := summary(record)
+	err = lease.Done(func(tx *queue.Tx) error {
+		scored := queue.ScoredStudy{Study: uid, Time: tx.Now(), Classifier: a.classifierDigest(), Scores: record.Draft.Scores}
+		if err := tx.AddScores(scored, scoreWindow); err != nil {
+			return err
+		}
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {
-			s.Pair, s.Summary = &pair, summary(record)
+			s.Pair, s.Summary, s.Mode = &pair, said, sentMode(mode)
 			s.Note(tx.Now(), fmt.Sprintf("revision %d drafted: %d sentences, %s", revision, len(record.Draft.Sentences), record.Draft.Engine))
 		})
 		if err != nil {
@@ -157,6 +174,10 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		id := fmt.Sprintf("%s/%s/%d", kindReport, uid, revision)
 		return tx.Enqueue(queue.Job{ID: id, Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
 	})
+	if err == nil {
+		a.counted(record, said.Changed)
+	}
+	return err
 }
 
 // lookBack has the earlier drafts of a study held against what is known now.
@@ -226,6 +247,13 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	if err := a.makeDocuments(ctx, record, previous); err != nil {
 		return err
+	}
+	if record.Shadow {
+		return lease.Done(func(tx *queue.Tx) error {
+			return a.setState(tx, uid, revision, queue.Shadow, "", func(s *queue.Study) {
+				s.Note(tx.Now(), fmt.Sprintf("revision %d stays here: shadow mode", revision))
+			})
+		})
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted

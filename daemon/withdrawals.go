@@ -43,7 +43,7 @@ func (a *Appliance) rejected(tx *queue.Tx, s *queue.Study, lost ingest.RejectedO
 		return err
 	}
 	reads := func(sop string) bool { return s.Pair != nil && (s.Pair.Frontal == sop || s.Pair.Lateral == sop) }
-	settled := s.State == queue.Drafted || s.State == queue.Delivered || s.State == queue.Failed
+	settled := s.State == queue.Drafted || s.State == queue.Delivered || s.State == queue.Shadow || s.State == queue.Failed
 	if settled && !slices.ContainsFunc(lost.Known, reads) {
 		s.Note(now, fmt.Sprintf("%d objects were rejected that the draft does not rest on: %s", len(lost.Known), lost.Title.Reason()))
 	} else {
@@ -246,6 +246,11 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 		}
 		taken = append(taken, w)
 	}
+	for _, w := range taken {
+		if err := a.enter(DraftEntry{Act: ActWithdrawn, Study: uid, Revision: w.Revision, Reason: w.Reason}); err != nil {
+			return err
+		}
+	}
 	return lease.Done(func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) })
 }
 
@@ -435,7 +440,7 @@ func (a *Appliance) replaced(uid string, revision int, now *DraftRecord) (*Draft
 		if err != nil {
 			return nil, err
 		}
-		if title == "" && len(record.Documents) > 0 {
+		if title == "" && len(record.Documents) > 0 && !record.Shadow { // nobody else has one of shadow mode
 			return record, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/metrics"
 	"llamaxr/queue"
 )
 
@@ -28,7 +30,7 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{2, []string{kindExamine}},
 		{1, []string{kindComplete}},
 		{1, []string{kindDraft}},
-		{1, []string{kindReport, kindWithdraw, kindForget}},
+		{1, []string{kindReport, kindWithdraw, kindForget, kindRecord}},
 		{deliverers, []string{kindDeliver, kindRetract}},
 		{1, []string{kindSign}},
 		{deliverers, []string{kindDeliverSigned}},
@@ -60,13 +62,16 @@ func (a *Appliance) work(ctx context.Context, kinds []string) {
 		}
 		started := time.Now()
 		err = a.perform(ctx, lease)
+		took := time.Since(started)
+		a.traceJob(lease.Job, started, err != nil)
 		switch {
 		case err == nil:
-			a.log.Debug("job done", "kind", lease.Job.Kind, "study", lease.Job.Study, "took", time.Since(started).String())
+			a.metrics.Job(lease.Job.Kind, metrics.Done, took)
+			a.log.Debug("job done", "kind", lease.Job.Kind, "study", lease.Job.Study, "took", took.String())
 		case errors.Is(err, queue.ErrLeaseLost), isShutdown(err):
 		case ctx.Err() != nil:
 		default:
-			a.fail(lease, err)
+			a.metrics.Job(lease.Job.Kind, a.fail(lease, err), took)
 		}
 	}
 }
@@ -109,24 +114,30 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.tell(ctx, lease)
 	case kindReadReport:
 		return a.readReport(ctx, lease)
+	case kindRecord:
+		return a.enterAct(lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
 
-// fail gives a job back or makes it a dead letter, and the study says so.
-func (a *Appliance) fail(lease *queue.Lease, cause error) {
+// fail gives a job back or makes it a dead letter, and the study says so. It returns which, as the metrics name it.
+func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 	err := lease.Fail(cause, func(tx *queue.Tx, dead bool) error {
+		if result = metrics.Retried; dead {
+			result = metrics.Dead
+		}
 		job := lease.Job
 		job.Dead = dead
 		return a.noteFailure(tx, job, cause)
 	})
 	if errors.Is(err, queue.ErrLeaseLost) {
-		return // what it waited for came all the same
+		return metrics.Retried // what it waited for came all the same
 	}
 	if err != nil && !isShutdown(err) {
 		a.log.Error("giving a job back", "job", lease.Job.ID, "error", err)
 	}
 	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", cause)
+	return cmp.Or(result, metrics.Retried)
 }
 
 // noteFailure lets a study say what became of a job of its.
@@ -187,7 +198,9 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		return err
 	}
 	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
-	return lease.Done(func(tx *queue.Tx) error {
+	var first time.Time // of a study that is complete for the first time
+	err = lease.Done(func(tx *queue.Tx) error {
+		first = time.Time{}
 		s, err := tx.Study(uid)
 		if err != nil || s == nil || s.State != queue.Receiving {
 			return err
@@ -201,7 +214,9 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return tx.Postpone(completionJob(uid, quiet, c.Released))
 		}
 		s.State = queue.Complete
-		s.Revision++
+		if s.Revision++; s.Revision == 1 {
+			first = s.First
+		}
 		s.Drafted = slices.Clone(s.Instances)
 		why := "nothing more came for " + a.cfg.QuietTime.String()
 		if both {
@@ -214,6 +229,10 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		}
 		return tx.PutStudy(s)
 	})
+	if err == nil && !first.IsZero() {
+		a.traceStudy(uid, first)
+	}
+	return err
 }
 
 // destinationOf returns the destination of a delivery.

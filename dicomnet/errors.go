@@ -59,26 +59,37 @@ var (
 	rejectLocalLimit         = RejectError{rejectTransient, sourcePresentation, 2}
 )
 
+// Rejections are those that a Server gives.
+func Rejections() []RejectError {
+	return []RejectError{
+		rejectNoReason, rejectApplicationContext, rejectCallingAETitle, rejectCalledAETitle, rejectProtocolVersion, rejectCongestion, rejectLocalLimit,
+	}
+}
+
 // Permanent reports whether asking again the same way is of no use.
 func (e *RejectError) Permanent() bool { return e.Result == rejectPermanent }
 
-// Error implements error.
-func (e *RejectError) Error() string {
+// Why is the reason in a few words.
+func (e *RejectError) Why() string {
 	reasons := map[[2]byte]string{
 		{sourceUser, 1}: "no reason given", {sourceUser, 2}: "application context not supported",
 		{sourceUser, 3}: "calling AE title not recognised", {sourceUser, 7}: "called AE title not recognised",
 		{sourceACSE, 1}: "no reason given", {sourceACSE, 2}: "protocol version not supported",
 		{sourcePresentation, 1}: "temporary congestion", {sourcePresentation, 2}: "local limit exceeded",
 	}
+	if reason, ok := reasons[[2]byte{e.Source, e.Reason}]; ok {
+		return reason
+	}
+	return fmt.Sprintf("source %d, reason %d", e.Source, e.Reason)
+}
+
+// Error implements error.
+func (e *RejectError) Error() string {
 	kind := "permanently"
 	if !e.Permanent() {
 		kind = "for now"
 	}
-	reason, ok := reasons[[2]byte{e.Source, e.Reason}]
-	if !ok {
-		reason = fmt.Sprintf("source %d, reason %d", e.Source, e.Reason)
-	}
-	return fmt.Sprintf("dicomnet: association rejected %s: %s", kind, reason)
+	return fmt.Sprintf("dicomnet: association rejected %s: %s", kind, e.Why())
 }
 
 var (

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"llamaxr/inference/drift"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/models"
@@ -22,7 +23,9 @@ const maxReportTokens = 220
 
 // Reader scores views and writes reports with one set of models.
 type Reader struct {
-	Engine     string // what scores, then what writes
+	Engine string // what scores, then what writes
+	// Wrote, when not nil, is told of each report that Write returns; it is set before the first.
+	Wrote      func(*Written)
 	classifier *xrv.Model
 	writer     *llama.Model
 
@@ -133,6 +136,9 @@ func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
 	return nil
 }
 
+// Reference is how the scores of the classifier in use are distributed where it was measured; nil where nobody did.
+func (r *Reader) Reference() *drift.Reference { return r.classifier.Reference() }
+
 // InputSize is the side in pixels of the views that the classifier in use takes.
 func (r *Reader) InputSize() int { return r.classifier.InputSize() }
 
@@ -194,7 +200,11 @@ func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, 
 	if err != nil {
 		return nil, err
 	}
-	return &Written{
+	written := &Written{
 		Template: r.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.cards), NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
-	}, nil
+	}
+	if r.Wrote != nil {
+		r.Wrote(written)
+	}
+	return written, nil
 }

@@ -39,10 +39,11 @@ var (
 
 	bucketPromises     = []byte("promises")     // Transaction UID → Promise
 	bucketTransactions = []byte("transactions") // Transaction UID → Transaction
+	bucketScores       = []byte("scores")       // time / Study Instance UID → ScoredStudy
 
 	allBuckets = [][]byte{
 		bucketMeta, bucketInstances, bucketStudies, bucketAside, bucketJobs, bucketDone, bucketRejections, bucketAccessions, bucketDamaged,
-		bucketCorrections, bucketCorrectionsAside, bucketReadings, bucketPromises, bucketTransactions,
+		bucketCorrections, bucketCorrectionsAside, bucketReadings, bucketPromises, bucketTransactions, bucketScores,
 	}
 )
 

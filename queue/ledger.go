@@ -13,6 +13,7 @@ const (
 	Complete  = "complete"  // a draft of this revision is being made
 	Drafted   = "drafted"   // documents exist and are on their way
 	Delivered = "delivered" // every destination has them
+	Shadow    = "shadow"    // documents exist and stay here
 	Refused   = "refused"   // no draft, with a reason
 	Failed    = "failed"    // a job is a dead letter
 )
@@ -26,6 +27,8 @@ type Study struct {
 	First     time.Time `json:"first_received"`
 	Last      time.Time `json:"last_received"`
 	Instances []string  `json:"instances"` // SOP Instance UIDs in the order of arrival
+	// Mode is why nothing of the newest draft leaves ("shadow", "store"); empty when it is sent.
+	Mode string `json:"mode,omitempty"`
 	// Drafted are the instances that revision Revision is made from.
 	Drafted []string `json:"drafted,omitempty"`
 	// Notes are the rejection notes and reports that came with this study, by SOP Instance UID; they are no objects of it.

@@ -34,6 +34,8 @@ type Config struct {
 	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
 	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
 	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
+	Shadow       bool          `yaml:"shadow" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
+	Sources      []Source      `yaml:"sources" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
 	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
@@ -51,6 +53,7 @@ type Config struct {
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
+	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	LogLevel     string        `yaml:"log_level" explain:"debug, info, warn or error"`
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
@@ -165,6 +168,8 @@ func (c Config) Check() error {
 	}
 	c.checkTLS(fault)
 	c.checkResults(fault)
+	c.checkSources(fault)
+	c.checkTracing(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {

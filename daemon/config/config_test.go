@@ -22,7 +22,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	got.Peers, got.Destinations = want.Peers, want.Destinations // an empty list for none
+	got.Peers, got.Destinations, got.Sources = want.Peers, want.Destinations, want.Sources // an empty list for none
 	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)

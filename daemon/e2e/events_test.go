@@ -83,7 +83,7 @@ func TestResultsByHTTP(t *testing.T) {
 	if s := n.settle(1)[uid]; s.State == "failed" {
 		waitFor(t, "the study to be well again", func() bool { return n.studies()[uid].State == "delivered" })
 	}
-	n.desk("jane").does("sign", uid, 0, "The heart is large.", "Cardiomegaly.")
+	n.signer("jane").does("sign", uid, 0, "The heart is large.", "Cardiomegaly.")
 	events = hookEvents(t, folder, "draft", "critical finding", "delivered", "dead letter", "signed", "delivered")
 	ids := map[string]bool{}
 	for _, e := range events {

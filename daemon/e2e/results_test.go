@@ -86,16 +86,16 @@ func (m oru) text(code string) (status, text string) {
 	return "", ""
 }
 
-// desk is a reader without a browser.
-type desk struct {
+// signer is a reader without a browser.
+type signer struct {
 	n      *node
 	client *http.Client
 }
 
-func (n *node) desk(name string) *desk {
+func (n *node) signer(name string) *signer {
 	n.t.Helper()
 	jar, _ := cookiejar.New(nil)
-	d := &desk{n, &http.Client{Jar: jar}}
+	d := &signer{n, &http.Client{Jar: jar}}
 	answer, err := d.client.PostForm("http://127.0.0.1:"+n.http+"/login", url.Values{"name": {name}, "password": {password}})
 	if err != nil {
 		n.t.Fatal(err)
@@ -105,7 +105,7 @@ func (n *node) desk(name string) *desk {
 }
 
 // does posts an act on a study's reading and returns the reading's new version.
-func (d *desk) does(act, uid string, version int, findings, impression string) int {
+func (d *signer) does(act, uid string, version int, findings, impression string) int {
 	d.n.t.Helper()
 	body, _ := json.Marshal(map[string]any{"revision": 1, "findings": findings, "impression": impression})
 	request, err := http.NewRequest(http.MethodPost, "http://127.0.0.1:"+d.n.http+"/studies/"+uid+"/"+act, bytes.NewReader(body))
@@ -182,7 +182,7 @@ func TestResultsByHL7(t *testing.T) {
 		t.Fatalf("the study is %+v", s)
 	}
 	r.waits(t, 2)
-	jane := n.desk("jane")
+	jane := n.signer("jane")
 	version := jane.does("sign", uid, 0, "The heart | is large.\nNo effusion.", "Cardiomegaly.")
 	version = jane.does("reopen", uid, version, "", "")
 	jane.does("sign", uid, version, "The heart is normal.", "Normal chest.")

@@ -78,6 +78,9 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 		fmt.Fprintf(out, "Reason: %s\n", r.Reason)
 	}
 	printKeeping(out, r)
+	if r.Mode != "" {
+		fmt.Fprintf(out, "Mode: %s, nothing is sent\n", r.Mode)
+	}
 	if r.Pair != nil {
 		fmt.Fprintln(out, "\nImages:")
 		printPair(out, *r.Pair)

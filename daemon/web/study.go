@@ -208,7 +208,7 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 			p.Text, p.Data.Findings, p.Data.Impression = &text, text.Findings, text.Impression
 		}
 	}
-	now := p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision
+	now := p.Report.Mode == "" && (p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision)
 	p.Data.CanEdit = now && user.Has(access.Reader, access.Signer)
 	p.Data.CanSign = now && user.Has(access.Signer)
 	p.Data.Analysis = analysis(d, p.Data.Findings, p.Data.Impression)

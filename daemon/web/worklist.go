@@ -39,7 +39,7 @@ type listPage struct {
 
 var statuses = map[string][]worklist.Status{
 	"open": {worklist.ToRead, worklist.InWork}, "arriving": {worklist.Arriving}, "no-draft": {worklist.NoDraft}, "attention": {worklist.Attention},
-	"signed": {worklist.Signed}, "rejected": {worklist.Rejected}, "critical": {worklist.ToRead, worklist.InWork},
+	"shadow": {worklist.Shadow}, "signed": {worklist.Signed}, "rejected": {worklist.Rejected}, "critical": {worklist.ToRead, worklist.InWork},
 	"held-back": {worklist.ToRead, worklist.InWork}, "all": nil,
 }
 
@@ -111,6 +111,7 @@ func filters(p worklist.Page, current string) []filter {
 		{Key: "arriving", Name: "Arriving", Count: c[worklist.Arriving]},
 		{Key: "no-draft", Name: "No draft", Count: c[worklist.NoDraft]},
 		{Key: "attention", Name: "Attention", Count: c[worklist.Attention]},
+		{Key: "shadow", Name: "Shadow", Count: c[worklist.Shadow]},
 		{Key: "signed", Name: "Signed", Count: c[worklist.Signed]},
 		{Key: "rejected", Name: "Rejected", Count: c[worklist.Rejected]},
 		{Key: "all", Name: "All", Count: p.Total},

@@ -23,8 +23,11 @@ const (
 	Signed    Status = "signed"    // a physician signed
 	Rejected  Status = "rejected"  // a physician refused the draft
 	Attention Status = "attention" // a job was given up: an administrator must look
-
+	Shadow    Status = "shadow"    // drafted for comparison; nothing leaves
 )
+
+// Statuses are all statuses.
+var Statuses = []Status{ToRead, InWork, Arriving, NoDraft, Signed, Rejected, Attention, Shadow}
 
 // Urgency orders what waits.
 type Urgency int
@@ -82,6 +85,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	}
 	e.Status = map[string]Status{
 		queue.Receiving: Arriving, queue.Complete: Arriving, queue.Drafted: ToRead, queue.Delivered: ToRead, queue.Refused: NoDraft, queue.Failed: Attention,
+		queue.Shadow: Shadow,
 	}[s.State]
 	if e.Status == NoDraft || e.Status == Attention {
 		e.Why = s.Reason

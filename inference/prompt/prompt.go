@@ -5,6 +5,8 @@
 package prompt
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"strconv"
@@ -53,6 +55,12 @@ func ByName(name string) (Template, error) {
 
 // Fill returns the whole prompt.
 func (t Template) Fill(scores study.PairScores) string { return t.Head + t.body(scores) + t.Tail }
+
+// Digest is the SHA-256 of the prompt without scores, hexadecimal: it changes with every word of the template.
+func (t Template) Digest() string {
+	sum := sha256.Sum256([]byte(t.Fill(study.PairScores{})))
+	return hex.EncodeToString(sum[:])
+}
 
 // paperBody is a Python list of the 36 scores rounded to 3 decimals, frontal first; a view that was not acquired, and a
 // finding that the classifier does not score, is None.

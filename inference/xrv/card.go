@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"llamaxr/inference/drift"
 	"llamaxr/study"
 )
 
@@ -21,6 +22,8 @@ type Card struct {
 	Labels []string `json:"labels"`
 	// Thresholds are the operating points of the sigmoid, by label, null where there is none.
 	Thresholds []*float64 `json:"thresholds"`
+	// Reference is how the scores are distributed where the model was measured; nil where nobody did.
+	Reference *drift.Reference `json:"reference,omitempty"`
 	// Record is the training's record, for people.
 	Record json.RawMessage `json:"record,omitempty"`
 }
@@ -67,6 +70,11 @@ func (c *Card) check() error {
 	for i, s := range in.Std {
 		if !(s > 0) || math.IsInf(s, 0) || math.IsNaN(in.Mean[i]) || math.IsInf(in.Mean[i], 0) {
 			return fmt.Errorf("xrv: card: channel %d has mean %g and deviation %g", i, in.Mean[i], s)
+		}
+	}
+	if c.Reference != nil {
+		if err := c.Reference.Check(); err != nil {
+			return fmt.Errorf("xrv: card: %w", err)
 		}
 	}
 	_, err := c.positions()

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sync"
 
+	"llamaxr/inference/drift"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/safetensors"
 	"llamaxr/study"
@@ -82,6 +83,9 @@ func normalise(x *Node, in Input) *Node {
 	}
 	return Add(Mul(x, Reshape(Const(x.Graph(), scale), 1, 1, 1, -1)), Reshape(Const(x.Graph(), shift), 1, 1, 1, -1))
 }
+
+// Reference is how the model's scores are distributed where it was measured, nil where nobody did.
+func (m *Model) Reference() *drift.Reference { return m.card.Reference }
 
 // InputSize is the side in pixels of the views that the model takes.
 func (m *Model) InputSize() int { return m.card.Input.Size }

@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	model := flag.String("model", "all", "viewnet, densenet, llama, adapter (over the llama that is there), manifest or all")
+	model := flag.String("model", "all", "viewnet, densenet, reference (of the densenet that is there), llama, adapter (over the llama that is there), manifest or all")
 	out := flag.String("out", "inference/models/starter", "folder that receives the models")
 	want := flag.String("engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
 	flag.Parse()
@@ -41,6 +41,11 @@ func run(ctx context.Context, model, out, want string) error {
 	}
 	if model == "densenet" || model == "all" {
 		if err := starter.TrainDenseNet(ctx, eng, starter.DefaultDenseNet(out, os.Stdout)); err != nil {
+			return err
+		}
+	}
+	if model == "densenet" || model == "reference" || model == "all" {
+		if err := starter.AddReference(ctx, eng, out); err != nil {
 			return err
 		}
 	}

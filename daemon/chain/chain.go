@@ -1,0 +1,257 @@
+package chain
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/google/renameio/v2"
+)
+
+// Head is the state of a log after its last line.
+type Head struct {
+	Count int64  `json:"count"` // of lines
+	Bytes int64  `json:"bytes"` // of the file
+	Last  string `json:"last"`  // SHA-256 of the last line without its end, hexadecimal; empty when there is none
+}
+
+// String is how a head is written down: the number of lines and the digest of the last.
+func (h Head) String() string { return fmt.Sprintf("%d:%s", h.Count, h.Last) }
+
+// HeadFile is the file that holds a log's head.
+func HeadFile(path string) string { return path + ".head" }
+
+// maxHead bounds the file of a head.
+const maxHead = 4 << 10
+
+// Log appends to a file and never changes what is there.
+type Log struct {
+	path    string
+	maxLine int
+
+	mu   sync.Mutex
+	file *os.File
+	head Head
+}
+
+// Open opens or makes a log whose lines are shorter than maxLine bytes. Lines that a crash wrote behind the head are taken in when they are
+// whole and follow from it, else cut off: nobody was told that they are there. Where the file has less than the head says, the log goes on
+// from the head: its next line does not follow the last one, so that Verify finds the gap for ever.
+func Open(path string, maxLine int) (*Log, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("chain: %w", err)
+	}
+	l := &Log{path: path, maxLine: maxLine, file: file}
+	if err := l.resume(); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("chain: opening %s: %w", filepath.Base(path), err)
+	}
+	return l, nil
+}
+
+func (l *Log) resume() error {
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	head, err := readHead(l.path)
+	if err != nil {
+		return err
+	}
+	known := head != nil
+	if !known {
+		head = new(Head)
+	}
+	l.head = *head
+	if info.Size() < l.head.Bytes {
+		return nil
+	}
+	lines, err := l.after(l.head.Bytes, info.Size())
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
+		if known && follows(line.Data, l.head.Last) != nil {
+			break
+		}
+		l.head = l.head.next(line.Data)
+	}
+	if l.head.Bytes < info.Size() {
+		if err := l.file.Truncate(l.head.Bytes); err != nil {
+			return err
+		}
+		if err := l.file.Sync(); err != nil {
+			return err
+		}
+	}
+	if known && l.head == *head {
+		return nil
+	}
+	return l.writeHead()
+}
+
+// next is the head after one more line.
+func (h Head) next(line []byte) Head {
+	return Head{h.Count + 1, h.Bytes + int64(len(line)) + 1, digest(line)}
+}
+
+func digest(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// follows reports why a line does not come after the one with a digest.
+func follows(line []byte, last string) error {
+	var link struct {
+		Previous *string `json:"previous"`
+	}
+	if err := json.Unmarshal(line, &link); err != nil {
+		return err
+	}
+	if link.Previous == nil || *link.Previous != last {
+		return errors.New("it does not follow the line before: something was changed or taken out")
+	}
+	return nil
+}
+
+func readHead(path string) (*Head, error) {
+	data, err := readUpTo(HeadFile(path), maxHead)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	head := new(Head)
+	if err := json.Unmarshal(data, head); err != nil {
+		return nil, fmt.Errorf("its head: %w", err)
+	}
+	if head.Count < 0 || head.Bytes < head.Count {
+		return nil, fmt.Errorf("its head counts %d lines in %d bytes", head.Count, head.Bytes)
+	}
+	return head, nil
+}
+
+func readUpTo(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, most))
+}
+
+func (l *Log) writeHead() error {
+	text, err := json.Marshal(l.head)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(HeadFile(l.path), append(text, '\n'), 0o600)
+}
+
+// Append adds what entry makes of the digest of the line before; it must hold it under the key "previous". It is on disk when Append
+// returns nil.
+func (l *Log) Append(entry func(previous string) any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, err := json.Marshal(entry(l.head.Last))
+	if err != nil {
+		return fmt.Errorf("chain: %w", err)
+	}
+	if len(line) >= l.maxLine {
+		return fmt.Errorf("chain: a line of %d bytes, %d at most", len(line), l.maxLine-1)
+	}
+	err = l.write(append(line, '\n'))
+	if err != nil {
+		return fmt.Errorf("chain: appending to %s: %w", filepath.Base(l.path), err)
+	}
+	before := l.head
+	l.head = l.head.next(line)
+	if err := l.writeHead(); err != nil {
+		// The line stands; the head on disk is behind it, as after a crash, and the next one brings it up.
+		return fmt.Errorf("chain: head of %s after %s: %w", filepath.Base(l.path), before, err)
+	}
+	return nil
+}
+
+// write appends a whole line or, when the disk takes only a part of it, nothing.
+func (l *Log) write(line []byte) error {
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := l.file.Write(line); err != nil {
+		return errors.Join(err, l.file.Truncate(info.Size()))
+	}
+	return l.file.Sync()
+}
+
+// Head is the log's head.
+func (l *Log) Head() Head {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
+// Close closes the log.
+func (l *Log) Close() error { return l.file.Close() }
+
+// Line is one line with where it ends.
+type Line struct {
+	Data []byte // without its end
+	End  int64  // offset of the next line
+}
+
+// maxPart bounds what After and Last read at once, in bytes.
+const maxPart = 1 << 20
+
+// After returns the lines that begin at an offset, the oldest first: some at a time, none at the end.
+func (l *Log) After(offset int64) ([]Line, error) {
+	return l.after(offset, min(l.Head().Bytes, offset+maxPart))
+}
+
+// after returns the whole lines between two offsets.
+func (l *Log) after(from, to int64) (lines []Line, err error) {
+	if to <= from {
+		return nil, nil
+	}
+	data := make([]byte, to-from)
+	if _, err := l.file.ReadAt(data, from); err != nil {
+		return nil, fmt.Errorf("chain: reading %s: %w", filepath.Base(l.path), err)
+	}
+	for {
+		line, rest, whole := bytes.Cut(data, []byte{'\n'})
+		if !whole {
+			return lines, nil
+		}
+		from += int64(len(line)) + 1
+		lines, data = append(lines, Line{line, from}), rest
+	}
+}
+
+// Last returns the newest n lines at most, the newest first, without reading the log from its beginning.
+func (l *Log) Last(n int) ([][]byte, error) {
+	end := l.Head().Bytes
+	begin := max(0, end-maxPart)
+	lines, err := l.after(begin, end)
+	if err != nil {
+		return nil, err
+	}
+	if begin > 0 && len(lines) > 0 {
+		lines = lines[1:] // it may be cut
+	}
+	var out [][]byte
+	for i := len(lines) - 1; i >= 0 && len(out) < n; i-- {
+		out = append(out, lines[i].Data)
+	}
+	return out, nil
+}

@@ -1,0 +1,218 @@
+package chain
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const maxTestLine = 512
+
+type entry struct {
+	What     string `json:"what"`
+	Previous string `json:"previous"`
+}
+
+func add(t testing.TB, l *Log, what string) {
+	t.Helper()
+	if err := l.Append(func(previous string) any { return entry{what, previous} }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// written makes a log of n lines and returns its path.
+func written(t testing.TB, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "test.log")
+	l, err := Open(path, maxTestLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i := range n {
+		add(t, l, fmt.Sprintf("act %d", i))
+	}
+	return path
+}
+
+// TestChainIsWhatItSays holds a log against the digests computed here: a line's "previous" is the SHA-256 of the bytes before it.
+func TestChainIsWhatItSays(t *testing.T) {
+	text, err := os.ReadFile(written(t, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	previous := ""
+	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.What != fmt.Sprintf("act %d", i) || e.Previous != previous {
+			t.Errorf("line %d: %+v, want previous %s", i, e, previous)
+		}
+		sum := sha256.Sum256(line)
+		previous = hex.EncodeToString(sum[:])
+	}
+}
+
+// TestTamperingIsFound changes a log in every way that leaves its head alone.
+func TestTamperingIsFound(t *testing.T) {
+	lines := func(text string) []string { return strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n") }
+	for name, change := range map[string]func(text string) string{
+		"a changed line":            func(text string) string { return strings.Replace(text, "act 1", "act X", 1) },
+		"a changed first line":      func(text string) string { return strings.Replace(text, "act 0", "act X", 1) },
+		"a changed last line":       func(text string) string { return strings.Replace(text, "act 4", "act X", 1) },
+		"a line taken out":          func(text string) string { l := lines(text); return l[0] + l[1] + l[3] + l[4] + "\n" },
+		"the first line taken out":  func(text string) string { return strings.Join(lines(text)[1:], "") + "\n" },
+		"the last line taken out":   func(text string) string { return strings.Join(lines(text)[:4], "") },
+		"half of the last line":     func(text string) string { return text[:len(text)-20] },
+		"two lines that swap":       func(text string) string { l := lines(text); return l[0] + l[2] + l[1] + l[3] + l[4] + "\n" },
+		"a line twice":              func(text string) string { l := lines(text); return text + l[4] + "\n" },
+		"an empty file":             func(string) string { return "" },
+		"a line that is no JSON":    func(text string) string { return text + "act 5\n" },
+		"a line without a previous": func(text string) string { return text + `{"what":"act 5"}` + "\n" },
+		"a line that is too long":   func(text string) string { return text + strings.Repeat("x", 2*maxTestLine) },
+	} {
+		path := written(t, 5)
+		text, _ := os.ReadFile(path)
+		if err := os.WriteFile(path, []byte(change(string(text))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(path, maxTestLine, nil); !errors.Is(err, ErrBroken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, file := range []func(string) string{func(p string) string { return p }, HeadFile} {
+		path := written(t, 5)
+		_ = os.Remove(file(path))
+		if _, err := Verify(path, maxTestLine, nil); !errors.Is(err, ErrBroken) {
+			t.Errorf("%s deleted: %v", filepath.Base(file(path)), err)
+		}
+	}
+}
+
+// TestTamperingStaysFound: what was cut off is missed even after the log was opened again and went on.
+func TestTamperingStaysFound(t *testing.T) {
+	for name, tamper := range map[string]func(path string){
+		"cut":     func(path string) { _ = os.Truncate(path, 200) },
+		"emptied": func(path string) { _ = os.Truncate(path, 0) },
+		"deleted": func(path string) { _ = os.Remove(path) },
+	} {
+		path := written(t, 5)
+		tamper(path)
+		for range 2 {
+			l, err := Open(path, maxTestLine)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			add(t, l, "later")
+			l.Close()
+		}
+		if _, err := Verify(path, maxTestLine, nil); !errors.Is(err, ErrBroken) {
+			t.Errorf("%s and gone on: %v", name, err)
+		}
+	}
+}
+
+// TestCrash stops a write at every byte of a line, before and after the head was written: what was acknowledged stays, the rest is there
+// whole or not at all, and the chain goes on.
+func TestCrash(t *testing.T) {
+	path := written(t, 2)
+	head, _ := os.ReadFile(HeadFile(path))
+	before, _ := os.ReadFile(path)
+	l, err := Open(path, maxTestLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "third")
+	l.Close()
+	after, _ := os.ReadFile(path)
+	for end := len(before); end <= len(after); end++ {
+		_ = os.WriteFile(path, after[:end], 0o600)
+		_ = os.WriteFile(HeadFile(path), head, 0o600)
+		if _, err := Verify(path, maxTestLine, nil); err != nil {
+			t.Fatalf("after %d bytes: %v", end-len(before), err)
+		}
+		l, err := Open(path, maxTestLine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(t, l, "next")
+		l.Close()
+		want := int64(3)
+		if end == len(after) {
+			want = 4
+		}
+		if got, err := Verify(path, maxTestLine, nil); err != nil || got.Count != want {
+			t.Fatalf("after %d bytes of a line: %d lines, want %d; %v", end-len(before), got.Count, want, err)
+		}
+	}
+}
+
+// TestOlderLog: a log without a head gets one when it is opened, and a gap in it is still found.
+func TestOlderLog(t *testing.T) {
+	path := written(t, 3)
+	_ = os.Remove(HeadFile(path))
+	l, err := Open(path, maxTestLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "later")
+	if last, err := l.Last(2); err != nil || len(last) != 2 || !bytes.Contains(last[0], []byte("later")) || !bytes.Contains(last[1], []byte("act 2")) {
+		t.Errorf("last lines %s, %v", last, err)
+	}
+	l.Close()
+	head, err := Verify(path, maxTestLine, nil)
+	if err != nil || head.Count != 4 {
+		t.Errorf("%v %v", head, err)
+	}
+}
+
+// TestAfter reads a log in parts, from an offset on.
+func TestAfter(t *testing.T) {
+	l, err := Open(written(t, 5), maxTestLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	all, err := l.After(0)
+	if err != nil || len(all) != 5 {
+		t.Fatalf("%d lines, %v", len(all), err)
+	}
+	rest, err := l.After(all[2].End)
+	if err != nil || len(rest) != 2 || !bytes.Equal(rest[0].Data, all[3].Data) {
+		t.Errorf("%v, %v", rest, err)
+	}
+	if none, err := l.After(all[4].End); len(none) != 0 || err != nil {
+		t.Errorf("%v, %v", none, err)
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	good, _ := os.ReadFile(written(f, 2))
+	f.Add(good, []byte(`{"count":2,"bytes":200,"last":""}`))
+	f.Add([]byte("{}\n"), []byte("{}"))
+	f.Fuzz(func(t *testing.T, text, head []byte) {
+		path := filepath.Join(t.TempDir(), "log")
+		_ = os.WriteFile(path, text, 0o600)
+		_ = os.WriteFile(HeadFile(path), head, 0o600)
+		got, err := Verify(path, maxTestLine, nil)
+		if err == nil && got.Bytes > int64(len(text)) {
+			t.Errorf("%d bytes of %d are whole", got.Bytes, len(text))
+		}
+		l, err := Open(path, maxTestLine)
+		if err != nil {
+			return
+		}
+		defer l.Close()
+		_, _ = l.Last(3)
+		_ = l.Append(func(previous string) any { return entry{"next", previous} })
+	})
+}
