@@ -53,7 +53,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 }
 
 func (a *Appliance) pairing() pairing.Config {
-	return pairing.Config{MinimumAge: a.cfg.MinimumAge, Captures: a.cfg.Captures}
+	return pairing.Config{MinimumAge: a.cfg().MinimumAge, Captures: a.cfg().Captures}
 }
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
@@ -218,13 +218,14 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	if err := a.makeDocuments(ctx, record, previous); err != nil {
 		return err
 	}
+	destinations := a.cfg().Destinations
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted
 		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
 			state = queue.Delivered // the documents were made again
 		}
 		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
-			for _, d := range a.cfg.Destinations {
+			for _, d := range destinations {
 				if s.Deliveries == nil {
 					s.Deliveries = map[string]*queue.Delivery{}
 				}
@@ -236,7 +237,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		if err != nil {
 			return err
 		}
-		for _, d := range a.cfg.Destinations {
+		for _, d := range destinations {
 			id := deliveryID(uid, revision, d.String())
 			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
 				return err
@@ -415,7 +416,7 @@ func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
 
 // delivered reports whether every destination has a revision or a later one.
 func (a *Appliance) delivered(s *queue.Study, revision int) bool {
-	for _, d := range a.cfg.Destinations {
+	for _, d := range a.cfg().Destinations {
 		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
 			return false
 		}
