@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -14,30 +13,9 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/web"
 
-	"github.com/kardianos/service"
+	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/spf13/cobra"
 )
-
-// program is the service that kardianos/service starts and stops.
-type program struct {
-	appliance *daemon.Appliance
-	cancel    context.CancelFunc
-	done      chan error
-}
-
-// Start implements service.Interface.
-func (p *program) Start(service.Service) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel, p.done = cancel, make(chan error, 1)
-	go func() { p.done <- p.appliance.Run(ctx) }()
-	return nil
-}
-
-// Stop implements service.Interface: it drains.
-func (p *program) Stop(service.Service) error {
-	p.cancel()
-	return <-p.done
-}
 
 func newRun() *cobra.Command {
 	var file, state, listen, aeTitle, health string
@@ -91,16 +69,19 @@ func newRun() *cobra.Command {
 		}
 		return cfg, nil
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(file, load, cmd.ErrOrStderr()) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), file, load, cmd.ErrOrStderr()) }
 	return cmd
 }
 
 // run opens the appliance with what load says and serves until the service manager or a signal stops it.
-func run(file string, load func() (config.Config, error), out io.Writer) error {
+func run(ctx context.Context, file string, load func() (config.Config, error), out io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: unheard it would end the program
 	cfg, err := load()
 	if err != nil {
+		return err
+	}
+	if err := keepPrivate(); err != nil {
 		return err
 	}
 	level := new(slog.LevelVar)
@@ -120,15 +101,12 @@ func run(file string, load func() (config.Config, error), out io.Writer) error {
 			reload(appliance, file, load, level, log)
 		}
 	}()
-	svc, err := service.New(&program{appliance: appliance}, &service.Config{Name: "llamaxr", DisplayName: "llamaxr"})
-	if err != nil {
-		return fmt.Errorf("service: %w", err)
-	}
-	return svc.Run()
+	return serve(ctx, appliance, log)
 }
 
 // reload reads the configuration again and puts it in force, or says why not.
 func reload(a *daemon.Appliance, file string, load func() (config.Config, error), level *slog.LevelVar, log *slog.Logger) {
+	defer reloading(log)()
 	if file == "" {
 		log.Warn("no configuration to read again: the appliance was started without --config")
 		return
@@ -151,9 +129,13 @@ func setLevel(level *slog.LevelVar, cfg config.Config) {
 }
 
 func newLog(cfg config.Config, level slog.Leveler, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	build := func(w io.Writer, options *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, options) }
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		build = func(w io.Writer, options *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, options) }
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	options := slog.HandlerOptions{Level: level}
+	if is, err := journal.StderrIsJournalStream(); err == nil && is {
+		return slog.New(newJournalHandler(w, options, build))
+	}
+	return slog.New(build(w, &options))
 }

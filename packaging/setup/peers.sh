@@ -11,6 +11,7 @@ command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
 command -v opj_compress >/dev/null || missing+=(libopenjp2-tools)
 command -v ojph_compress >/dev/null || missing+=(openjph-tools)
 [ -e /usr/share/wordnet/data.noun ] || missing+=(wordnet-base)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v chromium >/dev/null || missing+=(chromium fonts-inter)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
