@@ -38,7 +38,10 @@ const ModelFolder = "models"
 
 // Appliance is the running service.
 type Appliance struct {
-	cfg    config.Config
+	// settings are in force now; Reload exchanges them whole.
+	settings  atomic.Pointer[config.Config]
+	reloading sync.Mutex
+
 	log    *slog.Logger
 	db     *queue.DB
 	spool  *spool.Spool
@@ -78,10 +81,11 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		}
 	}
 	a := &Appliance{
-		cfg: cfg, log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
+		log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
 	a.newMetrics(version)
+	a.settings.Store(&cfg)
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
 		return nil, err
@@ -101,7 +105,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 
 func (a *Appliance) prepare() error {
 	var err error
-	if a.spool, err = spool.Open(a.cfg.State, a.cfg.FreeSpace); err != nil {
+	if a.spool, err = spool.Open(a.cfg().State, a.cfg().FreeSpace); err != nil {
 		return err
 	}
 	if err := a.openOutlets(); err != nil {
@@ -114,7 +118,7 @@ func (a *Appliance) prepare() error {
 	if a.views, err = viewnet.Shipped(); err != nil {
 		return err
 	}
-	eng, err := engine.Open(a.cfg.Engine)
+	eng, err := engine.Open(a.cfg().Engine)
 	if err != nil {
 		return err
 	}
@@ -135,14 +139,14 @@ func (a *Appliance) prepare() error {
 		}
 	}
 	a.server = &dicomnet.Server{
-		AETitle: a.cfg.AETitle, AnyCalled: a.cfg.AnyCalled, Peers: a.cfg.ServerPeers(), TLS: a.cfg.TLS.Credentials(),
-		MaxAssociations: a.cfg.Limits.Associations, MaxPDULength: a.cfg.Limits.PDULength, IdleTimeout: a.cfg.Limits.IdleTime,
+		AETitle: a.cfg().AETitle, AnyCalled: a.cfg().AnyCalled, Peers: a.cfg().ServerPeers(), TLS: a.cfg().TLS.Credentials(),
+		MaxAssociations: a.cfg().Limits.Associations, MaxPDULength: a.cfg().Limits.PDULength, IdleTimeout: a.cfg().Limits.IdleTime,
 		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Log: a.log,
 	}
 	if a.server.TLS != nil {
 		a.server.TLS.Log = a.log
 	}
-	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+	if a.listener, err = net.Listen("tcp", a.cfg().Listen); err != nil {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
 	if err := a.listenResults(); err != nil {
@@ -158,7 +162,7 @@ func (a *Appliance) prepare() error {
 		a.listener.Close()
 		return err
 	}
-	if a.health, err = listenHealth(a.cfg, a); err != nil {
+	if a.health, err = listenHealth(*a.cfg(), a); err != nil {
 		a.results.close()
 		a.listener.Close()
 		return err
@@ -208,6 +212,9 @@ func (a *Appliance) watchRecords(ctx context.Context) {
 		}
 	}
 }
+
+// cfg is the configuration in force. Who needs it to be the same for several steps keeps what it returned.
+func (a *Appliance) cfg() *config.Config { return a.settings.Load() }
 
 // Address is where studies are taken.
 func (a *Appliance) Address() string { return a.listener.Addr().String() }

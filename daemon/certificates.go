@@ -25,7 +25,7 @@ type CertificateStatus struct {
 
 // certificates are all that the configuration names, the one that ends first in front.
 func (a *Appliance) certificates(now time.Time) ([]CertificateStatus, error) {
-	named, err := a.cfg.Certificates()
+	named, err := a.cfg().Certificates()
 	var all []CertificateStatus
 	for _, c := range named {
 		left := c.Expires.Sub(now)

@@ -79,7 +79,7 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 	if len(documents) == 0 {
 		return lease.Done(nil) // it was withdrawn: the destination is told to forget it
 	}
-	if c.Asked && lease.Job.Attempts > a.cfg.Limits.Attempts {
+	if c.Asked && lease.Job.Attempts > a.cfg().Limits.Attempts {
 		return queue.Permanent(fmt.Errorf("daemon: %s did not answer %d requests for storage commitment of %s", to.AETitle, lease.Job.Attempts-1, c))
 	}
 	if c.Open == nil {
@@ -92,7 +92,7 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 	}
 	first := !c.Asked && !c.Refused
 	c.Asked, c.Refused = true, false
-	return lease.Later(a.cfg.Commitment.AnswerTime, mustJSON(c), func(tx *queue.Tx) error {
+	return lease.Later(a.cfg().Commitment.AnswerTime, mustJSON(c), func(tx *queue.Tx) error {
 		return onCommitment(tx, uid, c, func(s *queue.Study, state *queue.Commitment) error {
 			state.Asked = tx.Now().UTC()
 			if first {

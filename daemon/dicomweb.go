@@ -13,8 +13,8 @@ import (
 // webServices are STOW-RS, QIDO-RS and WADO-RS for what this appliance holds.
 func (a *Appliance) webServices() http.Handler {
 	server := &dicomweb.Server{
-		Users: a.room.users, Audit: a.room.audit, OpenOnLoopback: a.cfg.DICOMwebOpen, Ledger: a.db, File: a.spool.Path, Whole: a.whole,
-		Receive: a.receiver.Receive, Released: a.released, Draw: draw, Requests: a.cfg.Limits.Associations, Idle: a.cfg.Limits.IdleTime, Log: a.log,
+		Users: a.room.users, Audit: a.room.audit, OpenOnLoopback: a.cfg().DICOMwebOpen, Ledger: a.db, File: a.spool.Path, Whole: a.whole,
+		Receive: a.receiver.Receive, Released: a.released, Draw: draw, Requests: a.cfg().Limits.Associations, Idle: a.cfg().Limits.IdleTime, Log: a.log,
 	}
 	return server.Handler()
 }

@@ -12,7 +12,7 @@ func (a *Appliance) announceDraft(tx *queue.Tx, s *queue.Study, record *DraftRec
 	if err := a.announce(tx, s, announcement{Event: string(study.ResultDraft), Revision: revision}); err != nil {
 		return err
 	}
-	for _, name := range a.cfg.Critical {
+	for _, name := range a.cfg().Critical {
 		if f, err := study.ParseFinding(name); err == nil && record.Draft.Scores.Present(f) {
 			if err := a.announce(tx, s, announcement{Event: config.EventCritical, Revision: revision, Detail: f.String()}); err != nil {
 				return err

@@ -47,7 +47,7 @@ type tuner struct {
 	ctx     context.Context // of the appliance
 }
 
-func (a *Appliance) tuneRoot() string { return filepath.Join(a.cfg.State, tuneFolder) }
+func (a *Appliance) tuneRoot() string { return filepath.Join(a.cfg().State, tuneFolder) }
 
 // StartTuning begins a run on all corrections; its identifier is returned at once.
 func (a *Appliance) StartTuning(presetName string) (string, error) {
@@ -139,7 +139,7 @@ func (a *Appliance) settleTuning(record *tune.Record, err error) {
 }
 
 func (a *Appliance) models() *models.Store {
-	return models.OpenStore(filepath.Join(a.cfg.State, ModelFolder))
+	return models.OpenStore(filepath.Join(a.cfg().State, ModelFolder))
 }
 
 // UseAdapter chooses an adapter of the registry, or the starter's by the name "starter", and puts it to work at once.

@@ -76,7 +76,8 @@ func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
 	defer db.Close()
 	cfg := config.Default()
 	cfg.State = state
-	a := &Appliance{cfg: cfg, db: db, drafts: drafts{filepath.Join(state, "drafts")}, log: log}
+	a := &Appliance{db: db, drafts: drafts{filepath.Join(state, "drafts")}, log: log}
+	a.settings.Store(&cfg)
 	if a.spool, err = spool.Open(state, 0); err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
 
 func (a *Appliance) newReceiver() *ingest.Receiver {
 	return &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg.Duplicates == config.DuplicatesAccept,
+		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
 		Complete: a.scheduleCompletion, Look: a.look, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels,
 		IsReport: report.Is, Report: a.noteReport, Log: a.log,
 	}
@@ -388,7 +389,7 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 	}
 	switch s.State {
 	case queue.Receiving:
-		want(completionJob(uid, tx.Now().Add(a.cfg.QuietTime), false))
+		want(completionJob(uid, tx.Now().Add(a.cfg().QuietTime), false))
 	case queue.Complete:
 		draft, report := stage(kindDraft), stage(kindReport)
 		has := slices.ContainsFunc(jobs, func(j *queue.Job) bool { return j.ID == draft.ID || j.ID == report.ID })

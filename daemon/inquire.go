@@ -98,7 +98,7 @@ func (l ledger) jobs() (out []*queue.Job, err error) {
 
 // answer serves questions on the state folder's socket until ctx is cancelled.
 func (a *Appliance) answer(ctx context.Context) error {
-	path := filepath.Join(a.cfg.State, socketFile)
+	path := filepath.Join(a.cfg().State, socketFile)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("daemon: %w", err)
 	}

@@ -25,7 +25,7 @@ const scoreWindow = 500
 // newMetrics makes the counters of an appliance, with what its configuration makes known.
 func (a *Appliance) newMetrics(version string) {
 	l := metrics.Labels{Version: version, Stages: kinds, Modes: []string{config.ModeDraft, config.ModeShadow}}
-	for _, d := range a.cfg.Destinations {
+	for _, d := range a.cfg().Destinations {
 		l.Destinations = append(l.Destinations, d.String())
 	}
 	for _, v := range []study.Verdict{study.VerdictKept, study.VerdictReplaced, study.VerdictAdded, study.VerdictRemoved} {
@@ -192,7 +192,7 @@ func (s scrape) storage() {
 	if free >= 0 {
 		s.gauge("disk_free_bytes", float64(free))
 	}
-	s.gauge("disk_minimum_free_bytes", float64(s.a.cfg.FreeSpace))
+	s.gauge("disk_minimum_free_bytes", float64(s.a.cfg().FreeSpace))
 	if database >= 0 {
 		s.gauge("database_bytes", float64(database))
 	}

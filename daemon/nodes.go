@@ -42,7 +42,7 @@ func (c *credentials) of(t config.ClientTLS) *dicomnet.Credentials {
 
 // client opens associations to a node as this appliance.
 func (a *Appliance) client(aeTitle string, t config.ClientTLS) dicomnet.Client {
-	return dicomnet.Client{CallingAETitle: a.cfg.AETitle, CalledAETitle: aeTitle, TLS: a.credentials.of(t)}
+	return dicomnet.Client{CallingAETitle: a.cfg().AETitle, CalledAETitle: aeTitle, TLS: a.credentials.of(t)}
 }
 
 // web stores at a destination by STOW-RS.

@@ -24,16 +24,16 @@ const (
 
 // openOutlets makes what the configuration names. A secret that cannot be used is said at start.
 func (a *Appliance) openOutlets() error {
-	for _, d := range a.cfg.HL7.Destinations {
+	for _, d := range a.cfg().HL7.Destinations {
 		a.outlets = append(a.outlets, a.hl7Outlet(d))
 	}
-	for _, f := range a.cfg.FHIR {
+	for _, f := range a.cfg().FHIR {
 		if _, err := readSecret(f.TokenFile); err != nil {
 			return err
 		}
 		a.outlets = append(a.outlets, a.fhirOutlet(f))
 	}
-	for _, w := range a.cfg.Webhooks {
+	for _, w := range a.cfg().Webhooks {
 		if _, err := webhookSecret(w); err != nil {
 			return fmt.Errorf("daemon: webhook %s: %w", w.Name, err)
 		}
@@ -45,7 +45,7 @@ func (a *Appliance) openOutlets() error {
 // hl7Outlet sends results as ORU^R01.
 func (a *Appliance) hl7Outlet(d config.HL7Destination) outlet {
 	sender := hl7.Sender{
-		Application: a.cfg.HL7.Application, Facility: a.cfg.HL7.Facility, ReceivingApplication: d.Application, ReceivingFacility: d.Facility,
+		Application: a.cfg().HL7.Application, Facility: a.cfg().HL7.Facility, ReceivingApplication: d.Application, ReceivingFacility: d.Facility,
 		Equipment: a.device.SerialNumber,
 	}
 	return outlet{

@@ -51,7 +51,7 @@ func within(ctx context.Context, what string, step func() error) error {
 
 // alive says why only a restart can help: the writer of the state does not answer.
 func (a *Appliance) alive(ctx context.Context) error {
-	err := within(ctx, "the state's writer", func() error { return a.db.Update(func(*queue.Tx) error { return nil }) })
+	err := within(ctx, "the state's writer", a.Alive)
 	if errors.Is(err, queue.ErrClosed) {
 		return nil // it is stopping
 	}
@@ -66,8 +66,8 @@ func (a *Appliance) ready(ctx context.Context) error {
 	if a.draining.Load() {
 		return errors.New("stopping")
 	}
-	if free, _ := a.Storage(); free >= 0 && free < a.cfg.FreeSpace {
-		return fmt.Errorf("disk space is short: %d bytes are free, %d are kept", free, a.cfg.FreeSpace)
+	if free, _ := a.Storage(); free >= 0 && free < a.cfg().FreeSpace {
+		return fmt.Errorf("disk space is short: %d bytes are free, %d are kept", free, a.cfg().FreeSpace)
 	}
 	err := within(ctx, "the state's reader", func() error {
 		return a.db.View(func(tx *queue.Tx) error { _, err := tx.Study("ready?"); return err })

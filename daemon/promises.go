@@ -34,7 +34,7 @@ func (s *session) Action(_ context.Context, action *dicomnet.Notification, data 
 		s.a.log.Warn("request for storage commitment refused", "calling", s.info.CallingAETitle, "error", err)
 		return nil, err
 	}
-	_, reachable := s.a.cfg.ResultsTo(s.info.CallingAETitle)
+	_, reachable := s.a.cfg().ResultsTo(s.info.CallingAETitle)
 	key, err := s.a.asked(s.info.CallingAETitle, request, reachable)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func commitmentRequest(action *dicomnet.Notification, data io.Reader) (*commitme
 // Transaction UID that is in use becomes a duplicate.
 func (a *Appliance) asked(calling string, request *commitment.Request, reachable bool) (key string, err error) {
 	free, err := a.spool.Free()
-	if err == nil && free < a.cfg.FreeSpace {
+	if err == nil && free < a.cfg().FreeSpace {
 		err = &dimse.StatusError{Status: dimse.ResourceLimitation, Comment: "out of disk space"}
 	}
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *Appliance) promise(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	to, known := a.cfg.ResultsTo(p.AETitle)
+	to, known := a.cfg().ResultsTo(p.AETitle)
 	if !known {
 		return queue.Permanent(fmt.Errorf("daemon: %s asked for storage commitment and ended the association; set results_to of its entry in peers", p.AETitle))
 	}
@@ -287,10 +287,10 @@ func (a *Appliance) kept(o study.SOPReference) (sum string, reason uint16, err e
 
 // keptUntil is until when what is promised now is kept.
 func (a *Appliance) keptUntil(now time.Time) time.Time {
-	if a.cfg.Retention.KeepDays == 0 {
+	if a.cfg().Retention.KeepDays == 0 {
 		return queue.Forever
 	}
-	return now.UTC().AddDate(0, 0, a.cfg.Retention.KeepDays)
+	return now.UTC().AddDate(0, 0, a.cfg().Retention.KeepDays)
 }
 
 // recordPromise makes a promise durable: retention asks for it. An object that went since it was looked at fails after all.

@@ -135,7 +135,7 @@ func completionJob(uid string, at time.Time, released bool) queue.Job {
 
 // scheduleCompletion begins the quiet time of a study anew; it runs in the transaction that makes an object known.
 func (a *Appliance) scheduleCompletion(tx *queue.Tx, s *queue.Study) error {
-	return tx.Postpone(completionJob(s.UID, tx.Now().Add(a.cfg.QuietTime), false))
+	return tx.Postpone(completionJob(s.UID, tx.Now().Add(a.cfg().QuietTime), false))
 }
 
 // look has an object's pixels looked at.

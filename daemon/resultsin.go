@@ -36,7 +36,7 @@ type hl7Listener struct {
 
 // listenResults opens the listener for HL7 results where one is configured.
 func (a *Appliance) listenResults() error {
-	c := a.cfg.HL7
+	c := a.cfg().HL7
 	if c.Listen == "" {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (a *Appliance) readReport(ctx context.Context, lease *queue.Lease) error {
 	var mismatch *MismatchError
 	switch {
 	case errors.Is(err, errUnsettled):
-		return lease.PutOff(time.Now().Add(a.cfg.QuietTime))
+		return lease.PutOff(time.Now().Add(a.cfg().QuietTime))
 	case errors.As(err, &mismatch):
 		what = "a verified report was kept aside: " + mismatch.Reason
 	case err != nil:

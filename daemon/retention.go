@@ -26,7 +26,7 @@ const sweepTime = 10 * time.Minute
 
 // retain removes what may go, now and then, until ctx is cancelled.
 func (a *Appliance) retain(ctx context.Context) {
-	if a.cfg.Retention.KeepDays == 0 {
+	if a.cfg().Retention.KeepDays == 0 {
 		return
 	}
 	for {
@@ -77,7 +77,7 @@ func (a *Appliance) removeOld(ctx context.Context) (removed int, err error) {
 		return 0, err
 	}
 	for _, o := range all {
-		if mark := a.cfg.Retention.BelowFree; mark > 0 && free >= mark || ctx.Err() != nil {
+		if mark := a.cfg().Retention.BelowFree; mark > 0 && free >= mark || ctx.Err() != nil {
 			break
 		}
 		bytes, gone, err := a.remove(o.uid)
@@ -111,7 +111,7 @@ func (a *Appliance) held(tx *queue.Tx, s *queue.Study) (why string, err error) {
 		return "they are gone", nil
 	case s.State != queue.Delivered && s.State != queue.Refused:
 		return "it is " + s.State, nil
-	case lastEvent(s).AddDate(0, 0, a.cfg.Retention.KeepDays).After(now):
+	case lastEvent(s).AddDate(0, 0, a.cfg().Retention.KeepDays).After(now):
 		return "it is not old enough", nil
 	}
 	for _, d := range s.Deliveries {
@@ -207,7 +207,7 @@ func (a *Appliance) remove(uid string) (bytes int64, gone bool, err error) {
 		}
 		gone = true
 		s.Removed = tx.Now().UTC()
-		s.Note(s.Removed, fmt.Sprintf("%d objects, the documents and the pictures are removed: kept for %d days", objects, a.cfg.Retention.KeepDays))
+		s.Note(s.Removed, fmt.Sprintf("%d objects, the documents and the pictures are removed: kept for %d days", objects, a.cfg().Retention.KeepDays))
 		if err := tx.Again(queue.Job{ID: kindExpire + "/" + uid, Kind: kindExpire, Study: uid, Payload: mustJSON(expiry{s.Revision, s.Removed})}); err != nil {
 			return err
 		}

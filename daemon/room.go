@@ -39,24 +39,16 @@ type room struct {
 
 func (a *Appliance) openRoom() error {
 	var err error
-	if a.room.users, err = access.OpenUsers(filepath.Join(a.cfg.State, usersFile)); err != nil {
+	if a.room.users, err = access.OpenUsers(filepath.Join(a.cfg().State, usersFile)); err != nil {
 		return err
 	}
-	if a.room.audit, err = access.OpenAuditLog(filepath.Join(a.cfg.State, auditFile)); err != nil {
+	if a.room.audit, err = access.OpenAuditLog(filepath.Join(a.cfg().State, auditFile)); err != nil {
 		return err
 	}
-	if a.record, err = chain.Open(filepath.Join(a.cfg.State, recordLog), maxRecordLine); err != nil {
+	if a.record, err = chain.Open(filepath.Join(a.cfg().State, recordLog), maxRecordLine); err != nil {
 		return err
 	}
-	var critical []study.Finding
-	for _, name := range a.cfg.Critical {
-		f, err := study.ParseFinding(name)
-		if err != nil {
-			return err
-		}
-		critical = append(critical, f)
-	}
-	a.room.list = worklist.New(a.db, critical)
+	a.room.list = worklist.New(a.db, a.cfg().CriticalFindings())
 	return nil
 }
 
@@ -77,7 +69,7 @@ func (a *Appliance) Audit() *access.AuditLog { return a.room.audit }
 func (a *Appliance) Worklist() *worklist.List { return a.room.list }
 
 // Config is what the appliance was told.
-func (a *Appliance) Config() config.Config { return a.cfg }
+func (a *Appliance) Config() config.Config { return *a.cfg() }
 
 // Status says whether the appliance works and what waits.
 func (a *Appliance) Status() Status { return a.status() }
@@ -264,10 +256,10 @@ func ReadAudit(state string, visit func(access.Entry)) (chain.Head, error) {
 // Storage is the free disk space of the state folder and the size of its database, in bytes; -1 where it cannot be told.
 func (a *Appliance) Storage() (free, database int64) {
 	free, database = -1, -1
-	if n, err := (spool.OS{}).Free(a.cfg.State); err == nil {
+	if n, err := (spool.OS{}).Free(a.cfg().State); err == nil {
 		free = n
 	}
-	if info, err := os.Stat(filepath.Join(a.cfg.State, databaseFile)); err == nil {
+	if info, err := os.Stat(filepath.Join(a.cfg().State, databaseFile)); err == nil {
 		database = info.Size()
 	}
 	return free, database

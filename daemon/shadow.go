@@ -32,7 +32,7 @@ func (a *Appliance) modeOf(uid string, p paired) (mode, source string, err error
 				if i == nil {
 					continue
 				}
-				if theirs := a.cfg.Mode(i.Calling); config.MoreCareful(theirs, mode) {
+				if theirs := a.cfg().Mode(i.Calling); config.MoreCareful(theirs, mode) {
 					mode, source = theirs, i.Calling
 				}
 			}

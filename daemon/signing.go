@@ -82,7 +82,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		r.Signatures[number-1].SOPInstanceUID, r.Signatures[number-1].SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
-		for _, d := range a.cfg.Destinations {
+		for _, d := range a.cfg().Destinations {
 			id := fmt.Sprintf("%s/%s/%d/%s", kindDeliverSigned, uid, number, d)
 			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliverSigned, Study: uid, Payload: mustJSON(signedDelivery{number, d.String()})}); err != nil {
 				return err
@@ -112,7 +112,7 @@ func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s 
 		}
 		in.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: before.SOPInstanceUID, SeriesInstanceUID: before.SeriesInstanceUID}
 	}
-	signer := sr.Signer{Name: s.Name, Organization: cmp.Or(a.cfg.Organization, "not stated"), Number: s.Number}
+	signer := sr.Signer{Name: s.Name, Organization: cmp.Or(a.cfg().Organization, "not stated"), Number: s.Number}
 	return sr.Signed(in, signer, signedSentences(record.Draft, s))
 }
 

@@ -56,7 +56,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 }
 
 func (a *Appliance) pairing() pairing.Config {
-	return pairing.Config{MinimumAge: a.cfg.MinimumAge, Captures: a.cfg.Captures}
+	return pairing.Config{MinimumAge: a.cfg().MinimumAge, Captures: a.cfg().Captures}
 }
 
 func candidateOf(i *queue.Instance) pairing.Candidate {
@@ -135,7 +135,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
-	record.PDF = a.cfg.PDF
+	record.PDF = a.cfg().PDF
 	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
@@ -255,6 +255,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 			})
 		})
 	}
+	destinations := a.cfg().Destinations
 	return lease.Done(func(tx *queue.Tx) error {
 		state := queue.Drafted
 		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
@@ -262,7 +263,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		}
 		var announced error
 		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
-			for _, d := range a.cfg.Destinations {
+			for _, d := range destinations {
 				if s.Deliveries == nil {
 					s.Deliveries = map[string]*queue.Delivery{}
 				}
@@ -275,7 +276,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		if err := cmp.Or(err, announced); err != nil {
 			return err
 		}
-		for _, d := range a.cfg.Destinations {
+		for _, d := range destinations {
 			id := deliveryID(uid, revision, d.String())
 			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
 				return err
@@ -481,7 +482,7 @@ func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
 
 // delivered reports whether every destination has a revision or a later one.
 func (a *Appliance) delivered(s *queue.Study, revision int) bool {
-	for _, d := range a.cfg.Destinations {
+	for _, d := range a.cfg().Destinations {
 		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
 			return false
 		}

@@ -11,7 +11,7 @@ import (
 
 // openTracing prepares the spans, when a collector is configured.
 func (a *Appliance) openTracing(version string) error {
-	if a.cfg.Tracing.Endpoint == "" {
+	if a.cfg().Tracing.Endpoint == "" {
 		return nil
 	}
 	var key []byte
@@ -19,7 +19,7 @@ func (a *Appliance) openTracing(version string) error {
 	if err != nil {
 		return err
 	}
-	a.tracer = trace.New(a.cfg.Tracing.Endpoint, version, key, func(sent, dropped int) {
+	a.tracer = trace.New(a.cfg().Tracing.Endpoint, version, key, func(sent, dropped int) {
 		a.metrics.Spans.WithLabelValues("sent").Add(float64(sent))
 		a.metrics.Spans.WithLabelValues("dropped").Add(float64(dropped))
 	})

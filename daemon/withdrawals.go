@@ -49,7 +49,7 @@ func (a *Appliance) rejected(tx *queue.Tx, s *queue.Study, lost ingest.RejectedO
 	} else {
 		s.Note(now, fmt.Sprintf("%d objects were rejected: %s", len(lost.Known), lost.Title.Reason()))
 		s.State, s.Reason, s.Last = queue.Receiving, "", now.UTC()
-		if err := tx.Postpone(completionJob(s.UID, now.Add(a.cfg.QuietTime), false)); err != nil {
+		if err := tx.Postpone(completionJob(s.UID, now.Add(a.cfg().QuietTime), false)); err != nil {
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
 		return err
 	}
 	other.State, other.Reason, other.ReadWith = queue.Receiving, "", ""
-	if err := tx.Postpone(completionJob(other.UID, tx.Now().Add(a.cfg.QuietTime), false)); err != nil {
+	if err := tx.Postpone(completionJob(other.UID, tx.Now().Add(a.cfg().QuietTime), false)); err != nil {
 		return err
 	}
 	return tx.PutStudy(other)
@@ -289,7 +289,7 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 		if err := a.announce(tx, s, announcement{Event: string(study.ResultWithdrawn), Revision: w.Revision}); err != nil {
 			return err
 		}
-		for _, d := range a.cfg.Destinations {
+		for _, d := range a.cfg().Destinations {
 			if err := tx.Cancel(deliveryID(uid, w.Revision, d.String())); err != nil {
 				return err
 			}

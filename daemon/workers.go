@@ -206,7 +206,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return err
 		}
 		now := tx.Now()
-		quiet := s.Last.Add(a.cfg.QuietTime)
+		quiet := s.Last.Add(a.cfg().QuietTime)
 		switch {
 		case !p.looked:
 			return tx.Postpone(completionJob(uid, now.Add(askAgain), c.Released))
@@ -218,7 +218,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			first = s.First
 		}
 		s.Drafted = slices.Clone(s.Instances)
-		why := "nothing more came for " + a.cfg.QuietTime.String()
+		why := "nothing more came for " + a.cfg().QuietTime.String()
 		if both {
 			why = "both views are there and the association was released"
 		}
@@ -246,7 +246,7 @@ func destinationOf(j queue.Job) string {
 
 // destination finds a configured destination by its text.
 func (a *Appliance) destination(text string) (config.Destination, bool) {
-	for _, d := range a.cfg.Destinations {
+	for _, d := range a.cfg().Destinations {
 		if d.String() == text {
 			return d, true
 		}

@@ -68,12 +68,15 @@ func (s *Server) reject(c *conn, r *RejectError) {
 
 // refuse checks what PS3.8 lets us reject an association for.
 func (s *Server) refuse(a *pdu.Associate) *RejectError {
+	s.mu.Lock()
+	anyCalled := s.AnyCalled
+	s.mu.Unlock()
 	switch {
 	case a.ProtocolVersion&1 == 0:
 		return &rejectProtocolVersion
 	case a.ApplicationContext != pdu.ApplicationContext:
 		return &rejectApplicationContext
-	case !s.AnyCalled && a.Called != strings.TrimSpace(s.AETitle):
+	case !anyCalled && a.Called != strings.TrimSpace(s.AETitle):
 		return &rejectCalledAETitle
 	case len(a.Contexts) == 0, a.User.MaximumLength != 0 && a.User.MaximumLength < minPDULength:
 		return &rejectNoReason
@@ -166,7 +169,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 				return false, err
 			}
 		}
-		cmd, id, other, err := c.command(s.IdleTimeout)
+		cmd, id, other, err := c.command(s.idleTimeout())
 		if err != nil {
 			return false, err
 		}

@@ -12,7 +12,7 @@ import (
 type place struct {
 	opened      time.Time
 	association bool      // holds one of MaxAssociations
-	peer        int       // whose association it is, an index of Peers
+	peer        *entry    // whose association it is, nil when anybody may call
 	busy        bool      // the association's request is being answered
 	useful      time.Time // when the association last did something that it is there for, at first when it began
 	leaving     bool      // was told to give way
@@ -91,7 +91,7 @@ func (s *Server) crowdOut() bool {
 }
 
 // establish takes an association in, or says why not.
-func (s *Server) establish(c *conn, peer int) (id uint64, reject *RejectError) {
+func (s *Server) establish(c *conn, peer *entry) (id uint64, reject *RejectError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := 0
@@ -103,17 +103,17 @@ func (s *Server) establish(c *conn, peer int) (id uint64, reject *RejectError) {
 	switch {
 	case s.draining:
 		return 0, &rejectCongestion
-	case peer >= 0 && s.Peers[peer].MaxAssociations > 0 && of >= s.Peers[peer].MaxAssociations:
+	case peer != nil && peer.MaxAssociations > 0 && of >= peer.MaxAssociations:
 		return 0, &rejectLocalLimit
-	case peer >= 0 && s.Peers[peer].MaxRate > 0 && !s.buckets[peer].take(time.Now(), s.Peers[peer].MaxRate):
+	case peer != nil && peer.MaxRate > 0 && !peer.opened.take(time.Now(), peer.MaxRate):
 		return 0, &rejectLocalLimit
 	case s.established >= s.MaxAssociations && !s.reclaim() && !s.spare(c.address):
 		return 0, &rejectLocalLimit
 	}
 	p := s.connections[c]
 	c.maxObject = s.maxObject(peer)
-	if peer >= 0 {
-		c.pace = &s.paces[peer]
+	if peer != nil {
+		c.pace = &peer.pace
 	}
 	p.association, p.peer, p.useful = true, peer, time.Now()
 	s.established++

@@ -33,14 +33,74 @@ type Peer struct {
 	MaxByteRate int64
 }
 
-// peer finds the entry of Peers for a caller, -1 when Peers is empty and anybody may call. A title that comes from the wrong address or
-// with the wrong certificate is as unknown as one never heard of, and PS3.8 has one reason for them all; why is for our own log.
-func (s *Server) peer(calling string, c *conn) (index int, why string) {
-	if len(s.Peers) == 0 {
-		return -1, ""
+// entry is one of Peers with what it used up. Who it is never changes; its limits may, under the Server's mutex.
+type entry struct {
+	Peer
+	opened bucket
+	pace   pace
+}
+
+// same reports whether two entries are about the same callers.
+func (p Peer) same(q Peer) bool {
+	return p.AETitle == q.AETitle && slices.Equal(p.Addresses, q.Addresses) && slices.Equal(p.Certificates, q.Certificates)
+}
+
+// Rules are what of a Server can change while it serves.
+type Rules struct {
+	AnyCalled       bool
+	Peers           []Peer
+	MaxAssociations int
+	IdleTimeout     time.Duration
+}
+
+// Change puts other rules in force, from the next request for an association or on an association on. Associations that are open stay open;
+// those of a peer that is still there count against its limits.
+func (s *Server) Change(r Rules) error {
+	if err := s.checkPeers(r.Peers); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.AnyCalled, s.MaxAssociations, s.IdleTimeout = r.AnyCalled, r.MaxAssociations, r.IdleTimeout
+	s.enter(r.Peers)
+	return nil
+}
+
+// idleTimeout is how long an association may wait between two requests, as the rules are now.
+func (s *Server) idleTimeout() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.IdleTimeout
+}
+
+// enter makes the entries of peers; one that was there before is kept with what it used up. The mutex must be held.
+func (s *Server) enter(peers []Peer) {
+	var entries []*entry
+	for _, p := range peers {
+		known := slices.IndexFunc(s.entries, func(e *entry) bool { return e.same(p) })
+		if known < 0 {
+			entries = append(entries, &entry{Peer: p, pace: pace{rate: p.MaxByteRate}})
+			continue
+		}
+		e := s.entries[known]
+		e.MaxAssociations, e.MaxRate, e.MaxObjectLength = p.MaxAssociations, p.MaxRate, p.MaxObjectLength
+		e.pace.change(p.MaxByteRate)
+		entries = append(entries, e)
+	}
+	s.Peers, s.entries = peers, entries
+}
+
+// peer finds the entry for a caller, nil when there are none and anybody may call. A title that comes from the wrong address or with the
+// wrong certificate is as unknown as one never heard of, and PS3.8 has one reason for them all; why is for our own log.
+func (s *Server) peer(calling string, c *conn) (of *entry, why string) {
+	s.mu.Lock()
+	entries := s.entries
+	s.mu.Unlock()
+	if len(entries) == 0 {
+		return nil, ""
 	}
 	why = "no peer has this AE title"
-	for i, p := range s.Peers {
+	for _, p := range entries {
 		switch {
 		case p.AETitle != "" && strings.TrimSpace(p.AETitle) != calling:
 		case len(p.Addresses) > 0 && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Contains(c.address) }):
@@ -48,10 +108,10 @@ func (s *Server) peer(calling string, c *conn) (index int, why string) {
 		case len(p.Certificates) > 0 && !shows(c.tls(), p.Certificates):
 			why = "a peer of this AE title and address has another certificate"
 		default:
-			return i, ""
+			return p, ""
 		}
 	}
-	return 0, why
+	return nil, why
 }
 
 // bucket counts what a peer may still open; it fills up again in a minute.
@@ -79,13 +139,22 @@ type pace struct {
 	paid time.Time // until when the bytes that were taken are paid for
 }
 
+func (p *pace) change(rate int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = rate
+}
+
 // take tells how long to wait after n more bytes.
 func (p *pace) take(now time.Time, n int) time.Duration {
-	if p == nil || p.rate <= 0 {
+	if p == nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.rate <= 0 {
+		return 0
+	}
 	if earliest := now.Add(-time.Second); p.paid.Before(earliest) {
 		p.paid = earliest
 	}
@@ -101,12 +170,12 @@ func (c *conn) keepPace(n int) {
 	}
 }
 
-// maxObject is the length in bytes of the longest object that is taken of a peer.
-func (s *Server) maxObject(peer int) int64 {
-	if peer < 0 || s.Peers[peer].MaxObjectLength == 0 {
+// maxObject is the length in bytes of the longest object that is taken of a peer. The mutex must be held.
+func (s *Server) maxObject(peer *entry) int64 {
+	if peer == nil || peer.MaxObjectLength == 0 {
 		return s.MaxObjectLength
 	}
-	return min(s.MaxObjectLength, s.Peers[peer].MaxObjectLength)
+	return min(s.MaxObjectLength, peer.MaxObjectLength)
 }
 
 // shows reports whether the other side of a TLS connection showed one of the certificates that are meant.
@@ -134,8 +203,8 @@ func shows(state *tls.ConnectionState, meant []string) bool {
 }
 
 // checkPeers tells of rules that cannot be meant.
-func (s *Server) checkPeers() error {
-	for _, p := range s.Peers {
+func (s *Server) checkPeers(peers []Peer) error {
+	for _, p := range peers {
 		if len(p.Certificates) > 0 && (s.TLS == nil || !s.TLS.Mutual) {
 			return fmt.Errorf("dicomnet: peer %q is known by its certificate, but the server asks for none", p.AETitle)
 		}

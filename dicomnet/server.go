@@ -63,7 +63,7 @@ type StoreRequest struct {
 	MoveOriginatorMessageID uint16
 }
 
-// Server is an association acceptor. Its fields are read when Serve begins.
+// Server is an association acceptor. Its fields are read when Serve begins; Change changes some of them later.
 type Server struct {
 	AETitle         string
 	AnyCalled       bool          // take associations whatever AE title they call
@@ -82,8 +82,7 @@ type Server struct {
 	mu          sync.Mutex
 	tls         *tls.Config
 	connections map[*conn]*place
-	buckets     []bucket // of Peers
-	paces       []pace   // of Peers
+	entries     []*entry // of Peers
 	established int
 	lastID      uint64
 	stats       Stats
@@ -117,12 +116,10 @@ func (s *Server) prepare() error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	s.connections, s.buckets, s.paces = map[*conn]*place{}, make([]bucket, len(s.Peers)), make([]pace, len(s.Peers))
-	for i, p := range s.Peers {
-		s.paces[i].rate = p.MaxByteRate
-	}
+	s.connections = map[*conn]*place{}
+	s.enter(s.Peers)
 	s.stats.Rejected = map[RejectError]uint64{}
-	if err := s.checkPeers(); err != nil || s.TLS == nil {
+	if err := s.checkPeers(s.Peers); err != nil || s.TLS == nil {
 		return err
 	}
 	var err error

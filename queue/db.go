@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -76,6 +77,8 @@ type DB struct {
 	closing chan struct{}
 	wg      sync.WaitGroup
 
+	attempts atomic.Int64 // of one job at most; Options.MaxAttempts at first
+
 	damage []Damage      // found by Open
 	met    chan struct{} // a damaged record was met
 
@@ -121,6 +124,7 @@ func Open(path string, opts Options) (*DB, error) {
 		bolt: bolt, opts: opts, updates: make(chan update), closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1),
 		damage: damage, schedule: newSchedule(),
 	}
+	db.SetMaxAttempts(opts.MaxAttempts)
 	err = guard(func() error {
 		return bolt.Update(func(btx *bbolt.Tx) error {
 			tx := &Tx{bolt: btx, db: db, tallies: tallies{}}
@@ -226,6 +230,9 @@ func OpenReadOnly(path string) (*DB, error) {
 	}
 	return &DB{bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1)}, nil
 }
+
+// SetMaxAttempts changes how often a job is tried before it is a dead letter; those that are dead stay so.
+func (db *DB) SetMaxAttempts(n int) { db.attempts.Store(int64(n)) }
 
 // Close waits for updates under way and closes the file.
 func (db *DB) Close() error {

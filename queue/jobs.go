@@ -267,7 +267,7 @@ func (tx *Tx) fail(j *Job, cause error) error {
 	text := cause.Error()
 	j.LastError, j.Leased = text[:min(len(text), maxErrorText)], time.Time{}
 	var permanent permanentError
-	j.Dead = errors.As(cause, &permanent) || j.Attempts >= tx.db.opts.MaxAttempts
+	j.Dead = errors.As(cause, &permanent) || int64(j.Attempts) >= tx.db.attempts.Load()
 	j.NotBefore = tx.Now().Add(tx.db.retryWait(j.Attempts))
 	return put(tx, bucketJobs, j.ID, j)
 }

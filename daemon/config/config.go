@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -22,39 +22,40 @@ const maxFileSize = 1 << 20
 // maxAETitle is the length of an AE title (PS3.5 table 6.2-1, VR AE).
 const maxAETitle = 16
 
-// Config is everything a site can set. The explain tag is the key's documentation.
+// Config is everything a site can set. The explain tag is the key's documentation; reload says whether a change takes effect while the
+// appliance runs.
 type Config struct {
 	State        string        `yaml:"state" explain:"folder for images, ledger and drafts; made when missing, mode 0700"`
 	Listen       string        `yaml:"listen" explain:"host:port where studies arrive by DICOM C-STORE"`
 	AETitle      string        `yaml:"ae_title" explain:"our AE title, called by senders and shown to the PACS; at most 16 characters"`
-	AnyCalled    bool          `yaml:"accept_any_called_ae" explain:"true takes associations whatever AE title they call; false only those that call ae_title"`
+	AnyCalled    bool          `yaml:"accept_any_called_ae" reload:"yes" explain:"true takes associations whatever AE title they call; false only those that call ae_title"`
 	TLS          TLS           `yaml:"tls" explain:"TLS for associations that peers open to us; files are read again when they change, without a restart"`
-	Peers        []Peer        `yaml:"peers" explain:"who may open associations; empty allows all"`
-	Destinations []Destination `yaml:"destinations" explain:"where drafts are sent"`
+	Peers        []Peer        `yaml:"peers" reload:"yes" explain:"who may open associations; empty allows all"`
+	Destinations []Destination `yaml:"destinations" reload:"yes" explain:"where drafts are sent"`
 	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
 	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
 	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
 	Shadow       bool          `yaml:"shadow" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
 	Sources      []Source      `yaml:"sources" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
-	QuietTime    time.Duration `yaml:"quiet_time" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
+	QuietTime    time.Duration `yaml:"quiet_time" reload:"yes" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
 	HTTPKey      string        `yaml:"http_key" explain:"PEM file with the certificate's private key"`
 	DICOMweb     bool          `yaml:"dicomweb" explain:"true serves STOW-RS, QIDO-RS and WADO-RS at http's /dicom-web, to machines with a token (llamaxr user add --machine)"`
 	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
-	Organization string        `yaml:"organization" explain:"name of the hospital, on signed reports"`
-	Critical     []string      `yaml:"critical_findings" explain:"findings that put a study on top of the worklist"`
+	Organization string        `yaml:"organization" reload:"yes" explain:"name of the hospital, on signed reports"`
+	Critical     []string      `yaml:"critical_findings" reload:"yes" explain:"findings that put a study on top of the worklist"`
 	PDF          bool          `yaml:"pdf" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
-	Captures     bool          `yaml:"read_secondary_captures" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
-	MinimumAge   int           `yaml:"minimum_age" explain:"patients younger than this many years get no draft: the models are for adults"`
-	FreeSpace    int64         `yaml:"minimum_free_bytes" explain:"below this much free disk space new objects are refused with 0xA700"`
+	Captures     bool          `yaml:"read_secondary_captures" reload:"yes" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
+	MinimumAge   int           `yaml:"minimum_age" reload:"yes" explain:"patients younger than this many years get no draft: the models are for adults"`
+	FreeSpace    int64         `yaml:"minimum_free_bytes" reload:"yes" explain:"below this much free disk space new objects are refused with 0xA700"`
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
-	LogLevel     string        `yaml:"log_level" explain:"debug, info, warn or error"`
+	LogLevel     string        `yaml:"log_level" reload:"yes" explain:"debug, info, warn or error"`
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
 
@@ -78,10 +79,10 @@ func (d Destination) String() string {
 
 // Limits bound what peers may use.
 type Limits struct {
-	Associations int           `yaml:"associations" explain:"associations at once; one more is rejected as transient, but for an eighth on top that is kept for others when one address holds more than half"`
+	Associations int           `yaml:"associations" reload:"yes" explain:"associations at once; one more is rejected as transient, but for an eighth on top that is kept for others when one address holds more than half"`
 	PDULength    uint32        `yaml:"pdu_length" explain:"largest PDU taken, in bytes; 4096 to 1048576"`
-	IdleTime     time.Duration `yaml:"idle_time" explain:"an association on which nothing happens for this long is aborted"`
-	Attempts     int           `yaml:"attempts" explain:"tries of one job before it is a dead letter"`
+	IdleTime     time.Duration `yaml:"idle_time" reload:"yes" explain:"an association on which nothing happens for this long is aborted"`
+	Attempts     int           `yaml:"attempts" reload:"yes" explain:"tries of one job before it is a dead letter"`
 }
 
 // Duplicate policies.
@@ -130,12 +131,13 @@ func Load(path string) (Config, error) {
 	defer file.Close()
 	cfg, err := Parse(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		return Config{}, err
 	}
 	return cfg, cfg.Check()
 }
 
-// Parse reads YAML over the defaults. An unknown or repeated key is an error with its line.
+// Parse reads YAML over the defaults. An unknown or repeated key is an error with its line. A value credential:NAME becomes the path of that
+// credential of the service.
 func Parse(r io.Reader) (Config, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
 	if err != nil {
@@ -144,6 +146,9 @@ func Parse(r io.Reader) (Config, error) {
 	if len(data) > maxFileSize {
 		return Config{}, fmt.Errorf("configuration is larger than %d bytes", maxFileSize)
 	}
+	if err := unknownKeys(data); err != nil {
+		return Config{}, err
+	}
 	cfg := Default()
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return cfg, nil
@@ -151,7 +156,7 @@ func Parse(r io.Reader) (Config, error) {
 	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	return cfg, nil
+	return cfg, resolveCredentials(reflect.ValueOf(&cfg).Elem(), "")
 }
 
 // Check reports everything that is wrong, one line a fault.
@@ -236,6 +241,17 @@ func (c Config) Check() error {
 	oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("log_format", c.LogFormat, "text", "json")
 	return errors.Join(faults...)
+}
+
+// CriticalFindings are the findings of a configuration that passed Check.
+func (c Config) CriticalFindings() []study.Finding {
+	var findings []study.Finding
+	for _, name := range c.Critical {
+		if f, err := study.ParseFinding(name); err == nil {
+			findings = append(findings, f)
+		}
+	}
+	return findings
 }
 
 // ParseDestination reads AET@HOST:PORT.

@@ -45,7 +45,13 @@ func TestWhatAFileSays(t *testing.T) {
 func TestFaultsAreNamed(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key with its line", "state: x\nquite_time: 5s\n", "quite_time"},
-		{"unknown key's line", "state: x\nquite_time: 5s\n", "2"},
+		{"unknown key's line and the nearest", "state: x\nquite_time: 5s\n", "line 2: unknown key quite_time; quiet_time is meant?"},
+		{"unknown key below another", "limits:\n  pdu_length: 4096\n  asociations: 5\n", "line 3: unknown key limits.asociations; associations is meant?"},
+		{"unknown key of an item", "destinations:\n- ae_title: A\n  adress: 'h:1'\n", "line 3: unknown key destinations[0].adress; address is meant?"},
+		{"unknown key like no other", "colour: blue\n", "line 1: unknown key colour; `llamaxr config explain`"},
+		{"every unknown key", "lisen: ':1'\n\nstat: x\n", "line 3: unknown key stat; state is meant?"},
+		{"credential outside the service", "http_key: 'credential:k'\n", "CREDENTIALS_DIRECTORY"},
+		{"credential that is a path", "http_key: 'credential:../k'\n", "no name of a credential"},
 		{"long AE title", "ae_title: ABCDEFGHIJKLMNOPQ\n", "longer than 16"},
 		{"backslash in AE title", `ae_title: 'A\B'`, "does not allow"},
 		{"bad listen", "listen: nowhere\n", "HOST:PORT"},
@@ -59,6 +65,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"wrong type", "minimum_age: old\n", "minimum_age"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Setenv(credentialsVariable, "")
 			path := filepath.Join(t.TempDir(), "llamaxr.yaml")
 			if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
 				t.Fatal(err)
@@ -125,10 +132,57 @@ func TestListsAreExplained(t *testing.T) {
 	}
 }
 
+// TestMistakes: the distances of Boytsov's survey (Indexing methods for approximate dictionary searching, 2011) and of typing.
+func TestMistakes(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"saturday", "sunday", 3}, {"ca", "abc", 3}, {"quite", "quiet", 1},
+	} {
+		if got := mistakes(test.a, test.b); got != test.want {
+			t.Errorf("%q to %q: %d, want %d", test.a, test.b, got, test.want)
+		}
+		if got := mistakes(test.b, test.a); got != test.want {
+			t.Errorf("%q to %q: %d, want %d", test.b, test.a, got, test.want)
+		}
+	}
+}
+
+// TestChanges: what differs is named as it is written, with whether it can be taken in while running.
+func TestChanges(t *testing.T) {
+	from := Default()
+	if got := Changes(from, Default()); len(got) > 0 {
+		t.Errorf("the same: %+v", got)
+	}
+	to := Default()
+	to.Peers = []Peer{} // none, written out
+	to.Listen, to.Limits.Attempts, to.TLS.MinVersion = ":104", 3, "1.3"
+	to.Destinations = []Destination{{AETitle: "PACS", Address: "h:1"}}
+	want := []Change{{"listen", false}, {"tls.minimum_version", false}, {"destinations", true}, {"limits.attempts", true}}
+	if got := Changes(from, to); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestCredentials: a secret comes from the folder that systemd names.
+func TestCredentials(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv(credentialsVariable, folder)
+	cfg, err := Parse(strings.NewReader("tls: {key: 'credential:dicom.key'}\ndestinations:\n- {ae_title: A, address: 'h:1', tls: {key: 'credential:pacs'}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.TLS.Key != filepath.Join(folder, "dicom.key") || cfg.Destinations[0].TLS.Key != filepath.Join(folder, "pacs") {
+		t.Errorf("read %q and %q", cfg.TLS.Key, cfg.Destinations[0].TLS.Key)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("ae_title: X\n"))
 	f.Add([]byte("limits: {associations: 5}\n"))
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("peers:\n- &p {ae_title: A}\n- <<: *p\n  asociations: 1\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, err := Parse(bytes.NewReader(data))
 		if err == nil {

@@ -10,7 +10,9 @@ import (
 
 // Explain writes a configuration file that holds every key at its default, each under its documentation.
 func Explain(w io.Writer) error {
-	if _, err := fmt.Fprintln(w, "# llamaxr configuration: every key, its meaning and its default."); err != nil {
+	if _, err := fmt.Fprintln(w, "# llamaxr configuration: every key, its meaning and its default.\n"+
+		"# A change of the keys marked (reload) takes effect on SIGHUP; one of the others needs a restart.\n"+
+		"# Instead of a file's path, credential:NAME names a credential that systemd hands to the service (LoadCredential=)."); err != nil {
 		return err
 	}
 	return explain(w, reflect.ValueOf(Default()), "")
@@ -20,7 +22,7 @@ func explain(w io.Writer, v reflect.Value, indent string) error {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		key := field.Tag.Get("yaml")
-		if _, err := fmt.Fprintf(w, "\n%s# %s\n", indent, field.Tag.Get("explain")); err != nil {
+		if _, err := fmt.Fprintf(w, "\n%s# %s%s\n", indent, field.Tag.Get("explain"), reloadMark(field)); err != nil {
 			return err
 		}
 		value := v.Field(i)
@@ -39,6 +41,13 @@ func explain(w io.Writer, v reflect.Value, indent string) error {
 		}
 	}
 	return nil
+}
+
+func reloadMark(field reflect.StructField) string {
+	if live(field) {
+		return " (reload)"
+	}
+	return ""
 }
 
 // explainItem writes the keys of a list's items as comments: the default list is empty.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	port, _ := startStorescp(t)
 	n := &node{
-		t: t, state: filepath.Join(disk, "state"), port: freePort(t), http: freePort(t), log: new(bytes.Buffer),
+		t: t, state: filepath.Join(disk, "state"), port: freePort(t), http: freePort(t), log: new(syncBuffer),
 		args: []string{"--config", settings, "--destination", "PACS@127.0.0.1:" + port},
 	}
 	n.start()

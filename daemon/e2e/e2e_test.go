@@ -59,14 +59,14 @@ type node struct {
 	t          testing.TB
 	state      string
 	port, http string
-	log        *bytes.Buffer
+	log        *syncBuffer
 	args       []string
 	cmd        *exec.Cmd
 }
 
 func startNode(t testing.TB, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(bytes.Buffer), args: args}
+	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(syncBuffer), args: args}
 	n.start()
 	t.Cleanup(func() {
 		n.stop(os.Interrupt)

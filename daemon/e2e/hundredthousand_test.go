@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -42,7 +41,7 @@ func TestReadersOfALargeSite(t *testing.T) {
 	if os.Getenv("LLAMAXR_LONG") != "" {
 		of = site{studies: 100_000, readers: 20, arrivals: 200}
 	}
-	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(bytes.Buffer)}
+	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(syncBuffer)}
 	fillLedger(t, n.state, of.studies)
 	started := time.Now()
 	n.start()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"llamaxr/daemon/config"
@@ -18,18 +19,7 @@ func newConfig() *cobra.Command {
 			Args:  exactly(0, "no arguments"),
 			RunE:  func(cmd *cobra.Command, _ []string) error { return config.Explain(cmd.OutOrStdout()) },
 		},
-		&cobra.Command{
-			Use:   "check FILE",
-			Short: "Say whether a configuration file can be used",
-			Args:  exactly(1, "one file"),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				if _, err := config.Load(args[0]); err != nil {
-					return err
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), "configuration can be used")
-				return nil
-			},
-		},
+		newConfigCheck(),
 		&cobra.Command{
 			Use:   "secret",
 			Short: "Print a new secret for a webhook's secret_file",
@@ -45,4 +35,45 @@ func newConfig() *cobra.Command {
 		},
 	)
 	return cmd
+}
+
+func newConfigCheck() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Say whether a configuration file can be used",
+		Long: "Says whether a configuration file can be used, and every fault that it has. Exit status 0 when it can, 1 when not.\n" +
+			"A running appliance takes a changed file in on SIGHUP, or says in its log why not.",
+		Args: exactly(1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := config.Load(args[0])
+			if asJSON {
+				verdict := struct {
+					OK     bool     `json:"ok"`
+					Faults []string `json:"faults"`
+				}{err == nil, lines(err)}
+				if writing := json.NewEncoder(cmd.OutOrStdout()).Encode(verdict); writing != nil {
+					return writing
+				}
+			} else if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "configuration can be used")
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document: {\"ok\": false, \"faults\": [\"...\"]}")
+	return cmd
+}
+
+// lines are the texts of errors that were joined.
+func lines(err error) []string {
+	out := []string{}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			out = append(out, lines(e)...)
+		}
+	} else if err != nil {
+		out = append(out, err.Error())
+	}
+	return out
 }

@@ -19,15 +19,15 @@ const batch = 2000
 
 // List is the worklist.
 type List struct {
-	db       *queue.DB
-	critical []study.Finding
+	db *queue.DB
 
-	mu     sync.RWMutex
-	byUID  map[string]*Entry
-	parts  parts
-	ready  bool // all studies are in it
-	number int  // of changes so far
-	change chan struct{}
+	mu       sync.RWMutex
+	critical []study.Finding
+	byUID    map[string]*Entry
+	parts    parts
+	ready    bool // all studies are in it
+	number   int  // of changes so far
+	change   chan struct{}
 
 	pendingMu sync.Mutex
 	pending   map[string]bool
@@ -70,6 +70,37 @@ func (l *List) Run(ctx context.Context) error {
 	}
 }
 
+// SetCritical changes which findings put a study on top and has every study looked at again. When it fails they are as they were.
+func (l *List) SetCritical(findings []study.Finding) error {
+	set := func(findings []study.Finding) (before []study.Finding) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		before, l.critical = l.critical, findings
+		return before
+	}
+	before := set(findings)
+	all := map[string]bool{}
+	err := l.db.View(func(tx *queue.Tx) error {
+		uids, err := tx.StudyUIDs()
+		for _, uid := range uids {
+			all[uid] = true
+		}
+		return err
+	})
+	if err != nil {
+		set(before)
+		return err
+	}
+	l.note(all)
+	return nil
+}
+
+func (l *List) criticalNow() []study.Finding {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.critical
+}
+
 // note remembers what a commit changed.
 func (l *List) note(uids map[string]bool) {
 	l.pendingMu.Lock()
@@ -96,7 +127,7 @@ func (l *List) load(ctx context.Context) error {
 		}
 		err := l.db.View(func(tx *queue.Tx) error {
 			for _, uid := range part {
-				e, err := entryOf(tx, uid, l.critical)
+				e, err := entryOf(tx, uid, l.criticalNow())
 				if err != nil {
 					return err
 				}
@@ -127,7 +158,7 @@ func (l *List) take(uids map[string]bool) error {
 	var entries []*Entry
 	err := l.db.View(func(tx *queue.Tx) error {
 		for uid := range uids {
-			e, err := entryOf(tx, uid, l.critical)
+			e, err := entryOf(tx, uid, l.criticalNow())
 			if err != nil {
 				return err
 			}

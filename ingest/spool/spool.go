@@ -19,6 +19,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sync/atomic"
 )
 
 // ErrNoSpace is returned when the disk is full or fuller than the watermark.
@@ -35,7 +36,7 @@ const (
 type Spool struct {
 	files   Files
 	root    string
-	minFree int64
+	minFree atomic.Int64
 }
 
 // Open makes the folders and removes what a crash left half written. Objects are refused while less than minFree bytes are free.
@@ -44,7 +45,8 @@ func Open(root string, minFree int64) (*Spool, error) { return OpenOn(OS{}, root
 
 // OpenOn opens a spool on the given file system.
 func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
-	s := &Spool{files, root, minFree}
+	s := &Spool{files: files, root: root}
+	s.KeepFree(minFree)
 	for _, name := range []string{incoming, objects, aside, damaged} {
 		if err := files.MkdirAll(filepath.Join(root, name)); err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
@@ -71,6 +73,9 @@ func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
 	}
 	return s, nil
 }
+
+// KeepFree changes how many bytes must be free for an object to be taken.
+func (s *Spool) KeepFree(bytes int64) { s.minFree.Store(bytes) }
 
 // Path returns where an object lies, from the path that the ledger keeps.
 func (s *Spool) Path(relative string) string { return filepath.Join(s.root, relative) }
@@ -155,8 +160,8 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if free < s.minFree {
-		return nil, fmt.Errorf("%w: %d MB free, %d MB are kept", ErrNoSpace, free>>20, s.minFree>>20)
+	if least := s.minFree.Load(); free < least {
+		return nil, fmt.Errorf("%w: %d MB free, %d MB are kept", ErrNoSpace, free>>20, least>>20)
 	}
 	file, err := s.files.CreateTemp(filepath.Join(s.root, incoming))
 	if err != nil {

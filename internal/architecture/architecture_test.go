@@ -21,7 +21,8 @@ var allowed = map[string][]string{
 	"inference": {"study", "dicomnet", "queue"},
 	"reporting": {"study", "dicomnet", "queue"},
 	"finetune":  {"study", "dicomnet", "queue", "ingest", "inference", "reporting"},
-	"daemon":    {"study", "dicomnet", "queue", "ingest", "inference", "reporting", "finetune"},
+	"daemon":    {"study", "dicomnet", "queue", "ingest", "inference", "reporting", "finetune", "systemd"},
+	"systemd":   {},
 	"internal":  {},
 	"oracles":   {"study", "dicomnet", "queue", "ingest", "inference", "reporting", "finetune"},
 }

@@ -15,6 +15,7 @@ command -v ojph_compress >/dev/null || missing+=(openjph-tools)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/*/rsyslog/lmnsd_ossl.so ] || missing+=(rsyslog-openssl)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v chromium >/dev/null || missing+=(chromium fonts-inter)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()

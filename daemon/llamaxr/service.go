@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"llamaxr/systemd"
+
+	"github.com/kardianos/service"
+	"github.com/spf13/cobra"
+)
+
+func newService() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "service",
+		Short: "Install the appliance as a service of the system, start and stop it",
+		Long: "Under systemd, launchd or Windows' service control manager. The deb and rpm packages bring the service with them: there only start,\n" +
+			"stop, restart and status are needed. All but status need an administrator's rights.",
+	}
+	cmd.AddCommand(newServiceInstall())
+	for _, c := range []struct{ name, short, done string }{
+		{"uninstall", "Stop the service and remove it; configuration and state stay", "is removed"},
+		{"start", "Start the service", "is started"},
+		{"stop", "Stop the service; it drains", "is stopped"},
+		{"restart", "Stop the service, if it runs, and start it", "is started again"},
+	} {
+		cmd.AddCommand(&cobra.Command{
+			Use: c.name, Short: c.short, Args: exactly(0, "no arguments"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				svc, err := service.New(&program{}, definition(runtime.GOOS, installation{}))
+				if err != nil {
+					return err
+				}
+				if c.name == "uninstall" {
+					if err := packaged(); err != nil {
+						return err
+					}
+					_ = svc.Stop() // it may not run
+				}
+				if err := service.Control(svc, c.name); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "the service", c.done)
+				return nil
+			},
+		})
+	}
+	cmd.AddCommand(newServiceStatus())
+	return cmd
+}
+
+func newServiceInstall() *cobra.Command {
+	in := defaultInstallation(runtime.GOOS)
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Install this program as a service that starts with the machine",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := packaged(); err != nil {
+				return err
+			}
+			var err error
+			if in.program, err = os.Executable(); err != nil {
+				return err
+			}
+			for _, path := range []*string{&in.config, &in.state} {
+				if *path, err = filepath.Abs(*path); err != nil {
+					return err
+				}
+			}
+			if _, err := os.Stat(in.config); err != nil {
+				return fmt.Errorf("the configuration file: %w; `llamaxr config explain` prints one to start from", err)
+			}
+			if err := makeUser(cmd, in.user); err != nil {
+				return err
+			}
+			svc, err := service.New(&program{}, definition(runtime.GOOS, in))
+			if err != nil {
+				return err
+			}
+			if err := svc.Install(); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "the service is installed and starts with the machine; `llamaxr service start` starts it now")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&in.config, "config", in.config, "configuration file")
+	cmd.Flags().StringVar(&in.state, "state", in.state, "folder for images, ledger and drafts")
+	cmd.Flags().StringVar(&in.user, "user", in.user, "account that it runs as")
+	return cmd
+}
+
+// packagedUnit is there when a package installed the service.
+const packagedUnit = "/usr/lib/systemd/system/llamaxr.service"
+
+// packaged refuses to put a second service beside the package's.
+func packaged() error {
+	if _, err := os.Stat(packagedUnit); err == nil {
+		return fmt.Errorf("the service belongs to the package (%s): install and remove that", packagedUnit)
+	}
+	return nil
+}
+
+// makeUser makes the service's account where the system has a way that we know; elsewhere it has to be there.
+func makeUser(cmd *cobra.Command, name string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	_, err := user.Lookup(name)
+	var unknown user.UnknownUserError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	if sysusers, lookErr := exec.LookPath("systemd-sysusers"); lookErr == nil && name == systemd.User {
+		make := exec.CommandContext(cmd.Context(), sysusers, "-")
+		make.Stdin = strings.NewReader(systemd.Sysusers)
+		if out, err := make.CombinedOutput(); err != nil {
+			return fmt.Errorf("making the user %s: %w: %s", name, err, out)
+		}
+		return nil
+	}
+	return fmt.Errorf("there is no user %s; add one, or name another by --user", name)
+}
+
+// Exit status 1 of `service status` is for all that is not running.
+var errNotRunning = errors.New("the service does not run")
+
+func newServiceStatus() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say whether the service runs; exit status 1 when it does not",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			svc, err := service.New(&program{}, definition(runtime.GOOS, installation{}))
+			if err != nil {
+				return err
+			}
+			is, said := stateOf(svc.Status())
+			if said != nil {
+				return said
+			}
+			if asJSON {
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"service": is, "platform": service.Platform()})
+			} else {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s (%s)\n", is, service.Platform())
+			}
+			if err == nil && is != "running" {
+				err = errNotRunning
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// stateOf puts what the service manager says into a word.
+func stateOf(status service.Status, err error) (string, error) {
+	switch {
+	case errors.Is(err, service.ErrNotInstalled), errors.Is(err, fs.ErrNotExist):
+		return "not installed", nil
+	case err != nil && strings.Contains(err.Error(), "failed state"):
+		return "failed", nil
+	case err != nil:
+		return "", err
+	case status == service.StatusRunning:
+		return "running", nil
+	}
+	return "stopped", nil
+}
