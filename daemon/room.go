@@ -158,10 +158,15 @@ func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration
 	if !ok {
 		return 0, fmt.Errorf("daemon: %s is not configured", destination)
 	}
+	return Echo(ctx, a.client(to.AETitle, to.TLS), to.Address)
+}
+
+// Echo asks a peer whether it is there (C-ECHO) and returns how long it took.
+func Echo(ctx context.Context, client dicomnet.Client, address string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, echoTime)
 	defer cancel()
 	started := time.Now()
-	association, err := a.client(to.AETitle, to.TLS).Dial(ctx, to.Address, []dicomnet.ProposedContext{
+	association, err := client.Dial(ctx, address, []dicomnet.ProposedContext{
 		{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 	})
 	if err != nil {
