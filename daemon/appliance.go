@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"llamaxr/daemon/backup"
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/metrics"
@@ -114,6 +115,9 @@ func (a *Appliance) prepare() error {
 	a.receiver = a.newReceiver()
 	if err := a.tidy(); err != nil {
 		return err
+	}
+	if err := backup.Tidy(a.cfg().State); err != nil {
+		return fmt.Errorf("daemon: removing a backup that was broken off: %w", err)
 	}
 	if a.views, err = viewnet.Shipped(); err != nil {
 		return err

@@ -23,9 +23,14 @@ type CertificateStatus struct {
 	Alarm    bool `json:"alarm"`     // fewer than 30 days are left
 }
 
-// certificates are all that the configuration names, the one that ends first in front.
+// certificates are those of the configuration in force.
 func (a *Appliance) certificates(now time.Time) ([]CertificateStatus, error) {
-	named, err := a.cfg().Certificates()
+	return Certificates(*a.cfg(), now)
+}
+
+// Certificates are all that a configuration names, the one that ends first in front.
+func Certificates(cfg config.Config, now time.Time) ([]CertificateStatus, error) {
+	named, err := cfg.Certificates()
 	var all []CertificateStatus
 	for _, c := range named {
 		left := c.Expires.Sub(now)

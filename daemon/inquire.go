@@ -134,6 +134,8 @@ func (a *Appliance) answer(ctx context.Context) error {
 	})
 	a.answerTuning(mux, reply)
 	a.answerUsers(mux, reply)
+	mux.HandleFunc("GET /backup", a.answerBackup)
+	mux.HandleFunc("GET /condition", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.condition(), nil) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: httpTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -152,10 +154,6 @@ func (a *Appliance) serveAnswers(ctx context.Context, log *slog.Logger) {
 
 // ask puts a question to the running daemon; running is false when there is none.
 func ask(state, method, path string, body, into any) (running bool, err error) {
-	socket := filepath.Join(state, socketFile)
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: httpTimeout}).DialContext(ctx, "unix", socket)
-	}}}
 	data, err := json.Marshal(body)
 	if err != nil {
 		return false, err
@@ -164,12 +162,9 @@ func ask(state, method, path string, body, into any) (running bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-			return false, nil
-		}
-		return true, fmt.Errorf("daemon: asking the running daemon: %w", err)
+	response, running, err := knock(state, request)
+	if err != nil || !running {
+		return running, err
 	}
 	defer response.Body.Close()
 	data, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -183,6 +178,22 @@ func ask(state, method, path string, body, into any) (running bool, err error) {
 		return true, ErrNoStudy
 	}
 	return true, errors.New(strings.TrimSpace(string(data)))
+}
+
+// knock sends a request to the running daemon; running is false when there is none. The response's body is the caller's to close.
+func knock(state string, request *http.Request) (response *http.Response, running bool, err error) {
+	socket := filepath.Join(state, socketFile)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: httpTimeout}).DialContext(ctx, "unix", socket)
+	}}}
+	response, err = client.Do(request)
+	switch {
+	case err == nil:
+		return response, true, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, false, nil
+	}
+	return nil, true, fmt.Errorf("daemon: asking the running daemon: %w", err)
 }
 
 // inquire asks the running daemon, or reads the state itself when none runs.

@@ -47,9 +47,14 @@ func (a *Appliance) client(aeTitle string, t config.ClientTLS) dicomnet.Client {
 
 // web stores at a destination by STOW-RS.
 func (a *Appliance) web(to config.Destination) *dicomweb.Client {
+	return WebClient(to, a.credentials.of)
+}
+
+// WebClient is a client of a destination by STOW-RS; credentials makes what TLS needs of its settings.
+func WebClient(to config.Destination, credentials func(config.ClientTLS) *dicomnet.Credentials) *dicomweb.Client {
 	t := to.TLS
 	t.On = strings.HasPrefix(to.STOW, "https:")
-	return &dicomweb.Client{URL: to.STOW, TokenFile: to.TokenFile, TLS: a.credentials.of(t)}
+	return &dicomweb.Client{URL: to.STOW, TokenFile: to.TokenFile, TLS: credentials(t)}
 }
 
 // webTime bounds one delivery by STOW-RS; it ends before the job's lease does.

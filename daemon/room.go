@@ -13,6 +13,7 @@ import (
 	"llamaxr/daemon/access"
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/dicomweb"
 	"llamaxr/daemon/worklist"
 	"llamaxr/dicomnet"
 	"llamaxr/finetune/tune"
@@ -162,14 +163,27 @@ func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration
 	if !ok {
 		return 0, fmt.Errorf("daemon: %s is not configured", destination)
 	}
+	if to.STOW != "" {
+		return EchoWeb(ctx, a.web(to))
+	}
+	return Echo(ctx, a.client(to.AETitle, to.TLS), to.Address)
+}
+
+// EchoWeb asks a DICOMweb service whether it is there, by a search, and returns how long it took.
+func EchoWeb(ctx context.Context, client *dicomweb.Client) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, echoTime)
 	defer cancel()
 	started := time.Now()
-	if to.STOW != "" {
-		err := a.web(to).Echo(ctx)
-		return time.Since(started), err
-	}
-	association, err := a.client(to.AETitle, to.TLS).Dial(ctx, to.Address, []dicomnet.ProposedContext{
+	err := client.Echo(ctx)
+	return time.Since(started), err
+}
+
+// Echo asks a peer whether it is there (C-ECHO) and returns how long it took.
+func Echo(ctx context.Context, client dicomnet.Client, address string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, echoTime)
+	defer cancel()
+	started := time.Now()
+	association, err := client.Dial(ctx, address, []dicomnet.ProposedContext{
 		{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
 	})
 	if err != nil {

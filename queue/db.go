@@ -73,9 +73,10 @@ type DB struct {
 	bolt *bbolt.DB
 	opts Options
 
-	updates chan update
-	closing chan struct{}
-	wg      sync.WaitGroup
+	updates    chan update
+	committing sync.Mutex // held while a commit is made; see Snapshot
+	closing    chan struct{}
+	wg         sync.WaitGroup
 
 	attempts atomic.Int64 // of one job at most; Options.MaxAttempts at first
 
@@ -274,7 +275,9 @@ func (db *DB) commits() {
 				break collect
 			}
 		}
+		db.committing.Lock()
 		db.commit(group)
+		db.committing.Unlock()
 	}
 }
 

@@ -31,24 +31,15 @@ func newEcho() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			started := time.Now()
 			client := dicomnet.Client{CallingAETitle: callingAETitle, CalledAETitle: to.AETitle}
 			if client.TLS, err = security.credentials(); err != nil {
 				return usageError{err}
 			}
-			association, err := client.Dial(cmd.Context(), to.Address, []dicomnet.ProposedContext{
-				{AbstractSyntax: dicomnet.Verification, TransferSyntaxes: []string{dicomnet.ImplicitVRLittleEndian}},
-			})
+			took, err := daemon.Echo(cmd.Context(), client, to.Address)
 			if err != nil {
 				return err
 			}
-			if err := association.Echo(cmd.Context()); err != nil {
-				return err
-			}
-			if err := association.Release(); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s answers (%s)\n", to, time.Since(started).Round(time.Millisecond))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s answers (%s)\n", to, took.Round(time.Millisecond))
 			return nil
 		},
 	}

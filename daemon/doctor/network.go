@@ -1,0 +1,149 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/config"
+	"llamaxr/dicomnet"
+)
+
+// ports looks whether the appliance listens, or could.
+func (v *visit) ports(ctx context.Context) {
+	for _, p := range []struct{ key, address string }{{"listen", v.Config.Listen}, {"http", v.Config.HTTP}} {
+		switch {
+		case p.address == "":
+		case v.daemon != nil:
+			v.reach(ctx, p.key, p.address)
+		default:
+			v.free(p.key, p.address)
+		}
+	}
+}
+
+// reach connects to a port of the running daemon.
+func (v *visit) reach(ctx context.Context, key, address string) {
+	host, port, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		address = net.JoinHostPort("localhost", port)
+	}
+	if port == "0" {
+		return // a trial: the port is any
+	}
+	conn, err := (&net.Dialer{Timeout: toolTime}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		v.fail("ports", "restart the appliance and look at its log", "%s: nobody answers on %s: %v", key, address, err)
+		return
+	}
+	conn.Close()
+	v.ok("ports", "%s: the daemon answers on %s", key, address)
+}
+
+// free tries to listen where the stopped appliance would.
+func (v *visit) free(key, address string) {
+	listener, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		listener.Close()
+		v.ok("ports", "%s: %s is free", key, address)
+	case errors.Is(err, syscall.EADDRINUSE):
+		who := owner(address)
+		v.fail("ports", fmt.Sprintf("end that program, or set another port in %s", key), "%s: %s is in use by %s", key, address, who)
+	case errors.Is(err, syscall.EACCES):
+		v.fail("ports", "take a port above 1023 (11112 is DICOM's), or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE",
+			"%s: %s may not be opened by this user", key, address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		v.fail("ports", fmt.Sprintf("set an address of this machine in %s (`ip address` lists them)", key), "%s: %s is no address of this machine", key, address)
+	default:
+		v.fail("ports", fmt.Sprintf("set another address in %s", key), "%s: %v", key, err)
+	}
+}
+
+func (v *visit) certificates(context.Context) {
+	all, err := daemon.Certificates(v.Config, time.Now())
+	if err != nil {
+		v.fail("certificates", "put the file there, readable by the service's user", "%v", err)
+	}
+	const remedy = "put a renewed certificate and key in the same files; no restart is needed"
+	for _, c := range all {
+		switch {
+		case c.DaysLeft < 0:
+			v.fail("certificates", remedy, "%s: %s expired on %s", c.Use, c.Subject, c.Expires.Format(time.DateOnly))
+		case c.Alarm:
+			v.warn("certificates", remedy, "%s: %s expires in %d days", c.Use, c.Subject, c.DaysLeft)
+		default:
+			v.ok("certificates", "%s: %s, %d days left", c.Use, c.Subject, c.DaysLeft)
+		}
+	}
+	if !v.Config.TLS.On() {
+		v.warn("certificates", "set tls.certificate and tls.key, or keep the appliance on a trusted network segment", "DICOM arrives without TLS")
+	}
+}
+
+// destinations asks each whether it is there.
+func (v *visit) destinations(ctx context.Context) {
+	for _, d := range v.Config.Destinations {
+		took, err := EchoDestination(ctx, v.Config, d)
+		if err != nil {
+			v.fail("destinations", Remedy(err, v.Config.AETitle, d), "%s: %v", d, err)
+			continue
+		}
+		v.ok("destinations", "%s answers after %s", d, took.Round(time.Millisecond))
+	}
+}
+
+// EchoDestination asks a destination whether it is there, as a configuration says.
+func EchoDestination(ctx context.Context, cfg config.Config, d config.Destination) (time.Duration, error) {
+	if d.STOW != "" {
+		return daemon.EchoWeb(ctx, daemon.WebClient(d, func(t config.ClientTLS) *dicomnet.Credentials { return t.Credentials(cfg.TLS) }))
+	}
+	return daemon.Echo(ctx, dicomnet.Client{CallingAETitle: cfg.AETitle, CalledAETitle: d.AETitle, TLS: d.TLS.Credentials(cfg.TLS)}, d.Address)
+}
+
+// Remedy says what to do about a destination that does not answer.
+func Remedy(err error, aeTitle string, d config.Destination) string {
+	var dns *net.DNSError
+	var rejected *dicomnet.RejectError
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &dns):
+		return "the name is not known: mend it, or give the address"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there: see that the PACS runs and that the port is right"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer: look at routes and firewalls between here and there"
+	case errors.As(err, &rejected):
+		switch [2]byte{rejected.Source, rejected.Reason} { // PS3.8, table 9-21
+		case [2]byte{1, 3}:
+			return fmt.Sprintf("have the PACS's administrator enter AE title %s with this machine's address", aeTitle)
+		case [2]byte{1, 7}:
+			return fmt.Sprintf("the PACS does not call itself %s: ask its administrator for its AE title", d.AETitle)
+		}
+		return "the PACS rejects associations: ask its administrator"
+	case errors.As(err, &unknown):
+		return "set its tls.ca to who signed the PACS's certificate"
+	case errors.As(err, &name):
+		return "its certificate names another host: set the address to that name, or any_name to true"
+	case errors.As(err, &invalid):
+		return "have the PACS's administrator renew its certificate"
+	case errors.As(err, &record), errors.Is(err, dicomnet.ErrClosed) && d.TLS.On:
+		return "it does not speak TLS on that port: set the port for TLS, or tls.on to false"
+	case errors.As(err, &alert):
+		return "it refuses our certificate: set tls.certificate and tls.key of the destination"
+	case errors.Is(err, dicomnet.ErrClosed), errors.Is(err, syscall.ECONNRESET):
+		return "it hangs up: see whether the port is one for TLS (tls.on) and whether it knows this machine's address"
+	}
+	return "ask the PACS's administrator what its log says"
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"llamaxr/daemon"
+	"llamaxr/daemon/backup"
+	"llamaxr/inference/models"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+)
+
+// backupPattern are the names of backups in a folder; they sort by time.
+const (
+	backupPattern = "llamaxr-*.tar"
+	backupTime    = "20060102T150405Z"
+)
+
+func newBackup() *cobra.Command {
+	var state, to string
+	var keep int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "backup --state DIR --to FILE|FOLDER",
+		Short: "Keep a state folder in one file, while the appliance runs or not",
+		Long: "Writes the database, images, drafts, users, audit log, models and runs to one tar file, as they are at one moment, with a checksum of each.\n" +
+			"A running appliance goes on working. The file is read back as it is written, and takes its name only when it is whole. In a folder it\n" +
+			"is named by the time, and --keep says how many are kept there. It holds patients' images: keep it as safe as the state.",
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if keep < 0 {
+				return usageError{errors.New("--keep cannot be negative")}
+			}
+			folder := ""
+			if info, err := os.Stat(to); err == nil && info.IsDir() {
+				folder, to = to, filepath.Join(to, "llamaxr-"+time.Now().UTC().Format(backupTime)+".tar")
+			} else if err == nil {
+				return fmt.Errorf("%s is there already", to)
+			}
+			if keep > 0 && folder == "" {
+				return usageError{errors.New("--keep needs a folder in --to")}
+			}
+			if within(state, to) {
+				return usageError{errors.New("--to lies in the state folder: a backup would hold those before it")}
+			}
+			header, err := writeBackup(cmd, state, to)
+			if err != nil {
+				return err
+			}
+			if err := keepNewest(folder, keep); err != nil {
+				return err
+			}
+			return printBackup(cmd.OutOrStdout(), header, to, asJSON)
+		},
+	}
+	stateFlags(cmd, &state, &asJSON)
+	cmd.Flags().StringVar(&to, "to", "", "file to write, or folder to write one into")
+	cmd.Flags().IntVar(&keep, "keep", 0, "in a folder: remove all but this many of the newest backups afterwards; 0 removes none")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+// within reports whether a path lies below a folder.
+func within(folder, path string) bool {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return false
+	}
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	relative, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(relative)
+}
+
+// writeBackup writes the file and verifies what is written on its way.
+func writeBackup(cmd *cobra.Command, state, to string) (backup.Header, error) {
+	out, err := renameio.NewPendingFile(to, renameio.WithPermissions(0o600))
+	if err != nil {
+		return backup.Header{}, err
+	}
+	defer func() { _ = out.Cleanup() }()
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	written := make(chan error, 1)
+	go func() {
+		err := daemon.Backup(ctx, state, version, io.MultiWriter(out, w))
+		w.CloseWithError(err)
+		written <- err
+	}()
+	progress, done := backupBar(cmd, "backing up")
+	header, err := backup.Verify(r, progress)
+	done()
+	_ = r.CloseWithError(err)
+	if failed := <-written; failed != nil {
+		return backup.Header{}, failed
+	}
+	if err == nil {
+		err = out.CloseAtomicallyReplace()
+	}
+	return header, err
+}
+
+// keepNewest removes the oldest backups of a folder until n are left.
+func keepNewest(folder string, n int) error {
+	if n == 0 {
+		return nil
+	}
+	found, err := filepath.Glob(filepath.Join(folder, backupPattern))
+	slices.Sort(found)
+	for _, old := range found[:max(len(found)-n, 0)] {
+		err = errors.Join(err, os.Remove(old))
+	}
+	return err
+}
+
+func newRestore() *cobra.Command {
+	var state string
+	var asJSON, check bool
+	cmd := &cobra.Command{
+		Use:   "restore FILE --state NEWDIR | restore FILE --check",
+		Short: "Make a state folder from a backup, or only verify the backup",
+		Long: "Makes a state folder, which must be empty or not be there, from a backup. Every file is held against its checksum; the folder stays empty\n" +
+			"unless all are whole. Run it as the service's user, with the appliance stopped. --check only reads and verifies.",
+		Args: exactly(1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if check == (state != "") {
+				return usageError{errors.New("restore takes --state or --check")}
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			progress, done := backupBar(cmd, "verifying")
+			var header backup.Header
+			where := args[0]
+			if check {
+				header, err = backup.Verify(file, progress)
+			} else {
+				header, err = backup.Restore(file, state, progress)
+				where = state
+			}
+			done()
+			if err != nil {
+				return err
+			}
+			return printBackup(cmd.OutOrStdout(), header, where, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "", "folder to make")
+	cmd.Flags().BoolVar(&check, "check", false, "only verify the backup")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+func backupBar(cmd *cobra.Command, what string) (backup.Progress, func()) {
+	show, done := bar(cmd.ErrOrStderr())
+	return func(n, total int64) { show(models.Progress{What: what, Done: n, Total: total}) }, done
+}
+
+func printBackup(out io.Writer, header backup.Header, where string, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(struct {
+			backup.Header
+			Path string `json:"path"`
+		}{header, where})
+	}
+	_, err := fmt.Fprintf(out, "%s: %d studies, %d objects, %.1f MB in %d files, as of %s; every checksum fits\n", where, header.Studies, header.Instances,
+		float64(header.Bytes)/1e6, header.Files, header.Made.Format(time.RFC3339))
+	return err
+}
