@@ -85,8 +85,8 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 		log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
-	a.newMetrics(version)
 	a.settings.Store(&cfg)
+	a.newMetrics(version)
 	var err error
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/gpu"
 	"llamaxr/daemon/metrics"
 	"llamaxr/daemon/worklist"
 	"llamaxr/dicomnet"
@@ -43,7 +44,7 @@ func (a *Appliance) newMetrics(version string) {
 type gauges struct {
 	a    *Appliance
 	desc map[string]*prometheus.Desc
-	gpus *gpus
+	gpus *gpu.Reader
 }
 
 // measured are the names of gauges with their labels and help.
@@ -77,7 +78,7 @@ var measured = []struct {
 }
 
 func newGauges(a *Appliance) *gauges {
-	g := &gauges{a: a, desc: map[string]*prometheus.Desc{}, gpus: &gpus{program: findNvidiaSMI()}}
+	g := &gauges{a: a, desc: map[string]*prometheus.Desc{}, gpus: gpu.Find()}
 	for _, m := range measured {
 		g.desc[m.name] = prometheus.NewDesc("llamaxr_"+m.name, m.help, m.labels, nil)
 	}
@@ -242,11 +243,11 @@ func (s scrape) drift() error {
 }
 
 func (s scrape) gpu() {
-	for _, g := range s.gpus.read() {
-		s.gauge("gpu_utilization_ratio", g.utilization, g.index)
-		s.gauge("gpu_memory_used_bytes", g.used, g.index)
-		s.gauge("gpu_memory_total_bytes", g.total, g.index)
-		s.gauge("gpu_temperature_celsius", g.temperature, g.index)
+	for _, g := range s.gpus.Read() {
+		s.gauge("gpu_utilization_ratio", g.Utilization, g.Index)
+		s.gauge("gpu_memory_used_bytes", g.Used, g.Index)
+		s.gauge("gpu_memory_total_bytes", g.Total, g.Index)
+		s.gauge("gpu_temperature_celsius", g.Temperature, g.Index)
 	}
 }
 

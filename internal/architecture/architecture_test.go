@@ -31,6 +31,9 @@ var allowed = map[string][]string{
 var runsPrograms = map[string]bool{
 	"llamaxr/internal/peertest": true, // in tests
 	"llamaxr/daemon/bench":      true,
+	"llamaxr/daemon/gpu":        true, // nvidia-smi
+	"llamaxr/daemon/doctor":     true, // what tells how the machine is
+	"llamaxr/daemon/llamaxr":    true, // `llamaxr service` sets the system's service up
 	"llamaxr/daemon/trial":      true, // the appliance itself, for `llamaxr demo` and the benchmarks
 	"llamaxr/finetune/metrics":  true, // METEOR's own program, for `llamaxr evaluate`
 }
