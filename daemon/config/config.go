@@ -35,8 +35,8 @@ type Config struct {
 	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
 	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
 	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
-	Shadow       bool          `yaml:"shadow" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
-	Sources      []Source      `yaml:"sources" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
+	Shadow       bool          `yaml:"shadow" reload:"yes" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
+	Sources      []Source      `yaml:"sources" reload:"yes" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
 	QuietTime    time.Duration `yaml:"quiet_time" reload:"yes" explain:"a study is complete when nothing of it arrived for this long, or sooner when both views are there and the association is released"`
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
@@ -45,7 +45,7 @@ type Config struct {
 	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" reload:"yes" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" reload:"yes" explain:"findings that put a study on top of the worklist"`
-	PDF          bool          `yaml:"pdf" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
+	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	Captures     bool          `yaml:"read_secondary_captures" reload:"yes" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
