@@ -194,3 +194,9 @@ func (now *codeElements) escape(b []byte) int {
 	}
 	return 0
 }
+
+// KnowsCharacterSet reports whether text under a Specific Character Set is read as that says.
+func KnowsCharacterSet(term string) bool {
+	_, notes := parseCharset(term)
+	return len(notes) == 0
+}
