@@ -16,20 +16,11 @@ type service struct {
 	When string
 }
 
-// services are those that the appliance uses or provides. What it accepts is held to this table by daemon/e2e.
+// services are those that the appliance uses or provides.
 var services = []service{
 	{"Verification", "Verification", dicomnet.Verification, true, true, "`llamaxr echo`; provided to anybody who may open associations"},
 	{"Query/Retrieve", "Study Root Query/Retrieve - FIND", dicomnet.StudyRootFind, true, false, "`llamaxr fetch`"},
 	{"Query/Retrieve", "Study Root Query/Retrieve - MOVE", dicomnet.StudyRootMove, true, false, "`llamaxr fetch`; the objects arrive by C-STORE as any others"},
-}
-
-// Provided are the SOP classes other than Storage that the statement says are provided.
-func Provided() map[string]bool {
-	out := map[string]bool{dicomnet.Verification: false, dicomnet.StorageCommitment: false, dicomnet.StudyRootFind: false, dicomnet.StudyRootMove: false, dicomnet.StudyRootGet: false}
-	for _, s := range services {
-		out[s.UID] = s.SCP
-	}
-	return out
 }
 
 // webService is a row of the table of DICOM web services (PS3.18).
