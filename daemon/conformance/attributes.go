@@ -42,7 +42,7 @@ func (o object) attributes() ([]attribute, error) {
 		}
 		look(set.Elements, "", 0, found, counted)
 	}
-	origin := origins(inputs[0])
+	origin := origins(inputs)
 	var paths []string
 	for path := range found {
 		paths = append(paths, path)
@@ -121,7 +121,7 @@ func (f *seen) presence(possible int) string {
 
 // source tells what was copied by its value, which no other attribute of the images and of the device has.
 func (f *seen) source(origin map[string]string) string {
-	if f.element.RawValueRepresentation == "SQ" {
+	if f.element.RawValueRepresentation == "SQ" || f.withValue == 0 {
 		return ""
 	}
 	for _, v := range f.values {
@@ -133,7 +133,7 @@ func (f *seen) source(origin map[string]string) string {
 }
 
 // origins are the values of the images and of the device, by value.
-func origins(in sr.Input) map[string]string {
+func origins(inputs []sr.Input) map[string]string {
 	out := map[string]string{}
 	var walk func(reflect.Value, string)
 	walk = func(v reflect.Value, from string) {
@@ -152,9 +152,11 @@ func origins(in sr.Input) map[string]string {
 			}
 		}
 	}
-	walk(reflect.ValueOf(in.Device), "CONFIG")
-	for _, h := range []*study.Header{in.Frontal, in.Lateral} {
-		walk(reflect.ValueOf(*h), "IMAGE")
+	for _, in := range inputs {
+		walk(reflect.ValueOf(in.Device), "CONFIG")
+		for _, h := range in.Images() {
+			walk(reflect.ValueOf(*h), "IMAGE")
+		}
 	}
 	for value, from := range map[string]string{"Signer^Physician": "USER", "organization": "CONFIG"} {
 		out[value] = from

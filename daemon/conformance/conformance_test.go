@@ -94,23 +94,22 @@ func TestAttributes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, a := range list {
-			name := strings.NewReplacer(" ", "", "'s", "").Replace(a.Name)
-			rows[o.Title+" "+name] = a
+			rows[o.Title+" "+a.Name] = a
 		}
 	}
 	for name, want := range map[string][3]string{
-		"Narrative draft VerificationFlag":                {"UNVERIFIED", "ALWAYS", "AUTO"},
-		"Narrative draft PreliminaryFlag":                 {"PRELIMINARY", "ALWAYS", "AUTO"},
-		"Signed report VerificationFlag":                  {"VERIFIED", "ALWAYS", "AUTO"},
-		"Signed report >VerifyingObserverName":            {"", "ALWAYS", "USER"},
-		"Narrative draft PatientID":                       {"", "VNAP", "IMAGE"},
-		"Narrative draft PatientAge":                      {"", "ANAP", "IMAGE"},
-		"Narrative draft PredecessorDocumentsSequence":    {"", "ANAP", ""},
-		"Narrative draft SOPInstanceUID":                  {"", "ALWAYS", "AUTO"},
-		"Narrative draft StudyInstanceUID":                {"", "ALWAYS", "IMAGE"},
-		"Narrative draft Manufacturer":                    {"", "ALWAYS", "CONFIG"},
-		"Pictures BurnedInAnnotation":                     {"YES", "ALWAYS", "AUTO"},
-		"Scores ReferencedPerformedProcedureStepSequence": {"", "EMPTY", ""},
+		"Narrative draft Verification Flag":                   {"UNVERIFIED", "ALWAYS", "AUTO"},
+		"Narrative draft Preliminary Flag":                    {"PRELIMINARY", "ALWAYS", "AUTO"},
+		"Signed report Verification Flag":                     {"VERIFIED", "ALWAYS", "AUTO"},
+		"Signed report >Verifying Observer Name":              {"", "ALWAYS", "USER"},
+		"Narrative draft Patient ID":                          {"", "VNAP", "IMAGE"},
+		"Narrative draft Patient's Age":                       {"", "ANAP", "IMAGE"},
+		"Narrative draft Predecessor Documents Sequence":      {"", "ANAP", ""},
+		"Narrative draft SOP Instance UID":                    {"", "ALWAYS", "AUTO"},
+		"Narrative draft Study Instance UID":                  {"", "ALWAYS", "IMAGE"},
+		"Narrative draft Manufacturer":                        {"", "ALWAYS", "CONFIG"},
+		"Pictures Burned In Annotation":                       {"YES", "ALWAYS", "AUTO"},
+		"Scores Referenced Performed Procedure Step Sequence": {"", "EMPTY", ""},
 	} {
 		if a := rows[name]; [3]string{a.Value, a.Presence, a.Source} != want {
 			t.Errorf("%s is %+v, want %v", name, a, want)

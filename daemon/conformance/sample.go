@@ -12,7 +12,7 @@ import (
 	"llamaxr/study"
 )
 
-// image returns the header of an image in which every attribute that documents copy has a value of its own.
+// fullHeader is the header of an image in which every attribute that documents copy has a value of its own.
 func fullHeader(view study.Projection) *study.Header {
 	n := int(view)
 	code := func(value string) []study.Code {
@@ -71,7 +71,8 @@ func inputs() []sr.Input {
 	apart := fullInput()
 	apart.Lateral.StudyInstanceUID = "2.25.1006"
 	apart.Time = apart.Time.Add(1000 * time.Hour)
-	apart.Device.UID = "2.25.1007"
+	apart.Device.UID, apart.Device.SoftwareVersion = "2.25.1007", "another version"
+	apart.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: "2.25.2004", SeriesInstanceUID: "2.25.2005"}
 	return []sr.Input{fullInput(), bare, sparse, apart}
 }
 
@@ -94,8 +95,8 @@ var objects = []object{
 	}},
 	{"Rejection note", sr.KeyObjectSelection, "2010", "drafts that were sent no longer stand", func(in sr.Input) (*sr.Document, error) {
 		return sr.RejectionNote(in, study.RejectedSafety, "quality", []sr.Rejected{
-			{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: "2.25.1008", SeriesInstanceUID: "2.25.1009"},
-			{SOPClassUID: sr.SecondaryCapture, SOPInstanceUID: "2.25.1010", SeriesInstanceUID: "2.25.1011"},
+			{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: in.Device.UID + ".1", SeriesInstanceUID: in.Device.UID + ".2"},
+			{SOPClassUID: sr.SecondaryCapture, SOPInstanceUID: in.Device.UID + ".3", SeriesInstanceUID: in.Device.UID + ".4"},
 		})
 	}},
 }
