@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench torture fuzz oracles starter screenshots clean
+.PHONY: build demo test test-setup lint bench bench-peers torture fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -39,6 +39,11 @@ bench: build
 	@packaging/setup/xla-plugin.sh
 	@packaging/setup/peers.sh
 	@$(GO) run ./daemon/bench -out docs/BENCHMARKS.md
+
+# Receiving beside storescp, Orthanc and pynetdicom, for docs/BENCHMARKS.md (about ten minutes).
+bench-peers: build
+	@packaging/setup/peers.sh
+	@$(GO) run ./daemon/bench -peers -out docs/BENCHMARKS.md
 
 # The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup

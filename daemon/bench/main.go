@@ -1,5 +1,5 @@
 // Command bench measures the built appliance and writes the figures into docs/BENCHMARKS.md: receiving beside DCMTK's storescp on the
-// same disk in the same run, from a complete study to its delivered drafts, and the models alone.
+// same disk in the same run (or beside Orthanc and pynetdicom too), from a complete study to its delivered drafts, and the models alone.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 )
 
 func main() {
@@ -18,35 +19,44 @@ func main() {
 	flag.StringVar(&opts.scratch, "scratch", "out/bench", "folder on the disk to measure")
 	flag.IntVar(&opts.rounds, "rounds", 3, "rounds of receiving; medians are printed")
 	flag.IntVar(&opts.studies, "studies", 40, "studies of the turnaround")
+	flag.BoolVar(&opts.peers, "peers", false, "measure receiving beside other nodes instead")
+	flag.IntVar(&opts.part, "part", 1, "with -peers: send the part of the objects that this divides")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	report, err := run(ctx, opts)
-	if err == nil {
-		err = report.write(opts.out)
-	}
+	result, err := run(ctx, opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 	if *asJSON {
-		_ = json.NewEncoder(os.Stdout).Encode(report)
+		_ = json.NewEncoder(os.Stdout).Encode(result)
 	}
 }
 
 type options struct {
 	program, out, scratch string
-	rounds, studies       int
+	rounds, studies, part int
+	peers                 bool
 }
 
-func run(ctx context.Context, opts options) (*report, error) {
+func run(ctx context.Context, opts options) (result any, err error) {
+	if opts.scratch, err = filepath.Abs(opts.scratch); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(opts.scratch, 0o755); err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(opts.scratch)
+	if opts.peers {
+		table, err := besidePeers(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		return table, replaceSection(opts.out, peersHeading, peersSection(table, opts))
+	}
 	r := &report{Machine: machine(), Rounds: opts.rounds}
-	var err error
 	if r.Receiving, err = receiving(ctx, opts); err != nil {
 		return nil, err
 	}
@@ -56,7 +66,7 @@ func run(ctx context.Context, opts options) (*report, error) {
 	if r.Models, err = modelSpeed(ctx); err != nil {
 		return nil, err
 	}
-	return r, nil
+	return r, replaceSection(opts.out, heading, r.section())
 }
 
 // say prints progress to the terminal.

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -172,22 +170,17 @@ func sendToStorescp(ctx context.Context, opts options, files []string, n int) (t
 	if err != nil {
 		return 0, err
 	}
-	_, port, err := net.SplitHostPort(address)
+	cmd, err := startStorescp(ctx, opts, folder, address)
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, "storescp", "--fork", "--max-pdu", "131072", "-aet", trial.ReceiverAETitle, "-od", folder, port)
 	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	for range 100 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			conn.Close()
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
+	if err := listens(ctx, address); err != nil {
+		return 0, err
 	}
 	took, err := sendAll(ctx, trial.ReceiverAETitle, address, files, n)
 	if err != nil {

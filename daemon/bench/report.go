@@ -18,11 +18,11 @@ type report struct {
 	Models     []speed    `json:"models"`
 }
 
-// heading of our section; the sections of other commands are left alone.
+// heading of the section of the report.
 const heading = "## The appliance (`make bench`)"
 
-// write replaces our section of the file.
-func (r *report) write(path string) error {
+// replaceSection puts a section in the place of the one with its heading; the others are left alone.
+func replaceSection(path, heading, section string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -39,7 +39,7 @@ func (r *report) write(path string) error {
 			after = ""
 		}
 	}
-	return os.WriteFile(path, []byte(strings.TrimRight(before, "\n")+"\n\n"+r.section()+after), 0o644)
+	return os.WriteFile(path, []byte(strings.TrimRight(before, "\n")+"\n\n"+section+after), 0o644)
 }
 
 func (r *report) section() string {

@@ -24,7 +24,7 @@ import (
 )
 
 // ourNames are all that may lie in a state folder, whatever peers call themselves and their objects.
-var ourNames = regexp.MustCompile(`^(\.|llamaxr\.db(-lock|\.lock)?|control\.sock|[a-z]+\.(json|jsonl|sock|lock|log)|incoming(/object-\d+)?|` +
+var ourNames = regexp.MustCompile(`^(\.|llamaxr\.db(-lock|\.lock)?|control\.sock|[a-z]+\.(json|jsonl|sock|lock|log)|[a-z]+\.log\.head|incoming(/object-\d+)?|` +
 	`objects(/[0-9a-f]{2}(/[0-9a-f]{32}\.dcm)?)?|aside(/[0-9a-f]{32}\.dcm)?|damaged|models|tune|drafts(/[0-9a-f]{32}(/\d+(/[a-z0-9.-]+)?)?)?)$`)
 
 // TestNothingAPeerSaysChoosesAPath: AE titles, UIDs and attributes that are paths or commands leave the disk as any others do (the class of
