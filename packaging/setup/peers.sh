@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+axe=axe-core@4.14.1
 missing=()
+[ -f ".cache/node/$axe/axe.min.js" ] || command -v npm >/dev/null || missing+=(npm)
 command -v storescp >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
@@ -34,7 +36,6 @@ if ! cmp -s "$requirements" "$stamp"; then
   cp "$requirements" "$stamp"
 fi
 
-axe=axe-core@4.14.1
 if [ ! -f ".cache/node/$axe/axe.min.js" ]; then
   echo "installing $axe into .cache/node"
   mkdir -p .cache/node
