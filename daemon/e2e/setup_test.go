@@ -100,7 +100,7 @@ func TestSetupAsks(t *testing.T) {
 	file, port, away := filepath.Join(t.TempDir(), "llamaxr.yaml"), freePort(t), freePort(t)
 	answers := "\n" + "70000\n" + port + "\n" + "PACS\nPACS@127.0.0.1:" + away + "\n" + "\n" + "here\n"
 	checks, asked, status := setup(t, answers, "--config", file, "--state", filepath.Join(t.TempDir(), "state"))
-	if !finds(checks, "pacs", doctor.Fail, "nobody listens there") || !finds(checks, "test study", doctor.OK, "on this machine") || status != 1 {
+	if !finds(checks, "pacs", doctor.Fail, "nobody listens there") || !finds(checks, "test study", doctor.OK, "llamaxr-starter-llama, llamaxr-starter-adapter; its SR delivered on this machine") || status != 1 {
 		t.Errorf("exit status %d: %+v\n%s", status, checks, asked)
 	}
 	for question, times := range map[string]int{"AE title of": 1, "Port where": 2, "PACS that receives": 2, "Models": 1, "Test study": 1} {

@@ -23,6 +23,7 @@ import (
 	"llamaxr/daemon/doctor"
 	"llamaxr/daemon/trial"
 	"llamaxr/inference/models"
+	"llamaxr/study"
 
 	"github.com/spf13/cobra"
 )
@@ -123,7 +124,7 @@ func (a *answers) site() (config.Site, error) {
 // ask asks for what no option said. A wrong answer is asked for again.
 func (a *answers) ask(cmd *cobra.Command) (config.Site, error) {
 	in, out := bufio.NewScanner(cmd.InOrStdin()), cmd.ErrOrStderr()
-	site, err := a.site()
+	site, _ := a.site() // checked before; it stays when nothing is asked
 	for _, q := range []struct {
 		option, question string
 		answer           *string
@@ -146,7 +147,9 @@ func (a *answers) ask(cmd *cobra.Command) (config.Site, error) {
 			if *q.answer = strings.TrimSpace(in.Text()); *q.answer == "" {
 				*q.answer = before
 			}
-			if site, err = a.site(); err == nil {
+			checked, err := a.site()
+			if err == nil {
+				site = checked
 				break
 			}
 			fmt.Fprintln(out, err)
@@ -283,11 +286,16 @@ func (a *answers) testRun(ctx context.Context, reached bool) doctor.Check {
 	}
 	var err error
 	var took time.Duration
+	var used []study.ModelCard
 	if proof.Program, err = os.Executable(); err == nil {
-		took, err = proof.Run(ctx)
+		took, used, err = proof.Run(ctx)
 	}
 	if err != nil {
 		return doctor.Check{Name: "test study", Verdict: doctor.Fail, What: err.Error(), Remedy: "see the log, then `llamaxr doctor --config " + a.config + "`"}
 	}
-	return doctor.Check{Name: "test study", Verdict: doctor.OK, What: fmt.Sprintf("drafted and its SR delivered %s after %.1f s", where, took.Seconds())}
+	var names []string
+	for _, m := range used {
+		names = append(names, m.Name)
+	}
+	return doctor.Check{Name: "test study", Verdict: doctor.OK, What: fmt.Sprintf("drafted by %s; its SR delivered %s after %.1f s", strings.Join(names, ", "), where, took.Seconds())}
 }

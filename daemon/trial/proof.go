@@ -30,12 +30,12 @@ type Proof struct {
 }
 
 // Run pushes a phantom study of TestName through the program on a state of its own, on loopback, until the drafts are delivered to a receiver
-// of its own and to PACS. It returns the time from the last image to that delivery. When it fails, the folder with the log stays, and the
-// error names it.
-func (p Proof) Run(ctx context.Context) (took time.Duration, err error) {
+// of its own and to PACS. It returns the time from the last image to the first, and the models that the draft was made with. When it fails, the
+// folder with the log stays, and the error names it.
+func (p Proof) Run(ctx context.Context) (took time.Duration, used []study.ModelCard, err error) {
 	scratch, err := os.MkdirTemp("", "llamaxr-setup-")
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer func() {
 		if err == nil {
@@ -46,11 +46,11 @@ func (p Proof) Run(ctx context.Context) (took time.Duration, err error) {
 	}()
 	state := filepath.Join(scratch, "state")
 	if err := p.borrowModels(state); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	receiver, err := StartReceiver(ctx)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer receiver.Stop()
 	opts := Options{
@@ -62,23 +62,25 @@ func (p Proof) Run(ctx context.Context) (took time.Duration, err error) {
 	}
 	appliance, err := Start(ctx, opts)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer appliance.Stop()
 	patient := phantom.New(uint64(time.Now().UnixNano()), study.Effusion) // another each time: a PACS may refuse what it has
 	patient.Name = TestName
 	images, err := patient.WriteDICOM(scratch, phantom.Habits()[0])
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if err := daemon.Send(ctx, dicomnet.Client{CallingAETitle: "SETUP", CalledAETitle: p.AETitle}, appliance.Address, images, nil); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	sent := time.Now()
 	if _, _, err := receiver.Wait(ctx, patient.StudyUID(), io.Discard); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	return time.Since(sent), delivered(ctx, state, patient.StudyUID())
+	took = time.Since(sent)
+	used, err = delivered(ctx, state, patient.StudyUID())
+	return took, used, err
 }
 
 // borrowModels lets a new state folder use the models of another.
@@ -92,16 +94,16 @@ func (p Proof) borrowModels(state string) error {
 	return os.Symlink(p.Models, filepath.Join(state, daemon.ModelFolder))
 }
 
-// delivered waits until every destination has a study's drafts.
-func delivered(ctx context.Context, state, uid string) error {
+// delivered waits until every destination has a study's drafts and returns the models that made them.
+func delivered(ctx context.Context, state, uid string) ([]study.ModelCard, error) {
 	deadline := time.Now().Add(waitFor)
 	for {
 		report, err := daemon.StudyOf(state, uid)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if report.State == queue.Delivered {
-			return nil
+		if report.State == queue.Delivered && report.Draft != nil {
+			return report.Draft.Draft.Models, nil
 		}
 		reason := ""
 		for _, j := range report.Jobs {
@@ -109,11 +111,11 @@ func delivered(ctx context.Context, state, uid string) error {
 				reason = ": " + j.LastError
 			}
 			if j.Dead {
-				return fmt.Errorf("the drafts are not delivered%s", reason)
+				return nil, fmt.Errorf("the drafts are not delivered%s", reason)
 			}
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			return errors.Join(ctx.Err(), fmt.Errorf("the drafts are not delivered%s", reason))
+			return nil, errors.Join(ctx.Err(), fmt.Errorf("the drafts are not delivered%s", reason))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
