@@ -42,6 +42,12 @@ func TestSiteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(second)
+	if err := first.Write(path, true, os.Getgid()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the file's mode with a group: %v, %v", info, err)
+	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
 		t.Errorf("files are left: %v", left)
 	}
