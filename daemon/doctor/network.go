@@ -29,6 +29,17 @@ func (v *visit) ports(ctx context.Context) {
 	}
 }
 
+// Port looks whether the appliance listens where studies arrive, or could.
+func Port(ctx context.Context, cfg config.Config) (found Check) {
+	v := &visit{Subject: Subject{Config: cfg}, report: func(c Check) { found = c }}
+	if running, err := daemon.ConditionOf(cfg.State); err == nil && running != nil && running.Config.Listen == cfg.Listen {
+		v.reach(ctx, "listen", cfg.Listen)
+	} else {
+		v.free("listen", cfg.Listen)
+	}
+	return found
+}
+
 // reach connects to a port of the running daemon.
 func (v *visit) reach(ctx context.Context, key, address string) {
 	host, port, _ := net.SplitHostPort(address)

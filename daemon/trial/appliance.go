@@ -1,4 +1,4 @@
-// Package trial runs the built program as a service, and a receiver of its own beside it, for the demonstration and the benchmarks.
+// Package trial runs the built program as a service, and a receiver of its own beside it, for setup, the demonstration and the benchmarks.
 package trial
 
 import (

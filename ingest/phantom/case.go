@@ -28,6 +28,7 @@ type Anatomy struct {
 // Case is one synthetic patient: anatomy, the findings drawn into it and where they lie.
 type Case struct {
 	Seed    uint64
+	Name    string // the patient's, as DICOM writes it; empty is Phantom and a number
 	Anatomy Anatomy
 	Labels  [study.NumFindings]bool
 	Lesions []Lesion

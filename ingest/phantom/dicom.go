@@ -112,6 +112,10 @@ func (c *Case) object(h Habit, view study.Projection, number int) *dicomwrite.Se
 	if c.Anatomy.Female {
 		sex = "F"
 	}
+	name := c.Name
+	if name == "" {
+		name = fmt.Sprintf("Phantom^%d", c.Seed%1_000_000)
+	}
 	position, orientation := "PA", []string{"L", "F"}
 	code := study.Code{Value: "272479007", Scheme: "SCT", Meaning: "postero-anterior"}
 	if view == study.Lateral {
@@ -130,7 +134,7 @@ func (c *Case) object(h Habit, view study.Projection, number int) *dicomwrite.Se
 		Text(tag.AccessionNumber, fmt.Sprintf("PH%d", c.Seed%1_000_000)).
 		Text(tag.Modality, modality).Text(tag.Manufacturer, "llamaxr phantom").Text(tag.ReferringPhysicianName).
 		Text(tag.StudyDescription, "Chest two views").Text(tag.SeriesDescription, "Chest").
-		Text(tag.PatientName, fmt.Sprintf("Phantom^%d", c.Seed%1_000_000)).Text(tag.PatientID, fmt.Sprintf("PHANTOM%d", c.Seed%1_000_000)).
+		Text(tag.PatientName, name).Text(tag.PatientID, fmt.Sprintf("PHANTOM%d", c.Seed%1_000_000)).
 		Text(tag.PatientBirthDate, strconv.Itoa(birth)+"0101").Text(tag.PatientSex, sex).Text(tag.PatientAge, fmt.Sprintf("%03dY", c.Anatomy.Age)).
 		Text(tag.BodyPartExamined, "CHEST").
 		Text(tag.StudyInstanceUID, c.StudyUID()).Text(tag.SeriesInstanceUID, uid("phantom series ", c.Seed, h.Name, view)).
