@@ -241,6 +241,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.retain(work) })
 	wg.Go(func() { a.results.serve(work, a.log) })
 	wg.Go(func() { a.tracer.Run(work) })
+	trail := a.startAuditTrail()
+	wg.Go(func() { trail.run(work) })
 	err := a.server.Serve(ctx, a.listener, drain)
 	a.draining.Store(true)
 	a.log.Info("draining")
@@ -248,6 +250,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.health.close()
 	wg.Wait()
 	a.tuner.wg.Wait()
+	trail.stop()
 	a.room.audit.Close()
 	a.record.Close()
 	if closed := a.db.Close(); err == nil {

@@ -150,7 +150,7 @@ func (a *Appliance) ask(ctx context.Context, to config.Destination, job queue.Jo
 				again = append(again, d.path)
 			}
 		}
-		if err := a.sendTo(ctx, to, again...); err != nil {
+		if err := a.sendTo(ctx, to, job.Study, again...); err != nil {
 			return err
 		}
 	}

@@ -89,6 +89,7 @@ func statusLabel(status uint16) string { return fmt.Sprintf("%04Xh", status) }
 func (s *session) Close(released bool) {
 	for uid := range s.studies {
 		s.trace(uid, released)
+		s.auditReceipt(uid, released)
 	}
 	if released {
 		s.a.released(slices.Collect(maps.Keys(s.studies)))

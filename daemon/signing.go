@@ -161,7 +161,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
 	}
 	path := filepath.Join(a.drafts.folder(uid, reading.Signatures[d.Number-1].Revision), signedFile(d.Number))
-	if err := a.sendTo(ctx, to, path); err != nil {
+	if err := a.sendTo(ctx, to, uid, path); err != nil {
 		return err
 	}
 	a.log.Info("signed report delivered", "study", uid, "signature", d.Number, "destination", d.Destination)

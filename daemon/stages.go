@@ -428,7 +428,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	for _, doc := range record.Documents {
 		paths = append(paths, filepath.Join(folder, doc.File))
 	}
-	if err := a.sendTo(ctx, to, paths...); err != nil {
+	if err := a.sendTo(ctx, to, uid, paths...); err != nil {
 		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))

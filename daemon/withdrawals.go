@@ -350,7 +350,7 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
-	if err := a.sendTo(ctx, to, path); err != nil {
+	if err := a.sendTo(ctx, to, uid, path); err != nil {
 		return err
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)

@@ -55,6 +55,7 @@ type Config struct {
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
+	Audit        Audit         `yaml:"audit" explain:"DICOM audit messages by syslog"`
 	LogLevel     string        `yaml:"log_level" reload:"yes" explain:"debug, info, warn or error"`
 	LogFormat    string        `yaml:"log_format" explain:"text or json"`
 }
@@ -99,6 +100,7 @@ func Default() Config {
 		AETitle:    "LLAMAXR",
 		AnyCalled:  true,
 		TLS:        TLS{MinVersion: "1.2"},
+		Audit:      Audit{Protocol: "tls"},
 		HL7:        HL7{Application: "LLAMAXR", TLS: TLS{MinVersion: "1.2"}, Connections: 16, IdleTime: 10 * time.Minute},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
@@ -175,6 +177,7 @@ func (c Config) Check() error {
 	c.checkResults(fault)
 	c.checkSources(fault)
 	c.checkTracing(fault)
+	c.checkAudit(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {
