@@ -44,6 +44,7 @@ var (
 	ErrNotOpen       = errors.New("daemon: the report is signed or its draft rejected; it must be reopened first")
 	ErrEmptyReport   = errors.New("daemon: findings and impression must both say something")
 	ErrReason        = errors.New("daemon: a rejection needs a reason")
+	ErrWithdrawn     = errors.New("daemon: the draft was withdrawn: its images were rejected, or its patient corrected")
 )
 
 // SaveReading keeps a text as it stands. It is durable when SaveReading returns.
@@ -56,11 +57,14 @@ func (a *Appliance) SaveReading(uid string, by Hand, e Edit) (*queue.Reading, er
 	})
 }
 
-// SignReading makes a text final. The VERIFIED report, its delivery and the correction follow from a job, whatever crashes.
+// SignReading makes a text final, unless what it was drafted from no longer stands. The VERIFIED report, its delivery and the correction follow from a job, whatever crashes.
 func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (*queue.Reading, error) {
 	return a.changeReading(uid, by, e, func(tx *queue.Tx, r *queue.Reading, s *queue.Study) error {
 		if r.State != queue.ReadingOpen {
 			return ErrNotOpen
+		}
+		if s.Withdrawal(r.Revision) != nil {
+			return ErrWithdrawn
 		}
 		if len(labeler.Sentences(r.Findings)) == 0 || len(labeler.Sentences(r.Impression)) == 0 {
 			return ErrEmptyReport

@@ -210,7 +210,7 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 	}
 	now := p.Report.Mode == "" && (p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision)
 	p.Data.CanEdit = now && user.Has(access.Reader, access.Signer)
-	p.Data.CanSign = now && user.Has(access.Signer)
+	p.Data.CanSign = now && user.Has(access.Signer) && p.Report.Withdrawal(p.Revision) == nil
 	p.Data.Analysis = analysis(d, p.Data.Findings, p.Data.Impression)
 	for _, s := range d.Sentences {
 		if s.Verdict == study.VerdictRemoved {
