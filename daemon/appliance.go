@@ -104,8 +104,16 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	return a, nil
 }
 
-func (a *Appliance) prepare() error {
-	var err error
+func (a *Appliance) prepare() (err error) {
+	defer func() {
+		if err == nil {
+			return
+		}
+		a.results.close()
+		if a.listener != nil {
+			a.listener.Close()
+		}
+	}()
 	if a.spool, err = spool.Open(a.cfg().State, a.cfg().FreeSpace); err != nil {
 		return err
 	}
@@ -154,24 +162,16 @@ func (a *Appliance) prepare() error {
 		return fmt.Errorf("daemon: listening: %w", err)
 	}
 	if err := a.listenResults(); err != nil {
-		a.listener.Close()
 		return err
 	}
 	if err := a.openRoom(); err != nil {
-		a.results.close()
-		a.listener.Close()
 		return err
 	}
 	if err := a.metrics.Register(newGauges(a)); err != nil {
-		a.listener.Close()
 		return err
 	}
-	if a.health, err = listenHealth(*a.cfg(), a); err != nil {
-		a.results.close()
-		a.listener.Close()
-		return err
-	}
-	return nil
+	a.health, err = listenHealth(*a.cfg(), a)
+	return err
 }
 
 // tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does

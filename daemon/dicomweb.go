@@ -26,11 +26,7 @@ func draw(ctx context.Context, path string) (image.Image, error) {
 		return nil, err
 	}
 	defer file.Close()
-	frame, err := pixel.Decode(ctx, file)
-	if err != nil {
-		return nil, err
-	}
-	img, err := pixel.Gray(file, frame)
+	img, err := levels(ctx, file)
 	if err != nil {
 		return nil, err
 	}

@@ -36,11 +36,7 @@ func Examine(ctx context.Context, views *viewnet.Net, path string) *Seen {
 	}
 	defer file.Close()
 	seen.Header = file.Header
-	frame, err := pixel.Decode(ctx, file)
-	if err == nil {
-		seen.Image, err = pixel.Gray(file, frame)
-	}
-	if err != nil {
+	if seen.Image, err = levels(ctx, file); err != nil {
 		seen.Reason = err.Error()
 		if errors.Is(err, pixel.ErrNoPixels) {
 			seen.Reason = "the object holds no image"
@@ -159,6 +155,7 @@ func load(ctx context.Context, path string, size int) (*study.Header, *study.Nor
 	return &file.Header, &normalised, nil
 }
 
+// levels decodes the first frame to grey levels.
 func levels(ctx context.Context, file *dicomfile.File) (*pixel.Image, error) {
 	frame, err := pixel.Decode(ctx, file)
 	if err != nil {

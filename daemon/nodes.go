@@ -60,8 +60,8 @@ func WebClient(to config.Destination, credentials func(config.ClientTLS) *dicomn
 // webTime bounds one delivery by STOW-RS; it ends before the job's lease does.
 const webTime = leaseTime - time.Minute
 
-// sendTo stores documents of a study at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID derives from
-// what it says, so the peer has it from an earlier try.
+// sendTo stores documents of a study at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID
+// derives from what it says, so the peer has it from an earlier try.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid string, paths ...string) error {
 	err := a.store(ctx, to, paths...)
 	a.auditDelivery(uid, to, err != nil)

@@ -57,7 +57,8 @@ func (a *Appliance) SaveReading(uid string, by Hand, e Edit) (*queue.Reading, er
 	})
 }
 
-// SignReading makes a text final, unless what it was drafted from no longer stands. The VERIFIED report, its delivery and the correction follow from a job, whatever crashes.
+// SignReading makes a text final, unless what it was drafted from no longer stands. The VERIFIED report, its delivery and the correction
+// follow from a job, whatever crashes.
 func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (*queue.Reading, error) {
 	return a.changeReading(uid, by, e, func(tx *queue.Tx, r *queue.Reading, s *queue.Study) error {
 		if r.State != queue.ReadingOpen {

@@ -169,18 +169,9 @@ func TestMutatedAssociations(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, uint64(worker)))
 		wg.Go(func() {
 			for sent.Add(1) <= int64(many) {
-				nc, err := net.Dial("tcp", "127.0.0.1:"+port)
-				if err != nil {
-					t.Error(err)
+				if !throwAt(t, port, mutate(random, seeds)) {
 					return
 				}
-				_, _ = nc.Write(mutate(random, seeds))
-				_ = nc.(*net.TCPConn).CloseWrite()
-				_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-				if _, err := io.Copy(io.Discard, nc); isTimeout(err) {
-					t.Error("a connection did not end")
-				}
-				nc.Close()
 			}
 		})
 	}
@@ -232,4 +223,21 @@ func mutate(random *rand.Rand, seeds [][]byte) []byte {
 		}
 	}
 	return b
+}
+
+// throwAt sends bytes to a server on a connection of their own and waits for its end. It reports whether the server could be reached.
+func throwAt(t *testing.T, port string, data []byte) bool {
+	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer nc.Close()
+	_, _ = nc.Write(data)
+	_ = nc.(*net.TCPConn).CloseWrite()
+	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, nc); isTimeout(err) {
+		t.Error("a connection did not end")
+	}
+	return true
 }

@@ -139,23 +139,28 @@ type once struct{ net.Conn }
 
 func (o once) DialContext(context.Context, string, string) (net.Conn, error) { return o.Conn, nil }
 
+// answered has a client associate with a peer that throws data at it, and use the association if there is one.
+func answered(t *testing.T, data []byte, hang bool, contexts []ProposedContext, use func(*Association)) {
+	bounded(t, len(data), func() {
+		ours, peer := net.Pipe()
+		var wg sync.WaitGroup
+		wg.Go(func() { throw(peer, data, hang) })
+		defer wg.Wait()
+		client := Client{
+			CallingAETitle: "X", CalledAETitle: "Y", MaxPDULength: 16 << 10, ConnectTimeout: patience, PDUTimeout: patience,
+			ResponseTimeout: patience, Dialer: once{ours},
+		}
+		if a, err := client.Dial(t.Context(), "pipe", contexts); err == nil {
+			use(a)
+		}
+	})
+}
+
 // FuzzClient answers whatever comes to a client.
 func FuzzClient(f *testing.F) {
 	object := make([]byte, 40<<10)
 	f.Fuzz(func(t *testing.T, data []byte, hang bool) {
-		bounded(t, len(data), func() {
-			ours, peer := net.Pipe()
-			var wg sync.WaitGroup
-			wg.Go(func() { throw(peer, data, hang) })
-			defer wg.Wait()
-			client := Client{
-				CallingAETitle: "X", CalledAETitle: "Y", MaxPDULength: 16 << 10, ConnectTimeout: patience, PDUTimeout: patience,
-				ResponseTimeout: patience, Dialer: once{ours},
-			}
-			a, err := client.Dial(t.Context(), "pipe", captureContexts)
-			if err != nil {
-				return
-			}
+		answered(t, data, hang, captureContexts, func(a *Association) {
 			if err := a.Echo(t.Context()); errors.Is(err, context.Canceled) {
 				t.Errorf("Echo: %v", err)
 			}
@@ -171,19 +176,7 @@ func FuzzRetrieve(f *testing.F) {
 	f.Add(archiveAnswers(dimse.MoveRSP), byte(1), true)
 	f.Add(archiveAnswers(dimse.GetRSP), byte(2), false)
 	f.Fuzz(func(t *testing.T, data []byte, service byte, hang bool) {
-		bounded(t, len(data), func() {
-			ours, peer := net.Pipe()
-			var wg sync.WaitGroup
-			wg.Go(func() { throw(peer, data, hang) })
-			defer wg.Wait()
-			client := Client{
-				CallingAETitle: "X", CalledAETitle: "Y", MaxPDULength: 16 << 10, ConnectTimeout: patience, PDUTimeout: patience,
-				ResponseTimeout: patience, Dialer: once{ours},
-			}
-			a, err := client.Dial(t.Context(), "pipe", retrieveContexts)
-			if err != nil {
-				return
-			}
+		answered(t, data, hang, retrieveContexts, func(a *Association) {
 			identifier := []byte{8, 0, 0x52, 0, 'C', 'S', 0, 0}
 			switch service % 3 {
 			case 0:

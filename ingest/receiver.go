@@ -263,6 +263,15 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 
 // recordReport makes a report part of the ledger beside its study.
 func (r *Receiver) recordReport(tx *queue.Tx, i *queue.Instance) error {
+	if err := recordBeside(tx, i, "a report", "received a report from "+i.Calling); err != nil {
+		return err
+	}
+	return r.Report(tx, i)
+}
+
+// recordBeside makes a document that is no image part of the ledger: its study is not completed anew for it, and one that has nothing else
+// gets no draft. what names the document, event what happened.
+func recordBeside(tx *queue.Tx, i *queue.Instance, what, event string) error {
 	now := tx.Now().UTC()
 	i.Received = now
 	s, err := tx.Study(i.Header.StudyInstanceUID)
@@ -270,17 +279,14 @@ func (r *Receiver) recordReport(tx *queue.Tx, i *queue.Instance) error {
 		return err
 	}
 	if s == nil {
-		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now, Last: now, State: queue.Refused, Reason: "only a report came, no image"}
+		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now, Last: now, State: queue.Refused, Reason: "only " + what + " came, no image"}
 	}
 	s.Notes = append(s.Notes, i.Header.SOPInstanceUID)
-	s.Note(now, "received a report from "+i.Calling)
+	s.Note(now, event)
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
-	if err := tx.PutStudy(s); err != nil {
-		return err
-	}
-	return r.Report(tx, i)
+	return tx.PutStudy(s)
 }
 
 func modality(h study.Header) string {

@@ -34,21 +34,8 @@ func refused(tx *queue.Tx, h study.Header) (*StatusError, error) {
 // recordNote makes a rejection note part of the ledger and obeys it: each object that it names is remembered as rejected, those that
 // are here are told to their study.
 func (r *Receiver) recordNote(tx *queue.Tx, i *queue.Instance, note *study.RejectionNote) error {
-	now := tx.Now().UTC()
-	i.Received = now
-	s, err := tx.Study(i.Header.StudyInstanceUID)
-	if err != nil {
-		return err
-	}
-	if s == nil {
-		s = &queue.Study{UID: i.Header.StudyInstanceUID, First: now, Last: now, State: queue.Refused, Reason: "only a rejection note came, no image"}
-	}
-	s.Notes = append(s.Notes, i.Header.SOPInstanceUID)
-	s.Note(now, fmt.Sprintf("received a rejection note for %d objects from %s: %s", len(note.Objects), i.Calling, note.Title.Reason()))
-	if err := tx.PutInstance(i); err != nil {
-		return err
-	}
-	if err := tx.PutStudy(s); err != nil {
+	event := fmt.Sprintf("received a rejection note for %d objects from %s: %s", len(note.Objects), i.Calling, note.Title.Reason())
+	if err := recordBeside(tx, i, "a rejection note", event); err != nil {
 		return err
 	}
 	known := map[string][]string{}

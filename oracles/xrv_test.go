@@ -2,7 +2,6 @@
 package oracles
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,24 +173,14 @@ func decode(path string) (*pixel.Frame, error) {
 // class-activation maps within 1e-3, of what torchxrayvision computes with the same weights. The pure-Go engine does the first two only.
 func TestScoresAreTorchXRayVisions(t *testing.T) {
 	g := readGolden(t)
-	var weights bytes.Buffer
-	if _, err := densenet().WriteTo(&weights); err != nil {
-		t.Fatal(err)
-	}
+	weights := densenet()
 	for _, name := range []string{engine.XLACPU, engine.Go} {
 		t.Run(name, func(t *testing.T) {
-			eng, err := engine.Open(name)
-			if err != nil {
-				t.Skip(err)
-			}
 			card, err := xrv.ReleasedCard(g.Variants[0])
 			if err != nil {
 				t.Fatal(err)
 			}
-			model, err := xrv.Load(eng, weights.Bytes(), card)
-			if err != nil {
-				t.Fatal(err)
-			}
+			model := load(t, name, weights, card)
 			images := len(g.Images)
 			if name == engine.Go {
 				images = 2

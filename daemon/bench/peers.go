@@ -35,9 +35,12 @@ type receiver struct {
 	start func(ctx context.Context, opts options, folder, address string) (*exec.Cmd, error)
 }
 
+// storescp is DCMTK's receiver, with a process an association.
+var storescp = receiver{"storescp --fork", "nothing", trial.ReceiverAETitle, startStorescp}
+
 var receivers = []receiver{
 	{"llamaxr", "object, folder and ledger", trial.AETitle, nil},
-	{"storescp --fork", "nothing", trial.ReceiverAETitle, startStorescp},
+	storescp,
 	{"Orthanc", "object (SyncStorageArea), its SQLite index not", trial.ReceiverAETitle, startOrthanc},
 	{"pynetdicom", "object and folder", trial.ReceiverAETitle, startPynetdicom},
 }
@@ -175,7 +178,7 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 	if err != nil {
 		return 0, memory{}, err
 	}
-	if kept := largeFiles(folder); kept < len(files) {
+	if kept := largeFiles(folder); kept != len(files) {
 		return 0, memory{}, fmt.Errorf("kept %d of %d objects", kept, len(files))
 	}
 	return took, used, nil

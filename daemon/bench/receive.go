@@ -69,8 +69,8 @@ func receiving(ctx context.Context, opts options) ([]received, error) {
 				}
 				ours = append(ours, took.Seconds())
 				row.AtRestMB, row.ResidentMB = max(row.AtRestMB, atRest), max(row.ResidentMB, peak)
-				if took, err = sendToStorescp(ctx, opts, files, n); err != nil {
-					return nil, err
+				if took, _, err = storescp.take(ctx, opts, files, n); err != nil {
+					return nil, fmt.Errorf("storescp: %w", err)
 				}
 				peer = append(peer, took.Seconds())
 			}
@@ -157,39 +157,6 @@ func sendToAppliance(ctx context.Context, opts options, files []string, n int) (
 	}
 	peak, err = status(a.PID(), "VmHWM")
 	return took, atRest, peak, err
-}
-
-// sendToStorescp runs DCMTK's receiver with a process an association.
-func sendToStorescp(ctx context.Context, opts options, files []string, n int) (time.Duration, error) {
-	folder := filepath.Join(opts.scratch, "storescp")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(folder)
-	address, err := trial.FreeAddress()
-	if err != nil {
-		return 0, err
-	}
-	cmd, err := startStorescp(ctx, opts, folder, address)
-	if err != nil {
-		return 0, err
-	}
-	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
-	if err := cmd.Start(); err != nil {
-		return 0, err
-	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if err := listens(ctx, address); err != nil {
-		return 0, err
-	}
-	took, err := sendAll(ctx, trial.ReceiverAETitle, address, files, n)
-	if err != nil {
-		return 0, fmt.Errorf("storescp: %w", err)
-	}
-	if left, _ := os.ReadDir(folder); len(left) != len(files) {
-		return 0, fmt.Errorf("storescp kept %d of %d objects", len(left), len(files))
-	}
-	return took, nil
 }
 
 // status reads a memory figure of a process in MB.

@@ -48,9 +48,10 @@ type outcome struct {
 	Failed      map[string]int
 }
 
-func startCommitter(t testing.TB, port, calling, listen string) *committer {
+// startPython starts a script that is talked to line by line; the caller ends it.
+func startPython(t testing.TB, args ...string) (cmd *exec.Cmd, in io.WriteCloser, lines *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.Command(peertest.Python(t), "testdata/commit.py", port, calling, listen)
+	cmd = exec.Command(peertest.Python(t), args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -63,7 +64,13 @@ func startCommitter(t testing.TB, port, calling, listen string) *committer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &committer{t, in, bufio.NewScanner(out)}
+	return cmd, in, bufio.NewScanner(out)
+}
+
+func startCommitter(t testing.TB, port, calling, listen string) *committer {
+	t.Helper()
+	cmd, in, lines := startPython(t, "testdata/commit.py", port, calling, listen)
+	c := &committer{t, in, lines}
 	t.Cleanup(func() { c.end(); _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	return c
 }
@@ -244,20 +251,7 @@ func startArchives(t testing.TB, appliance string, modes ...string) (ports map[s
 		ports[mode] = freePort(t)
 		args = append(args, mode+"="+ports[mode])
 	}
-	cmd := exec.Command(peertest.Python(t), args...)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
+	cmd, in, lines := startPython(t, args...)
 	if !lines.Scan() {
 		t.Fatal("pynetdicom does not start")
 	}

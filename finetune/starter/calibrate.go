@@ -37,14 +37,7 @@ func (s *denseState) export(ctx context.Context, eng *engine.Engine, opts DenseN
 	if err != nil {
 		return err
 	}
-	examples := render(ctx, heldOutFirst, heldOutCases, study.InputSize, func(int) {})
-	scores, err := score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
-		got, _, err := model.Score(ctx, []study.Normalised{*frontal, *lateral})
-		if err != nil {
-			return study.PairScores{}, err
-		}
-		return study.PairScores{Frontal: &got[0], Lateral: &got[1]}, nil
-	})
+	examples, scores, err := scoreHeldOut(ctx, model)
 	if err != nil {
 		return err
 	}
@@ -154,4 +147,17 @@ func bestF1(scores []float64, truth []bool) float64 {
 		}
 	}
 	return at
+}
+
+// scoreHeldOut scores the held-out phantoms: an example of each view, the frontal first, and the scores of each pair.
+func scoreHeldOut(ctx context.Context, model *xrv.Model) ([]example, []study.PairScores, error) {
+	examples := render(ctx, heldOutFirst, heldOutCases, study.InputSize, func(int) {})
+	scores, err := score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
+		got, _, err := model.Score(ctx, []study.Normalised{*frontal, *lateral})
+		if err != nil {
+			return study.PairScores{}, err
+		}
+		return study.PairScores{Frontal: &got[0], Lateral: &got[1]}, nil
+	})
+	return examples, scores, err
 }

@@ -11,7 +11,6 @@ import (
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
 	"llamaxr/inference/xrv"
-	"llamaxr/study"
 )
 
 // AddReference scores the held-out phantoms with the classifier in a folder, operating points and all, and keeps how the scores are
@@ -35,14 +34,7 @@ func AddReference(ctx context.Context, eng *engine.Engine, folder string) error 
 	if err != nil {
 		return err
 	}
-	examples := render(ctx, heldOutFirst, heldOutCases, study.InputSize, func(int) {})
-	scores, err := score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
-		got, _, err := model.Score(ctx, []study.Normalised{*frontal, *lateral})
-		if err != nil {
-			return study.PairScores{}, err
-		}
-		return study.PairScores{Frontal: &got[0], Lateral: &got[1]}, nil
-	})
+	_, scores, err := scoreHeldOut(ctx, model)
 	if err != nil {
 		return err
 	}
