@@ -174,8 +174,8 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 			return false, err
 		}
 		s.busy(c)
-		useful := false
 		if other != nil { // a release: in Sta6 no other PDU comes without an error
+			s.freed(c) // before the peer hears of it: it may associate again at once
 			return true, c.do(evtReleaseResponse, &pdu.ReleaseRP{})
 		}
 		agreed, ok := contexts[id]
@@ -195,9 +195,9 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 			response := responseTo(cmd)
 			var report *Report
 			if report, err = perform(ctx, c, session, cmd, id, agreed, response, log); err == nil {
+				s.rests(c, cmd.Field != dimse.EchoRQ && response.Status == dimse.Success)
 				err = c.send(ctx, id, response, nil)
 			}
-			useful = cmd.Field != dimse.EchoRQ && response.Status == dimse.Success
 			if report != nil {
 				owes.waiting = append(owes.waiting, owed{id, report})
 			}
@@ -205,7 +205,7 @@ func (s *Server) requests(ctx context.Context, c *conn, session Session, context
 		if err != nil {
 			return false, err
 		}
-		s.rests(c, useful)
+		s.rests(c, false)
 	}
 }
 

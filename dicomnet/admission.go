@@ -16,6 +16,7 @@ type place struct {
 	busy        bool      // the association's request is being answered
 	useful      time.Time // when the association last did something that it is there for, at first when it began
 	leaving     bool      // was told to give way
+	over        bool      // the association has ended
 }
 
 // Stats tell how a Server is doing and whom it turned away, for a site that wonders why its images do not arrive.
@@ -171,7 +172,7 @@ func (s *Server) busy(c *conn) {
 	s.connections[c].busy = true
 }
 
-// rests notes that an association's request was answered; useful says whether it was more than a sign of life.
+// rests notes that an association's request is done, before its answer is on the way: who has it may count on that. useful says whether it was more than a sign of life.
 func (s *Server) rests(c *conn, useful bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,16 +183,23 @@ func (s *Server) rests(c *conn, useful bool) {
 	}
 }
 
-// ended gives an association's place to the next; its connection may still wait for the peer to close.
-func (s *Server) ended(c *conn) {
+// freed gives an association's place to the next.
+func (s *Server) freed(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.connections[c]; p.association {
-		p.association = false
+		p.association, p.over = false, true
 		s.established--
-		if s.draining {
-			c.interrupt()
-		}
+	}
+}
+
+// ended is freed for an association that ends in any way. Its connection may still wait for the peer to close, but not while the server drains.
+func (s *Server) ended(c *conn) {
+	s.freed(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining && s.connections[c].over {
+		c.interrupt()
 	}
 }
 
