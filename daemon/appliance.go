@@ -110,6 +110,9 @@ func (a *Appliance) prepare() (err error) {
 			return
 		}
 		a.results.close()
+		if a.spool != nil {
+			a.spool.Close() // why it cannot be opened is told
+		}
 		if a.listener != nil {
 			a.listener.Close()
 		}
@@ -239,6 +242,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() { a.watchCertificates(work) })
 	wg.Go(func() { a.watchRecords(work) })
 	wg.Go(func() { a.retain(work) })
+	wg.Go(func() {
+		a.spool.Run(work, func(err error) { a.log.Error("received objects stay in the journal", "error", err) })
+	})
 	wg.Go(func() { a.results.serve(work, a.log) })
 	wg.Go(func() { a.tracer.Run(work) })
 	trail := a.startAuditTrail()
@@ -253,8 +259,10 @@ func (a *Appliance) Run(ctx context.Context) error {
 	trail.stop()
 	a.room.audit.Close()
 	a.record.Close()
-	if closed := a.db.Close(); err == nil {
-		err = closed
+	for _, closing := range []func() error{a.spool.Close, a.db.Close} {
+		if closed := closing(); err == nil {
+			err = closed
+		}
 	}
 	a.log.Info("stopped")
 	return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"llamaxr/daemon/backup"
+	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 )
 
@@ -57,6 +58,11 @@ func Backup(ctx context.Context, state, version string, w io.Writer) error {
 		return err
 	}
 	defer db.Close()
+	objects, err := spool.Open(state, 0) // after a power cut some may lie in the journal alone
+	if err != nil {
+		return err
+	}
+	defer objects.Close()
 	_, err = backup.Write(ctx, w, state, db, version)
 	return err
 }

@@ -81,6 +81,7 @@ func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
 	if a.spool, err = spool.Open(state, 0); err != nil {
 		return nil, err
 	}
+	defer a.spool.Close()
 	a.receiver = a.newReceiver()
 	s := survey{a, report, repair, true}
 	return report, s.run()

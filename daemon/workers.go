@@ -21,6 +21,9 @@ const leaseTime = 5 * time.Minute
 // deliverers is how many deliveries run at once: a destination that is down must not hold up the others.
 const deliverers = 4
 
+// giveWay is how long looking at an object's pixels waits while many objects arrive: each job takes two commits, which their senders would wait for.
+const giveWay = 100 * time.Millisecond
+
 // startWorkers runs the stages. Drafting is one at a time, as the engine is; looking at pixels uses what cores there are.
 func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	for _, w := range []struct {
@@ -48,9 +51,20 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
+// pause waits, or until ctx is cancelled.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
 // work leases and performs jobs until ctx is cancelled.
 func (a *Appliance) work(ctx context.Context, kinds []string) {
 	for {
+		if kinds[0] == kindExamine && a.receiver.Bulk() {
+			pause(ctx, giveWay)
+		}
 		lease, err := a.db.Lease(ctx, leaseTime, kinds...)
 		if err != nil {
 			if ctx.Err() == nil && !isShutdown(err) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
@@ -86,11 +87,13 @@ type Receiver struct {
 
 	turns   turns
 	readers readers
+	pace    pace
 }
 
 // Receive streams the data set to disk, makes the object known and returns its header. When the error is nil the object is durable: file, folder and
 // ledger are synced.
 func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
+	r.pace.note(time.Now())
 	w, err := r.Spool.Begin(in.Head)
 	if err != nil {
 		return study.Header{}, resources(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"llamaxr/ingest"
+	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 )
 
@@ -20,7 +21,7 @@ const database = "llamaxr.db"
 const stagePattern = ".backup-*"
 
 // left are entries of a state folder that no backup needs: what is still arriving was not acknowledged.
-var left = []string{"incoming", "llamaxr.sock"}
+var left = []string{"incoming", spool.JournalFile, "llamaxr.sock"}
 
 // stage is a state at one moment: the database copied, all other files linked.
 type stage struct {

@@ -25,6 +25,8 @@ type Files interface {
 	List(folder string) ([]string, error)
 	// SyncFolder makes the names in folder durable.
 	SyncFolder(folder string) error
+	// OpenJournal opens a file to be overwritten in place, and makes it when there is none, with its name durable.
+	OpenJournal(path string) (Journal, error)
 	// Free is the number of bytes that we may still write.
 	Free(path string) (int64, error)
 }
@@ -32,6 +34,7 @@ type Files interface {
 // File is one that is being written.
 type File interface {
 	io.Writer
+	io.ReaderAt
 	Name() string
 	Sync() error
 	Close() error
@@ -86,6 +89,19 @@ func (OS) SyncFolder(folder string) error {
 	}
 	defer dir.Close()
 	return dir.Sync()
+}
+
+// OpenJournal implements Files.
+func (o OS) OpenJournal(path string) (Journal, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.SyncFolder(filepath.Dir(path)); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return datasync{file}, nil
 }
 
 // Free implements Files.

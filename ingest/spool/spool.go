@@ -11,6 +11,7 @@
 package spool
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 )
 
 // ErrNoSpace is returned when the disk is full or fuller than the watermark.
@@ -32,11 +34,15 @@ const (
 	damaged  = "damaged"  // files that are not what was received, for people to look at
 )
 
+// settleAgain is the wait after objects could not be settled.
+const settleAgain = time.Second
+
 // Spool is a folder of objects.
 type Spool struct {
 	files   Files
 	root    string
 	minFree atomic.Int64
+	journal *journal
 }
 
 // Open makes the folders and removes what a crash left half written. Objects are refused while less than minFree bytes are free.
@@ -71,7 +77,45 @@ func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
 			return nil, fmt.Errorf("spool: clearing half-written objects: %w", err)
 		}
 	}
+	file, err := files.OpenJournal(filepath.Join(root, JournalFile))
+	if err != nil {
+		return nil, fmt.Errorf("spool: opening the journal: %w", err)
+	}
+	s.journal = newJournal(file)
+	if err := s.recoverJournal(); err != nil {
+		file.Close()
+		return nil, err
+	}
 	return s, nil
+}
+
+// Run settles what Commit put into the journal until ctx is cancelled. A failure is told to failed and tried again.
+func (s *Spool) Run(ctx context.Context, failed func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.journal.ready:
+		}
+		if err := s.Settle(); err != nil {
+			failed(err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(settleAgain):
+			}
+			s.journal.again()
+		}
+	}
+}
+
+// Close settles what lies in the journal and closes it. What cannot be settled now is at the next start.
+func (s *Spool) Close() error {
+	err := s.Settle()
+	if closed := s.journal.file.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
 
 // KeepFree changes how many bytes must be free for an object to be taken.
@@ -90,6 +134,9 @@ func (s *Spool) Has(relative string, size int64) bool {
 // an earlier try may have failed half way.
 func (s *Spool) Remove(relative string) error {
 	path := s.Path(relative)
+	if err := s.settled(relative); err != nil {
+		return err
+	}
 	removed := s.files.Remove(path)
 	if removed != nil && !errors.Is(removed, fs.ErrNotExist) {
 		return fmt.Errorf("spool: %w", removed)
@@ -103,6 +150,9 @@ func (s *Spool) Remove(relative string) error {
 // SetAside moves a file that is not what was received out of the way, if it is there.
 func (s *Spool) SetAside(relative string) error {
 	path := s.Path(relative)
+	if err := s.settled(relative); err != nil {
+		return err
+	}
 	if _, err := s.files.Size(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -115,6 +165,18 @@ func (s *Spool) SetAside(relative string) error {
 		}
 	}
 	return nil
+}
+
+// settled makes sure that the journal does not bring back an object that is about to go.
+func (s *Spool) settled(relative string) error {
+	if !s.journal.holds(relative) {
+		return nil
+	}
+	err := s.Settle()
+	if !s.journal.holds(relative) {
+		return nil
+	}
+	return err
 }
 
 // Unknown returns the committed objects that the ledger does not know, relative to the spool.
@@ -152,6 +214,7 @@ type Writer struct {
 	file  File
 	hash  hash.Hash
 	size  int64
+	head  int64 // bytes of the file before the data set
 }
 
 // Begin starts an object with the head of its file, which is not part of its digest.
@@ -167,7 +230,7 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 	if err != nil {
 		return nil, full(fmt.Errorf("spool: %w", err))
 	}
-	w := &Writer{spool: s, file: file, hash: sha256.New()}
+	w := &Writer{spool: s, file: file, hash: sha256.New(), head: int64(len(head))}
 	n, err := file.Write(head)
 	if err == nil && n < len(head) {
 		err = io.ErrShortWrite
@@ -215,6 +278,11 @@ func (w *Writer) commit(room, key string) (string, error) {
 		relative = filepath.Join(room, name[:2], name)
 	}
 	path := w.spool.Path(relative)
+	if room == objects {
+		if slot, ok := w.spool.journal.take(relative, w.head+w.size); ok {
+			return relative, w.commitToJournal(slot, relative)
+		}
+	}
 	err := w.file.Sync()
 	if closed := w.file.Close(); err == nil {
 		err = closed
@@ -235,6 +303,26 @@ func (w *Writer) commit(room, key string) (string, error) {
 		return "", full(fmt.Errorf("spool: making an object durable: %w", err))
 	}
 	return relative, nil
+}
+
+// commitToJournal makes a small object durable in a slot and gives its file a name, which is synced later.
+func (w *Writer) commitToJournal(slot int, relative string) error {
+	j, path := w.spool.journal, w.spool.Path(relative)
+	_, absent := w.spool.files.Size(path)
+	err := j.write(slot, relative, w.file, w.head+w.size)
+	if err == nil {
+		err = w.spool.files.Rename(w.file.Name(), path)
+	}
+	if err == nil {
+		j.written(relative, slot, w.file)
+		return nil
+	}
+	j.written(relative, slot, nil)
+	w.Abort()
+	if absent != nil {
+		w.remove(path)
+	}
+	return full(fmt.Errorf("spool: making an object durable in the journal: %w", err))
 }
 
 // Abort removes what was written.

@@ -15,7 +15,18 @@ import (
 	"llamaxr/ingest/spool/spooltest"
 )
 
-var head, body = []byte("head of the file "), bytes.Repeat([]byte("data set "), 100)
+var head, small = []byte("head of the file "), bytes.Repeat([]byte("data set "), 100)
+
+// large is what no slot of the journal holds.
+var large = bytes.Repeat([]byte("data set "), 1<<20/9)
+
+// bodyOf is the data set of the object of a key.
+func bodyOf(key string) []byte {
+	if strings.HasPrefix(key, "large") {
+		return large
+	}
+	return small
+}
 
 // store writes one object in three pieces.
 func store(s *spool.Spool, key string) (path string, err error) {
@@ -23,8 +34,10 @@ func store(s *spool.Spool, key string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for at := 0; at < len(body); at += 300 {
-		if _, err := w.Write(body[at:min(at+300, len(body))]); err != nil {
+	body := bodyOf(key)
+	piece := len(body) / 3
+	for at := 0; at < len(body); at += piece {
+		if _, err := w.Write(body[at:min(at+piece, len(body))]); err != nil {
 			w.Abort()
 			return "", err
 		}
@@ -34,17 +47,23 @@ func store(s *spool.Spool, key string) (path string, err error) {
 
 // TestEveryFault: whichever call fails and however, Commit says so, nothing is left to be seen, and the next object goes in.
 func TestEveryFault(t *testing.T) {
+	for _, key := range []string{"small", "large"} {
+		everyFault(t, key)
+	}
+}
+
+func everyFault(t *testing.T, key string) {
 	dry := spooltest.New()
 	s, err := spool.OpenOn(dry, "/s", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opened := dry.Steps()
-	if _, err := store(s, "k"); err != nil {
+	if _, err := store(s, key); err != nil {
 		t.Fatal(err)
 	}
 	steps := dry.Steps() - opened
-	if steps < 9 { // free, create, head, three pieces, sync, close, rename, folder
+	if steps < 9 { // free, create, head, three pieces, and for a large one: sync, close, rename, folder; for a small one: journal, its sync, rename
 		t.Fatalf("an object takes %d calls", steps)
 	}
 	for step := 1; step <= steps; step++ {
@@ -63,8 +82,8 @@ func TestEveryFault(t *testing.T) {
 					}
 					return spooltest.None, nil
 				}
-				_, err = store(s, "k")
-				name := fmt.Sprintf("step %d (%s), fault %d, %v", step, what, fault, cause)
+				_, err = store(s, key)
+				name := fmt.Sprintf("%s, step %d (%s), fault %d, %v", key, step, what, fault, cause)
 				switch {
 				case err == nil:
 					t.Errorf("%s: no error", name)
@@ -79,7 +98,7 @@ func TestEveryFault(t *testing.T) {
 				if left := disk.Names(); len(left) > 0 && !(what == "create" && fault == spooltest.After) {
 					t.Errorf("%s: left behind: %v", name, left)
 				}
-				if path, err := store(s, "k"); err != nil || !s.Has(path, int64(len(body))) {
+				if path, err := store(s, key); err != nil || !s.Has(path, int64(len(bodyOf(key)))) {
 					t.Errorf("%s: the next object: %v", name, err)
 				}
 				if _, err := spool.OpenOn(disk, "/s", 0); err != nil {
@@ -95,7 +114,7 @@ func TestEveryFault(t *testing.T) {
 
 // TestPowerCut: what Commit returned for is there after a power cut at any later or earlier step; nothing else survives a sweep.
 func TestPowerCut(t *testing.T) {
-	for step := 1; step <= 40; step++ {
+	for step := 1; step <= 60; step++ {
 		for _, fault := range []spooltest.Fault{spooltest.Before, spooltest.After, spooltest.Short} {
 			for variant, keep := range []float64{0, 0.5, 0.5, 1} {
 				disk := spooltest.New()
@@ -103,38 +122,183 @@ func TestPowerCut(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				base := disk.Steps()
-				disk.Plan = func(n int, _ string) (spooltest.Fault, error) {
-					if n == base+step {
-						return fault, spooltest.ErrCut
+				disk.Plan = planned(disk.Steps()+step, fault, spooltest.ErrCut)
+				committed := map[string]string{}
+				for i, key := range []string{"0", "1", "large", "3"} {
+					if path, err := store(s, key); err == nil {
+						committed[path] = key
 					}
-					return spooltest.None, nil
-				}
-				committed := map[string]bool{}
-				for i := range 4 {
-					if path, err := store(s, fmt.Sprint(i)); err == nil {
-						committed[path] = true
+					if i == 1 {
+						_ = s.Settle()
 					}
 				}
+				_ = s.Settle()
 				disk.Cut(rand.New(rand.NewPCG(uint64(step), uint64(variant))), keep)
+				name := fmt.Sprintf("cut at %d (%d), keep %g", step, fault, keep)
 				if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
-					t.Fatal(err)
+					t.Fatal(name, err)
 				}
-				if _, err := s.Sweep(committed); err != nil {
-					t.Fatal(err)
-				}
-				for path := range committed {
-					got, err := disk.Read(s.Path(path))
-					if err != nil || !bytes.Equal(got, append(bytes.Clone(head), body...)) {
-						t.Errorf("cut at %d (%d), keep %g: a committed object is lost or altered: %v", step, fault, keep, err)
-					}
-				}
-				if left := disk.Names(); len(left) != len(committed) {
-					t.Errorf("cut at %d (%d), keep %g: %d files for %d objects", step, fault, keep, len(left), len(committed))
-				}
+				sweep(t, name, disk, s, committed)
 			}
 		}
 	}
+}
+
+func planned(step int, fault spooltest.Fault, cause error) func(int, string) (spooltest.Fault, error) {
+	return func(n int, _ string) (spooltest.Fault, error) {
+		if n == step {
+			return fault, cause
+		}
+		return spooltest.None, nil
+	}
+}
+
+// sweep checks that the committed objects, by their path, are whole, and that nothing else is left after a sweep.
+func sweep(t *testing.T, when string, disk *spooltest.Disk, s *spool.Spool, committed map[string]string) {
+	t.Helper()
+	known := map[string]bool{}
+	for path := range committed {
+		known[path] = true
+	}
+	if _, err := s.Sweep(known); err != nil {
+		t.Fatal(when, err)
+	}
+	for path, key := range committed {
+		got, err := disk.Read(s.Path(path))
+		if err != nil || !bytes.Equal(got, append(bytes.Clone(head), bodyOf(key)...)) {
+			t.Errorf("%s: a committed object is lost or altered: %v", when, err)
+		}
+	}
+	if left := disk.Names(); len(left) != len(committed) {
+		t.Errorf("%s: %d files for %d objects", when, len(left), len(committed))
+	}
+}
+
+// TestSettleFails: whatever call of settling or of the next start's recovery fails, and then the power, no object of the journal is lost; and once
+// they are settled, one that is removed does not come back.
+func TestSettleFails(t *testing.T) {
+	for step := 1; ; step++ {
+		reached := false
+		for _, fault := range []spooltest.Fault{spooltest.Before, spooltest.After, spooltest.Short} {
+			for variant, keep := range []float64{0, 0.5, 1} {
+				name := fmt.Sprintf("step %d, fault %d, keep %g", step, fault, keep)
+				disk := spooltest.New()
+				s, err := spool.OpenOn(disk, "/s", 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				committed := map[string]string{}
+				for _, key := range []string{"0", "1"} {
+					path, err := store(s, key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					committed[path] = key
+				}
+				cut := rand.New(rand.NewPCG(uint64(step), uint64(variant)))
+				at := disk.Steps() + step
+				if variant == 0 { // recovery fails rather than settling
+					disk.Cut(cut, keep)
+					disk.Plan = planned(at, fault, syscall.EIO)
+					if _, err := spool.OpenOn(disk, "/s", 0); err != nil {
+						if _, err := spool.OpenOn(disk, "/s", 0); err != nil {
+							t.Fatal(name, err)
+						}
+					}
+				} else {
+					disk.Plan = planned(at, fault, syscall.EIO)
+					if err := s.Settle(); err != nil && variant == 1 {
+						if err := s.Settle(); err != nil {
+							t.Fatal(name, err)
+						}
+					}
+				}
+				reached = reached || disk.Steps() >= at
+				disk.Cut(cut, keep)
+				if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
+					t.Fatal(name, err)
+				}
+				sweep(t, name, disk, s, committed)
+				for path := range committed {
+					if err := s.Remove(path); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+				if _, err := spool.OpenOn(disk, "/s", 0); err != nil {
+					t.Fatal(name, err)
+				}
+				if left := disk.Names(); len(left) > 0 {
+					t.Errorf("%s: removed objects came back: %v", name, left)
+				}
+			}
+		}
+		if !reached {
+			if step < 8 {
+				t.Errorf("settling took %d steps", step-1)
+			}
+			return
+		}
+	}
+}
+
+// TestRemovedBeforeItSettled: an object that is removed while it lies in the journal does not come back at the next start, even when the
+// slot's first clearing failed.
+func TestRemovedBeforeItSettled(t *testing.T) {
+	for step := range 8 {
+		disk := spooltest.New()
+		s, err := spool.OpenOn(disk, "/s", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.Plan = planned(disk.Steps()+6+step, spooltest.After, syscall.EIO)
+		path, err := store(s, "0")
+		for range 3 { // as a job is tried again
+			if err == nil {
+				err = s.Remove(path)
+			}
+			if errors.Is(err, syscall.EIO) {
+				path, err = store(s, "0")
+			}
+		}
+		if s.Has(path, 0) {
+			t.Errorf("step %d: not removed: %v", step, err)
+		}
+		disk.Plan = nil
+		if _, err := spool.OpenOn(disk, "/s", 0); err != nil {
+			t.Fatal(err)
+		}
+		if left := disk.Names(); len(left) > 0 {
+			t.Errorf("step %d: it came back: %v", step, left)
+		}
+	}
+}
+
+// TestManyObjectsInTheJournal: more than it holds are taken all the same, whether anybody settles or not.
+func TestManyObjectsInTheJournal(t *testing.T) {
+	disk := spooltest.New()
+	s, err := spool.OpenOn(disk, "/s", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := map[string]string{}
+	for i := range 100 {
+		key := fmt.Sprint(i)
+		path, err := store(s, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		committed[path] = key
+		if i == 80 {
+			if err := s.Settle(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	disk.Cut(rand.New(rand.NewPCG(1, 1)), 0)
+	if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
+		t.Fatal(err)
+	}
+	sweep(t, "100 objects", disk, s, committed)
 }
 
 // TestTheDiskForgets: the disk of these tests does lose what is not synced, or they would prove nothing.
@@ -199,7 +363,7 @@ func TestOnTheRealDisk(t *testing.T) {
 		if !filepath.IsLocal(path) || !strings.HasPrefix(path, "objects"+string(filepath.Separator)) {
 			t.Errorf("%q lies at %s", key, path)
 		}
-		if got, err := os.ReadFile(s.Path(path)); err != nil || !bytes.Equal(got, append(bytes.Clone(head), body...)) {
+		if got, err := os.ReadFile(s.Path(path)); err != nil || !bytes.Equal(got, append(bytes.Clone(head), small...)) {
 			t.Errorf("%q: %v", key, err)
 		}
 		known = append(known, path)

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -41,6 +43,7 @@ type Disk struct {
 	mu      sync.Mutex
 	now     map[string]*node // what programs see
 	durable map[string]*node // names that are synced
+	journal map[int64]*node  // the bytes from each place that is written to; its name is durable
 	step    int
 	temp    int
 	cut     bool
@@ -51,7 +54,7 @@ type node struct{ data, synced []byte }
 
 // New returns an empty disk.
 func New() *Disk {
-	return &Disk{Space: 1 << 40, now: map[string]*node{}, durable: map[string]*node{}}
+	return &Disk{Space: 1 << 40, now: map[string]*node{}, durable: map[string]*node{}, journal: map[int64]*node{}}
 }
 
 // Steps is the number of calls so far.
@@ -130,6 +133,11 @@ func (d *Disk) Cut(rng *rand.Rand, keep float64) {
 			n.synced = slices.Clone(n.data)
 		}
 		after[name] = n
+	}
+	for _, at := range slices.Sorted(maps.Keys(d.journal)) {
+		n := d.journal[at]
+		n.data = torn(rng, keep, n.data, n.synced)
+		n.synced = slices.Clone(n.data)
 	}
 	d.now, d.durable = after, map[string]*node{}
 	for name, n := range after {
@@ -266,6 +274,57 @@ func (d *Disk) Free(string) (int64, error) {
 	return free, d.run("free", func() error { return nil })
 }
 
+// OpenJournal implements spool.Files. A disk has one, which is none of its Names.
+func (d *Disk) OpenJournal(string) (spool.Journal, error) { return journal{d}, nil }
+
+// journal is written and read in pieces that begin at the same places.
+type journal struct{ disk *Disk }
+
+// ReadAt implements spool.Journal. Its reads do not fail, as those of files.
+func (j journal) ReadAt(b []byte, at int64) (int, error) {
+	j.disk.mu.Lock()
+	defer j.disk.mu.Unlock()
+	if n := j.disk.journal[at]; n != nil {
+		return bytes.NewReader(n.data).ReadAt(b, 0)
+	}
+	return 0, io.EOF
+}
+
+// WriteAt implements spool.Journal.
+func (j journal) WriteAt(b []byte, at int64) (int, error) {
+	j.disk.mu.Lock()
+	defer j.disk.mu.Unlock()
+	fault, err := j.disk.next("write to the journal")
+	size := len(b)
+	switch fault {
+	case Before:
+		size = 0
+	case Short:
+		size /= 2
+	}
+	n := j.disk.journal[at]
+	if n == nil {
+		n = new(node)
+		j.disk.journal[at] = n
+	}
+	n.data = append(n.data, make([]byte, max(0, size-len(n.data)))...)
+	copy(n.data, b[:size])
+	return size, err
+}
+
+// Sync implements spool.Journal.
+func (j journal) Sync() error {
+	return j.disk.run("sync the journal", func() error {
+		for _, n := range j.disk.journal {
+			n.synced = slices.Clone(n.data)
+		}
+		return nil
+	})
+}
+
+// Close implements spool.Journal.
+func (j journal) Close() error { return nil }
+
 // file is one that is being written.
 type file struct {
 	disk *Disk
@@ -275,6 +334,13 @@ type file struct {
 
 // Name implements spool.File.
 func (f *file) Name() string { return f.name }
+
+// ReadAt implements spool.File.
+func (f *file) ReadAt(b []byte, at int64) (int, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	return bytes.NewReader(f.node.data).ReadAt(b, at)
+}
 
 // Write implements spool.File.
 func (f *file) Write(b []byte) (int, error) {
