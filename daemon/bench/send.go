@@ -116,34 +116,15 @@ func sending(ctx context.Context, opts options) (table []sent, err error) {
 
 // swallow starts the sink and sends; it returns how long that took, and the processor time of both sides.
 func (r receiver) swallow(ctx context.Context, opts options, files []string, n int) (took, own, theirs time.Duration, err error) {
-	address, err := trial.FreeAddress()
+	cmd, address, err := r.begin(ctx, opts, opts.scratch)
 	if err != nil {
-		return 0, 0, 0, err
-	}
-	cmd, err := r.start(ctx, opts, opts.scratch, address)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
-	if err := cmd.Start(); err != nil {
-		return 0, 0, 0, err
-	}
-	ended := false
-	end := func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
-	}
-	defer end()
-	if err := listens(ctx, address); err != nil {
 		return 0, 0, 0, err
 	}
 	before := processorTime()
 	took, err = sendAll(ctx, r.title, address, files, n)
 	own = processorTime() - before
-	end()
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_ = cmd.Wait()
 	return took, own, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
 }
 
