@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench bench-peers torture fuzz oracles starter screenshots clean
+.PHONY: build demo test test-setup lint bench bench-peers bench-send torture fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -44,6 +44,11 @@ bench: build
 bench-peers: build
 	@packaging/setup/peers.sh
 	@$(GO) run ./daemon/bench -peers -out docs/BENCHMARKS.md
+
+# The sender alone, to sinks on loopback, for docs/BENCHMARKS.md (about a minute).
+bench-send:
+	@packaging/setup/peers.sh
+	@$(GO) run ./daemon/bench -send -out docs/BENCHMARKS.md
 
 # The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup

@@ -133,6 +133,7 @@ func (a *Appliance) answer(ctx context.Context) error {
 		reply(w, "resent", a.db.Update(func(tx *queue.Tx) error { return tx.Resend(id) }))
 	})
 	a.answerTuning(mux, reply)
+	a.answerFetch(mux, reply)
 	a.answerUsers(mux, reply)
 	mux.HandleFunc("GET /backup", a.answerBackup)
 	mux.HandleFunc("GET /condition", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.condition(), nil) })

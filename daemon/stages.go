@@ -101,6 +101,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if pair.Refusal == "" && mode == config.ModeStore {
 		pair.Refusal = storeOnly(source)
 	}
+	if home, err := a.broughtFor(uid); err != nil {
+		return err
+	} else if home != "" && p.partner == "" && pair.Refusal == "" {
+		pair.Refusal = "it was brought from the archive for study " + home + ", which is not read with it"
+	}
 	if pair.Refusal != "" {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
 		a.metrics.Refused.Inc()
@@ -135,6 +140,9 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
+	if err := a.saysFetch(record); err != nil {
+		return err
+	}
 	record.PDF = a.cfg().PDF
 	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)

@@ -44,6 +44,7 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{deliverers, []string{kindFHIR}},
 		{deliverers, []string{kindWebhook}},
 		{1, []string{kindReadReport}},
+		{deliverers, []string{kindFetch}},
 	} {
 		for range w.count {
 			wg.Go(func() { a.work(ctx, w.kinds) })
@@ -130,6 +131,8 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.readReport(ctx, lease)
 	case kindRecord:
 		return a.enterAct(lease)
+	case kindFetch:
+		return a.fetchJob(ctx, lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
@@ -211,6 +214,10 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
+	lacks, err := a.asksArchive(uid, p)
+	if err != nil {
+		return err
+	}
 	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
 	var first time.Time // of a study that is complete for the first time
 	err = lease.Done(func(tx *queue.Tx) error {
@@ -226,6 +233,14 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return tx.Postpone(completionJob(uid, now.Add(askAgain), c.Released))
 		case !both && now.Before(quiet):
 			return tx.Postpone(completionJob(uid, quiet, c.Released))
+		}
+		if until, err := a.awaitArchive(tx, s, lacks); err != nil {
+			return err
+		} else if !until.IsZero() {
+			if err := tx.PutStudy(s); err != nil {
+				return err
+			}
+			return tx.Postpone(completionJob(uid, until, c.Released))
 		}
 		s.State = queue.Complete
 		if s.Revision++; s.Revision == 1 {

@@ -5,28 +5,32 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/dicomnet/part10"
 	"llamaxr/internal/peertest"
 )
 
-// orthanc starts an Orthanc that knows us at our port, and returns its DICOM port and a function that calls its REST interface.
-func orthanc(t *testing.T, ours string) (port string, call func(method, path, body string) []byte) {
+// orthanc starts an Orthanc that knows us at our port, with more settings, and returns its DICOM port and a function that calls its REST interface.
+func orthanc(t *testing.T, ours string, more map[string]any) (port string, call func(method, path, body string) []byte) {
 	t.Helper()
 	folder := t.TempDir()
 	port, rest := freePort(t), freePort(t)
 	number := func(text string) json.Number { return json.Number(text) }
-	cfg, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"Name": "test", "StorageDirectory": folder, "IndexDirectory": folder, "DicomAet": "ORTHANC", "DicomPort": number(port),
 		"HttpPort": number(rest), "RemoteAccessAllowed": false, "AuthenticationEnabled": false, "Plugins": []string{},
 		"DicomModalities": map[string]any{"ours": []any{"LLAMAXR", "127.0.0.1", number(ours)}}, "HttpBindAddresses": []string{"127.0.0.1"},
-	})
+	}
+	maps.Copy(settings, more)
+	cfg, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,7 @@ func TestOrthancBothWays(t *testing.T) {
 		contexts = append(contexts, ProposedContext{AbstractSyntax: o.meta.SOPClassUID, TransferSyntaxes: []string{o.meta.TransferSyntaxUID}})
 	}
 	ours, got := start(t, nil)
-	port, call := orthanc(t, ours)
+	port, call := orthanc(t, ours, nil)
 
 	a := dialUntil(t, Client{CallingAETitle: "LLAMAXR", CalledAETitle: "ORTHANC"}, port, append(contexts, verification...))
 	if err := a.Echo(t.Context()); err != nil {
@@ -151,6 +155,48 @@ func TestOrthancBothWays(t *testing.T) {
 		}
 		if !bytes.Equal(back, kept) {
 			t.Errorf("%s: Orthanc sends back %d bytes, it keeps %d", o.meta.SOPClassUID, len(back), len(kept))
+		}
+	}
+}
+
+// TestOrthancOverTLS: with certificates shown and asked for on both sides, Orthanc is echoed to and stored at, and does so here.
+func TestOrthancOverTLS(t *testing.T) {
+	file := peertest.SharedData(t, "dicom/radiographs/6154.dcm")
+	meta, data := dataSetOf(t, file)
+	authority := peertest.NewAuthority(t)
+	certificate, key, _ := authority.Node("orthanc", minRSA, time.Hour)
+	ours, got := start(t, func(s *Server) { s.TLS = credentials(authority, "llamaxr") })
+	port, call := orthanc(t, ours, map[string]any{
+		"DicomTlsEnabled": true, "DicomTlsCertificate": certificate, "DicomTlsPrivateKey": key, "DicomTlsTrustedCertificates": authority.File,
+		"DicomTlsRemoteCertificateRequired": true,
+		"DicomModalities":                   map[string]any{"ours": map[string]any{"AET": "LLAMAXR", "Host": "127.0.0.1", "Port": json.Number(ours), "UseDicomTls": true}},
+	})
+	client := Client{CallingAETitle: "LLAMAXR", CalledAETitle: "ORTHANC", TLS: credentials(authority, "llamaxr")}
+	a := dialUntil(t, client, port, append(crContexts, verification...))
+	if err := a.Echo(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := a.Store(t.Context(), requestOf(meta), bytes.NewReader(data)); err != nil {
+		t.Error(err)
+	}
+	if err := a.Release(); err != nil {
+		t.Error(err)
+	}
+	var held []string
+	if err := json.Unmarshal(call("GET", "/instances", ""), &held); err != nil || len(held) != 1 {
+		t.Fatalf("Orthanc holds %d instances, %v", len(held), err)
+	}
+	call("POST", "/modalities/ours/echo", "{}")
+	call("POST", "/modalities/ours/store", `["`+held[0]+`"]`)
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	if back := got.objects[meta.SOPInstanceUID]; !bytes.Equal(back, data) && !bytes.Equal(back, rewritten(t, file)) {
+		t.Errorf("Orthanc sends back %d bytes, we sent %d", len(back), len(data))
+	}
+	client.TLS = &Credentials{AuthoritiesFile: authority.File}
+	if a, err := client.Dial(t.Context(), "127.0.0.1:"+port, verification); err == nil {
+		if err := a.Echo(t.Context()); err == nil {
+			t.Error("Orthanc was to ask for a certificate, and took one who has none: the test shows nothing")
 		}
 	}
 }

@@ -49,7 +49,9 @@ type Study struct {
 	Told      map[string]*Told `json:"told,omitempty"`
 	// Redraft is what a reader asked of the newest draft that he asked for himself.
 	Redraft *Redraft `json:"redraft,omitempty"`
-	Events  []Event  `json:"events"`
+	// Fetch is what the archive was asked for when this study lacked a view; nil when it was not.
+	Fetch  *Fetch  `json:"fetch,omitempty"`
+	Events []Event `json:"events"`
 }
 
 // Redraft is a revision that a reader asked for.

@@ -1,5 +1,5 @@
 // Command bench measures the built appliance and writes the figures into docs/BENCHMARKS.md: receiving beside DCMTK's storescp on the
-// same disk in the same run (or beside Orthanc and pynetdicom too), from a complete study to its delivered drafts, and the models alone.
+// same disk in the same run (or beside Orthanc and pynetdicom too), sending, from a complete study to its delivered drafts, and the models alone.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 )
 
 func main() {
@@ -20,11 +21,20 @@ func main() {
 	flag.IntVar(&opts.rounds, "rounds", 3, "rounds of receiving; medians are printed")
 	flag.IntVar(&opts.studies, "studies", 40, "studies of the turnaround")
 	flag.BoolVar(&opts.peers, "peers", false, "measure receiving beside other nodes instead")
-	flag.IntVar(&opts.part, "part", 1, "with -peers: send the part of the objects that this divides")
+	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
+	sink := flag.String("sink", "", "be a sink at this address, which -send starts")
+	flag.IntVar(&opts.part, "part", 1, "with -peers and -send: send the part of the objects that this divides")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *sink != "" {
+		if err := serveSink(ctx, *sink); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	result, err := run(ctx, opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -38,7 +48,7 @@ func main() {
 type options struct {
 	program, out, scratch string
 	rounds, studies, part int
-	peers                 bool
+	peers, send           bool
 }
 
 func run(ctx context.Context, opts options) (result any, err error) {
@@ -49,6 +59,13 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(opts.scratch)
+	if opts.send {
+		table, err := sending(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		return table, replaceSection(opts.out, sendHeading, sendSection(table, opts))
+	}
 	if opts.peers {
 		table, err := besidePeers(ctx, opts)
 		if err != nil {

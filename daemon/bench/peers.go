@@ -156,22 +156,11 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 		took, err := sendAll(ctx, r.title, a.Address, files, n)
 		return took, stop(), err
 	}
-	address, err := trial.FreeAddress()
+	cmd, address, err := r.begin(ctx, opts, folder)
 	if err != nil {
-		return 0, memory{}, err
-	}
-	cmd, err := r.start(ctx, opts, folder, address)
-	if err != nil {
-		return 0, memory{}, err
-	}
-	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
-	if err := cmd.Start(); err != nil {
 		return 0, memory{}, err
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if err := listens(ctx, address); err != nil {
-		return 0, memory{}, err
-	}
 	stop := watch(cmd.Process.Pid)
 	took, err := sendAll(ctx, r.title, address, files, n)
 	used := stop()
@@ -182,6 +171,26 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 		return 0, memory{}, fmt.Errorf("kept %d of %d objects", kept, len(files))
 	}
 	return took, used, nil
+}
+
+// begin starts a program that takes objects into a folder, and waits until it listens.
+func (r receiver) begin(ctx context.Context, opts options, folder string) (cmd *exec.Cmd, address string, err error) {
+	if address, err = trial.FreeAddress(); err != nil {
+		return nil, "", err
+	}
+	if cmd, err = r.start(ctx, opts, folder, address); err != nil {
+		return nil, "", err
+	}
+	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
+	if err := cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	if err := listens(ctx, address); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, "", err
+	}
+	return cmd, address, nil
 }
 
 // listens waits until a receiver takes connections.

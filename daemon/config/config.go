@@ -32,6 +32,7 @@ type Config struct {
 	TLS          TLS           `yaml:"tls" explain:"TLS for associations that peers open to us; files are read again when they change, without a restart"`
 	Peers        []Peer        `yaml:"peers" reload:"yes" explain:"who may open associations; empty allows all"`
 	Destinations []Destination `yaml:"destinations" reload:"yes" explain:"where drafts are sent"`
+	Archive      Archive       `yaml:"archive" explain:"who is asked for a view that a study lacks"`
 	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
 	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
 	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
@@ -102,6 +103,7 @@ func Default() Config {
 		TLS:        TLS{MinVersion: "1.2"},
 		Audit:      Audit{Protocol: "tls"},
 		HL7:        HL7{Application: "LLAMAXR", TLS: TLS{MinVersion: "1.2"}, Connections: 16, IdleTime: 10 * time.Minute},
+		Archive:    Archive{Retrieve: RetrieveMove, FetchTime: 30 * time.Second},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
 		Critical:   []string{study.Pneumothorax.String()},
@@ -205,6 +207,7 @@ func (c Config) Check() error {
 		}
 	}
 	c.checkKeeping(fault)
+	c.checkArchive(fault)
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		d.check(func(sub, format string, args ...any) { fault(key+"."+sub, format, args...) })

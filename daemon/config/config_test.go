@@ -62,6 +62,10 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"the reading room on the network without TLS", "http: 0.0.0.0:8042\n", "http_certificate"},
 		{"a certificate without its key", "http_certificate: cert.pem\n", "go together"},
 		{"unknown critical finding", "critical_findings: [Hiccup]\n", "critical_findings[0]"},
+		{"half an archive", "archive: {ae_title: PACS}\n", "archive: ae_title and address go together"},
+		{"an archive that is not there", "archive: {fetch_missing_view: true}\n", "archive.fetch_missing_view"},
+		{"another way to retrieve", "archive: {ae_title: PACS, address: 'h:1', retrieve: ftp}\n", "archive.retrieve"},
+		{"longer than a job's lease", "archive: {ae_title: PACS, address: 'h:1', fetch_time: 1h}\n", "archive.fetch_time"},
 		{"wrong type", "minimum_age: old\n", "minimum_age"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -241,7 +241,7 @@ func (d Destination) check(fault func(sub, format string, args ...any)) {
 
 // clientTLS are the TLS settings of all nodes that we open associations to, by key.
 func (c Config) clientTLS() map[string]ClientTLS {
-	all := map[string]ClientTLS{"audit.tls": c.Audit.clientTLS()}
+	all := map[string]ClientTLS{"audit.tls": c.Audit.clientTLS(), "archive.tls": c.Archive.TLS}
 	for i, d := range c.Destinations {
 		t := d.TLS
 		t.On = t.On || strings.HasPrefix(d.STOW, "https:")

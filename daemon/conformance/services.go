@@ -19,8 +19,9 @@ type service struct {
 // services are those that the appliance uses or provides. What it accepts is held to this table by daemon/e2e.
 var services = []service{
 	{"Verification", "Verification", dicomnet.Verification, true, true, "`llamaxr echo`; provided to anybody who may open associations"},
-	{"Query/Retrieve", "Study Root Query/Retrieve - FIND", dicomnet.StudyRootFind, true, false, "`llamaxr fetch`"},
-	{"Query/Retrieve", "Study Root Query/Retrieve - MOVE", dicomnet.StudyRootMove, true, false, "`llamaxr fetch`; the objects arrive by C-STORE as any others"},
+	{"Query/Retrieve", "Study Root Query/Retrieve - FIND", dicomnet.StudyRootFind, true, false, "`llamaxr fetch`; `archive`: the view that a study lacks"},
+	{"Query/Retrieve", "Study Root Query/Retrieve - MOVE", dicomnet.StudyRootMove, true, false, "`llamaxr fetch`, `archive`; the objects arrive by C-STORE as any others"},
+	{"Query/Retrieve", "Study Root Query/Retrieve - GET", dicomnet.StudyRootGet, true, false, "`archive` with `retrieve: get`"},
 	{"Workflow Management", "Storage Commitment Push Model", dicomnet.StorageCommitment, true, true, "destinations with `storage_commitment`; provided to anybody who may open associations"},
 }
 

@@ -99,7 +99,7 @@ func (v *visit) certificates(context.Context) {
 	}
 }
 
-// destinations asks each whether it is there.
+// destinations asks each, and the archive, whether it is there.
 func (v *visit) destinations(ctx context.Context) {
 	for _, d := range v.Config.Destinations {
 		took, err := EchoDestination(ctx, v.Config, d)
@@ -108,6 +108,14 @@ func (v *visit) destinations(ctx context.Context) {
 			continue
 		}
 		v.ok("destinations", "%s answers after %s", d, took.Round(time.Millisecond))
+	}
+	if archive := v.Config.Archive; archive.On() {
+		d := config.Destination{AETitle: archive.AETitle, Address: archive.Address, TLS: archive.TLS}
+		if took, err := EchoDestination(ctx, v.Config, d); err != nil {
+			v.fail("destinations", Remedy(err, v.Config.AETitle, d), "archive %s: %v", d, err)
+		} else {
+			v.ok("destinations", "archive %s answers after %s", d, took.Round(time.Millisecond))
+		}
 	}
 }
 

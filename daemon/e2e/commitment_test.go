@@ -251,16 +251,23 @@ func startArchives(t testing.TB, appliance string, modes ...string) (ports map[s
 		ports[mode] = freePort(t)
 		args = append(args, mode+"="+ports[mode])
 	}
+	return ports, startTelling[archiveSaid](t, args...)
+}
+
+// startTelling starts a script that prints a line when it is ready, and then one of JSON for everything that happens; it returns what was
+// printed so far.
+func startTelling[T any](t testing.TB, args ...string) (said func() []T) {
+	t.Helper()
 	cmd, in, lines := startPython(t, args...)
 	if !lines.Scan() {
 		t.Fatal("pynetdicom does not start")
 	}
 	var mu sync.Mutex
-	var all []archiveSaid
+	var all []T
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for lines.Scan() {
-			var s archiveSaid
+			var s T
 			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
 				t.Errorf("%s: %v", lines.Text(), err)
 			}
@@ -270,7 +277,7 @@ func startArchives(t testing.TB, appliance string, modes ...string) (ports map[s
 		}
 	})
 	t.Cleanup(func() { _ = in.Close(); _ = cmd.Process.Kill(); wg.Wait(); _ = cmd.Wait() })
-	return ports, func() []archiveSaid { mu.Lock(); defer mu.Unlock(); return slices.Clone(all) }
+	return func() []T { mu.Lock(); defer mu.Unlock(); return slices.Clone(all) }
 }
 
 // TestOurDraftsAreCommittedTo: each archive is asked to commit to the four documents that it was sent. One that fails an object is sent it

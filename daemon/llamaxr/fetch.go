@@ -15,17 +15,27 @@ import (
 )
 
 func newFetch() *cobra.Command {
-	var from, to, calling string
+	var from, to, calling, missing, state string
 	var query daemon.Query
 	var asJSON bool
 	var security tlsFlags
 	cmd := &cobra.Command{
-		Use:   "fetch --from AET@HOST:PORT --study UID|--accession N",
+		Use:   "fetch --from AET@HOST:PORT --study UID|--accession N, or fetch --missing UID --state DIR",
 		Short: "Have an archive send a study to the appliance (C-FIND, C-MOVE)",
 		Long: "The archive is asked for the study and told to send it to the AE title --to, which it must know with the appliance's address.\n" +
-			"The appliance then drafts it like any other study.",
+			"The appliance then drafts it like any other study.\n" +
+			"With --missing the running appliance asks the archive of its configuration for the view that a study of its lacks.",
 		Args: exactly(0, "no arguments beside its flags"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if missing != "" {
+				if state == "" || from != "" || query != (daemon.Query{}) {
+					return usageError{errors.New("fetch --missing takes --state and no archive: the appliance has its own")}
+				}
+				return fetchMissing(cmd, state, missing, asJSON)
+			}
+			if from == "" {
+				return usageError{errors.New("fetch takes --from, or --missing")}
+			}
 			peer, err := config.ParseDestination(from)
 			if err != nil {
 				return usageError{err}
@@ -75,6 +85,26 @@ func newFetch() *cobra.Command {
 	f.StringVar(&query.AccessionNumber, "accession", "", "Accession Number")
 	f.BoolVar(&asJSON, "json", false, "print one JSON document")
 	security.add(cmd)
-	_ = cmd.MarkFlagRequired("from")
+	f.StringVar(&missing, "missing", "", "Study Instance UID of a study here that lacks a view")
+	f.StringVar(&state, "state", "", "state folder of the appliance, with --missing")
 	return cmd
+}
+
+// fetchMissing has the running appliance ask its archive and says what came of it.
+func fetchMissing(cmd *cobra.Command, state, uid string, asJSON bool) error {
+	fetch, err := daemon.FetchMissing(state, uid)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(fetch); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s view of %s: %s\n", fetch.View, uid, fetch.Result)
+	}
+	if fetch.Error != "" {
+		return errors.New(fetch.Error)
+	}
+	return nil
 }

@@ -81,6 +81,9 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 	if r.Mode != "" {
 		fmt.Fprintf(out, "Mode: %s, nothing is sent\n", r.Mode)
 	}
+	if f := r.Fetch; f != nil && f.Result != "" {
+		fmt.Fprintf(out, "Missing %s view: %s %s\n", f.View, f.Result, f.Error)
+	}
 	if r.Pair != nil {
 		fmt.Fprintln(out, "\nImages:")
 		printPair(out, *r.Pair)

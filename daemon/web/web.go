@@ -215,18 +215,27 @@ func may(u access.User, roles ...string) bool {
 	return false
 }
 
-// personName shows a DICOM person name as lists do: Doe, Jane.
+// personName shows a DICOM person name as lists do: Doe, Jane; a name that is written in several ways (PS3.5 6.2.1.1) with the others after the
+// first: Yamada, Tarou (山田, 太郎).
 func personName(pn string) string {
-	first, _, _ := strings.Cut(pn, "=")
-	part := append(strings.Split(first, "^"), "", "", "")
-	name := strings.TrimSpace(part[0])
-	if given := strings.TrimSpace(part[1] + " " + part[2]); given != "" {
-		name += ", " + given
+	var forms []string
+	for group := range strings.SplitSeq(pn, "=") {
+		part := append(strings.Split(group, "^"), "", "", "")
+		name := strings.TrimSpace(part[0])
+		if given := strings.TrimSpace(part[1] + " " + part[2]); given != "" {
+			name += ", " + given
+		}
+		if name != "" {
+			forms = append(forms, name)
+		}
 	}
-	if name == "" {
+	switch len(forms) {
+	case 0:
 		return "(no name)"
+	case 1:
+		return forms[0]
 	}
-	return name
+	return forms[0] + " (" + strings.Join(forms[1:], "; ") + ")"
 }
 
 func dicomDate(da string) string {

@@ -83,6 +83,16 @@ func OrthancDICOMweb(t testing.TB) string {
 	return path
 }
 
+// PixelMed returns the jar of PixelMed's Java toolkit, Debian's libpixelmed-java.
+func PixelMed(t testing.TB) string {
+	t.Helper()
+	const path = "/usr/share/java/pixelmed.jar"
+	if _, err := os.Stat(path); err != nil {
+		missing(t, "PixelMed's Java toolkit")
+	}
+	return path
+}
+
 // SmolLM2 returns the path of a real language model, SmolLM2-135M-Instruct in GGUF's Q4_1.
 func SmolLM2(t testing.TB) string {
 	t.Helper()

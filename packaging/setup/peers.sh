@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG, OpenJPH, promtool, rsyslog and a browser by apt, the
-# Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is already there.
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, PixelMed with a JDK, OpenJPEG, OpenJPH, promtool, rsyslog
+# and a browser by apt, the Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,6 +11,9 @@ command -v storescp >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
+command -v javac >/dev/null || missing+=(default-jdk-headless)
+[ -e /usr/share/java/pixelmed.jar ] || missing+=(libpixelmed-java)
+command -v openssl >/dev/null || missing+=(openssl)
 command -v opj_compress >/dev/null || missing+=(libopenjp2-tools)
 command -v ojph_compress >/dev/null || missing+=(openjph-tools)
 [ -e /usr/share/wordnet/data.noun ] || missing+=(wordnet-base)
