@@ -28,6 +28,7 @@ type Reader struct {
 	Wrote      func(*Written)
 	classifier *xrv.Model
 	writer     *llama.Model
+	heads      string // folder of the kept heads of prompts; empty for none
 
 	mu       sync.Mutex // held while a report is written: its adapter does not change under it
 	cards    []study.ModelCard
@@ -46,6 +47,9 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{chosen: chosen}
+	if store != nil {
+		r.heads = store.HeadFolder()
+	}
 	if err := r.openClassifier(eng, chosen.classifier); err != nil {
 		return nil, err
 	}
@@ -75,7 +79,20 @@ func (r *Reader) adapt(chosen *parts) error {
 		return err
 	}
 	r.cards, r.template, r.chosen = cards, filled, chosen
+	r.keepHead()
 	return nil
+}
+
+// keepHead says to the language model what all prompts begin with.
+func (r *Reader) keepHead() {
+	if r.heads == "" {
+		return
+	}
+	head := &llama.Head{Folder: r.heads, Text: r.template.Head, Key: llama.HeadKey{Model: r.chosen.language.card.Digest, Prompt: r.template.Digest()}}
+	if r.chosen.adapter != nil {
+		head.Key.Adapter = r.chosen.adapter.card.Digest
+	}
+	r.writer.SetHead(head)
 }
 
 // ErrOtherBase is returned for a choice that only a restart can follow: another classifier or language model.
@@ -179,6 +196,8 @@ func (r *Reader) Score(ctx context.Context, frontal, lateral *study.Normalised) 
 type Written struct {
 	Template, Prompt, Text string
 	Models                 []study.ModelCard
+	PromptTokens           int
+	KeptTokens             int // of the prompt, that were not computed
 	NewTokens              int
 	Prefill, Decode        time.Duration
 }
@@ -201,7 +220,8 @@ func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, 
 		return nil, err
 	}
 	written := &Written{
-		Template: r.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.cards), NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
+		Template: r.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.cards),
+		PromptTokens: result.PromptTokens, KeptTokens: result.KeptTokens, NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
 	}
 	if r.Wrote != nil {
 		r.Wrote(written)

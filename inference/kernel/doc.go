@@ -14,5 +14,6 @@
 //	x.Set(activations) // one row or several
 //	matrix.Multiply(y, x, 0, out)
 //
-// AVX-512 with VNNI is used where the processor has it; elsewhere portable code sums in the same lanes.
+// Assembly for AVX-512 with VNNI, AVX2 and NEON is used where the processor has it, else portable code; all sum in the same lanes and give
+// the same bits. The environment variable LLAMAXR_KERNEL names one of them (avx512, avx2, neon, portable).
 package kernel

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"llamaxr/inference/quant"
@@ -103,39 +104,67 @@ func TestInt16IsNear(t *testing.T) {
 	}
 }
 
-// TestVectorsAreThePortableCode: the assembly gives the portable code's bits, so that a draft does not depend on the processor.
-func TestVectorsAreThePortableCode(t *testing.T) {
-	if Name() == "portable" {
-		t.Skip("this processor has no AVX-512 with VNNI: there is only the portable code")
-	}
-	rng := rand.New(rand.NewPCG(3, 3))
+// using computes with another code to the end of the test.
+func using(t *testing.T, c *code) {
+	t.Helper()
+	before := active
+	active = c
+	t.Cleanup(func() { active = before })
+}
+
+// TestEveryCodeIsThePortableOne: vectors of every kind that this processor has give the portable code's bits, so that a draft does not depend
+// on the processor. TestNEON runs it for arm64.
+func TestEveryCodeIsThePortableOne(t *testing.T) {
 	for _, s := range shapes {
-		out, in := s[0], s[1]
-		m, _ := packed(t, rng, out, in)
-		head, err := Quantise(out, in, func(_ int, values []float32) error { copy(values, random(rng, in, 0.1)); return nil })
-		if err != nil {
-			t.Fatal(err)
+		using(t, portable)
+		want := everything(t, s[0], s[1])
+		for _, c := range codes {
+			using(t, c)
+			for i, v := range everything(t, s[0], s[1]) {
+				same(t, fmt.Sprint(c.name, ", value ", i), s, v, want[i])
+			}
 		}
-		values := random(rng, in, 3)
-		exact, rounded16 := NewRows(Exact, in), NewRows(Int16, in)
-		exact.Set(values)
-		rounded16.Set(values)
-		whole, half := in/group, in%group/Block
-		for o := range out {
-			p, sc := m.packed[o*in/2:], m.scales[o*in/Block:]
-			same(t, "exact", s, nf4Exact(p, sc, exact.permuted, whole, half), portableNF4Exact(p, sc, exact.permuted, whole, half))
-			same(t, "int16", s, nf4Int16(p, sc, rounded16.rounded, rounded16.scales, whole, half), portableNF4Int16(p, sc, rounded16.rounded, rounded16.scales, whole, half))
-			w, sc := head.weights[o*head.groups*group:], head.scales[2*o*head.groups:]
-			same(t, "head", s, dotQuantised(w, sc, rounded16.rounded, rounded16.scales, head.groups), portableQuantised(w, sc, rounded16.rounded, rounded16.scales, head.groups))
+	}
+}
+
+// everything is what the active code makes of all that a model computes, from the same random numbers.
+func everything(t *testing.T, out, in int) (results []float32) {
+	rng := rand.New(rand.NewPCG(3, uint64(in)))
+	m, _ := packed(t, rng, out, in)
+	head, err := Quantise(out, in, func(_ int, values []float32) error { copy(values, random(rng, in, 0.1)); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 7 // four together and three alone
+	values := random(rng, n*in, 3)
+	exact, rounded := NewRows(Exact, in), NewRows(Int16, in)
+	exact.Set(values)
+	rounded.Set(values)
+	y := make([]float32, n*out)
+	for _, multiply := range []func(){
+		func() { m.Multiply(y, exact, 0, out) }, func() { m.Multiply(y, rounded, 0, out) }, func() { head.Multiply(y, rounded, 0, out) },
+	} {
+		multiply()
+		results = append(results, y...)
+	}
+	results = append(results, Dot(values[:in], values[in:2*in]))
+	AddScaled(y[:out], values[:out], 0.37)
+	AddScaled(values[:in], values[in:2*in], 0.37)
+	return append(append(results, y...), values[:in]...)
+}
+
+// TestVariableChoosesTheCode: the environment's word is law, and a wrong one is an error that says what there is.
+func TestVariableChoosesTheCode(t *testing.T) {
+	for _, c := range codes {
+		if got, err := choose(c.name); err != nil || got != c {
+			t.Errorf("%s: %v, %v", c.name, got.name, err)
 		}
-		other := random(rng, in, 1)
-		same(t, "dot", s, Dot(values, other), portableDot(values, other))
-		a, b := append([]float32(nil), other...), append([]float32(nil), other...)
-		AddScaled(a, values, 0.37)
-		portableAddScaled(b, values, 0.37)
-		for i := range a {
-			same(t, "add", s, a[i], b[i])
-		}
+	}
+	if got, err := choose(""); err != nil || got != codes[0] {
+		t.Errorf("by itself %s, %v", got.name, err)
+	}
+	if _, err := choose("mmx"); err == nil || !strings.Contains(err.Error(), `LLAMAXR_KERNEL="mmx"`) || !strings.Contains(err.Error(), "portable") {
+		t.Errorf("mmx: %v", err)
 	}
 }
 

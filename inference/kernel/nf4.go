@@ -43,7 +43,7 @@ func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 	for o := from; o < to; o++ {
 		packed, scales := m.packed[o*m.In/2:], m.scales[o*m.In/Block:]
 		for i := range x.n {
-			y[i*m.Out+o] = nf4Exact(packed, scales, x.permuted[i*x.groups*group:], whole, half)
+			y[i*m.Out+o] = active.nf4Exact(packed, scales, x.permuted[i*x.groups*group:], whole, half)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func (m *NF4) multiplyInt16(y []float32, x *Rows, from, to int) {
 		i := 0
 		for ; i+4 <= x.n; i += 4 {
 			for o := from; o < end; o++ {
-				nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], x.groups, whole, half, &sums)
+				active.nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], x.groups, whole, half, &sums)
 				for k, s := range sums {
 					y[(i+k)*m.Out+o] = s * unit
 				}
@@ -67,7 +67,7 @@ func (m *NF4) multiplyInt16(y []float32, x *Rows, from, to int) {
 		}
 		for ; i < x.n; i++ {
 			for o := from; o < end; o++ {
-				y[i*m.Out+o] = nf4Int16(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], whole, half) * unit
+				y[i*m.Out+o] = active.nf4Int16(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], whole, half) * unit
 			}
 		}
 	}
@@ -83,6 +83,14 @@ const unit = float32(1) / topLevel
 var rounded = func() (out [words]int16) {
 	for i := range out {
 		out[i] = int16(math.RoundToEven(float64(levels[i%16]) * topLevel))
+	}
+	return out
+}()
+
+// roundedBytes are the lower bytes of rounded levels, then the upper ones, for instructions that look up bytes.
+var roundedBytes = func() (out [2 * 16]byte) {
+	for i := range 16 {
+		out[i], out[16+i] = byte(rounded[i]), byte(uint16(rounded[i])>>8)
 	}
 	return out
 }()

@@ -2,6 +2,11 @@ package kernel
 
 import "math"
 
+// portable is the code for every processor. Its activations lie in their own order.
+var portable = &code{
+	"portable", &inOrder, portableNF4Exact, portableNF4Int16, portableNF4Int16x4, portableQuantised, portableDot, portableAddScaled,
+}
+
 // The portable forms sum in the lanes of a vector of 16, as the instructions do. fma rounds once, but for ties of a float64 sum that no
 // test has met.
 
@@ -48,15 +53,20 @@ func portableNF4Int16(packed []byte, scales []float32, x []int16, xScales []floa
 				break
 			}
 			dot := int32(0)
-			for i := range 8 { // nibbles of the lane's two words
-				w, j := 2*l+i/4, i%4
-				nibble := packed[g*Block+2*w+j/2] >> (j % 2 * 4) & 15
-				dot += int32(rounded[nibble]) * int32(x[g*group+j*words+w])
+			for i := 8 * l; i < 8*l+8; i++ {
+				nibble := packed[g*Block+i/2] >> ((i + 1) % 2 * 4) & 15
+				dot += int32(rounded[nibble]) * int32(x[g*group+i])
 			}
 			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
 		}
 	}
 	return total(&sum)
+}
+
+func portableNF4Int16x4(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+	for k := range sums {
+		sums[k] = portableNF4Int16(packed, scales, x[k*stride*group:], xScales[k*stride:], whole, half)
+	}
 }
 
 func portableQuantised(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32 {
@@ -65,9 +75,8 @@ func portableQuantised(weights []int8, scales []float32, x []int16, xScales []fl
 		w, a := weights[g*group:(g+1)*group], x[g*group:(g+1)*group]
 		for l := range lanes {
 			dot := int32(0)
-			for i := range 8 {
-				at := i%4*words + 2*l + i/4
-				dot += int32(w[at]) * int32(a[at])
+			for i := 8 * l; i < 8*l+8; i++ {
+				dot += int32(w[i]) * int32(a[i])
 			}
 			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
 		}

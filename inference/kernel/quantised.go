@@ -34,10 +34,9 @@ func Quantise(out, in int, row func(o int, values []float32) error) (*Quantised,
 			}
 			m.scales[2*o*groups+b] = top / 127
 			inverse := 127 / max(top, math.SmallestNonzeroFloat32*127)
-			place := m.weights[(o*groups+b/2)*group:]
+			weights := m.weights[(o*groups+b/2)*group:]
 			for i, v := range part {
-				k := b%2*Block + i
-				place[(k%4^1)*words+k/4] = int8(math.RoundToEven(float64(v * inverse)))
+				weights[active.order[b%2*Block+i]] = int8(math.RoundToEven(float64(v * inverse)))
 			}
 		}
 	}
@@ -52,7 +51,7 @@ func (m *Quantised) Multiply(y []float32, x *Rows, from, to int) {
 	for o := from; o < to; o++ {
 		weights, scales := m.weights[o*m.groups*group:], m.scales[2*o*m.groups:]
 		for i := range x.n {
-			y[i*m.Out+o] = dotQuantised(weights, scales, x.rounded[i*x.groups*group:], x.scales[i*x.groups:], m.groups)
+			y[i*m.Out+o] = active.quantised(weights, scales, x.rounded[i*x.groups*group:], x.scales[i*x.groups:], m.groups)
 		}
 	}
 }

@@ -93,8 +93,7 @@ func permute(row, out []float32) {
 	}
 }
 
-// round rounds up to 128 activations to 16 bits and returns their scale. A vector of 32 words holds 128 weights, word w those from 4 w on,
-// in the order of permute.
+// round rounds up to 128 activations to 16 bits, in the order of the active code, and returns their scale.
 func round(row []float32, out []int16) (scale float32) {
 	top := float32(0)
 	for _, v := range row {
@@ -106,7 +105,7 @@ func round(row []float32, out []int16) (scale float32) {
 	}
 	inverse := topActivation / top
 	for i, v := range row {
-		out[(i%4^1)*words+i/4] = int16(math.RoundToEven(float64(v * inverse)))
+		out[active.order[i]] = int16(math.RoundToEven(float64(v * inverse)))
 	}
 	return top / topActivation
 }

@@ -46,6 +46,7 @@ type Model struct {
 	machine machine
 	// kept are the tokens whose keys and values the machine holds.
 	kept    []int
+	head    *Head
 	guesses guesses
 }
 
@@ -204,7 +205,7 @@ func ReadAdapterManifest(files fs.FS) (AdapterManifest, error) {
 type Result struct {
 	Text            string
 	PromptTokens    int
-	KeptTokens      int // of the prompt, whose keys and values were there from the text before
+	KeptTokens      int // of the prompt, whose keys and values were there: from the text before, or from the file of the head
 	NewTokens       int
 	Passes          int // over the weights, after the prompt's: speculation makes them fewer than the new tokens
 	Prefill, Decode time.Duration
@@ -219,9 +220,14 @@ func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result
 	if len(ids)+limit > m.context {
 		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
 	}
-	result := &Result{PromptTokens: len(ids), KeptTokens: m.keptOf(ids)}
 	started := time.Now()
-	scores, err := m.forward(ids[result.KeptTokens:], result.KeptTokens, 1)
+	computed, err := m.recall(ids)
+	if err != nil {
+		return nil, err
+	}
+	kept := m.keptOf(ids)
+	result := &Result{PromptTokens: len(ids), KeptTokens: kept - computed}
+	scores, err := m.forward(ids[kept:], kept, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,10 @@ type linear struct {
 }
 
 func newNative(s *Source, kind Kind, context int, file *mapping) (*native, error) {
+	if err := kernel.Check(); err != nil {
+		file.release()
+		return nil, fmt.Errorf("llama: %w", err)
+	}
 	c := s.Config
 	m := &native{config: c, context: context}
 	if kind == NativeInt16 {

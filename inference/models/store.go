@@ -25,6 +25,7 @@ const (
 	refFolder  = "refs"  // a name each, holding the SHA-256 of a manifest
 	useFolder  = "use"   // a role each, holding the SHA-256 of a manifest
 	workFolder = "work"  // imports under way
+	headFolder = "heads" // what language models keep of the constant heads of prompts: made anew where it is missing
 	lockFile   = "lock"
 )
 
@@ -52,6 +53,9 @@ func OpenStore(root string) *Store { return &Store{root} }
 func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.root}, parts...)...)
 }
+
+// HeadFolder is where a language model keeps the heads of its prompts.
+func (s *Store) HeadFolder() string { return s.path(headFolder) }
 
 // List returns all models, by name.
 func (s *Store) List() ([]*Model, error) {

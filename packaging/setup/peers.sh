@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, PixelMed with a JDK, OpenJPEG, OpenJPH, promtool, rsyslog
-# and a browser by apt, the Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is already there.
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, PixelMed with a JDK, OpenJPEG, OpenJPH, promtool, rsyslog,
+# an emulator of arm64 and a browser by apt, the Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is
+# already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -21,6 +22,7 @@ command -v promtool >/dev/null || missing+=(prometheus)
 command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/*/rsyslog/lmnsd_ossl.so ] || missing+=(rsyslog-openssl)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 command -v chromium >/dev/null || missing+=(chromium fonts-inter)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()

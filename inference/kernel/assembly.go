@@ -1,0 +1,37 @@
+//go:build amd64 || arm64
+
+package kernel
+
+// Assembly takes pointers to first elements; these make it a code's functions.
+
+func exactBy(f func(packed *byte, scales, x *float32, whole, half int) float32) func([]byte, []float32, []float32, int, int) float32 {
+	return func(packed []byte, scales, x []float32, whole, half int) float32 {
+		return f(&packed[0], &scales[0], &x[0], whole, half)
+	}
+}
+
+func int16By(f func(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32) func([]byte, []float32, []int16, []float32, int, int) float32 {
+	return func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+		return f(&packed[0], &scales[0], &x[0], &xScales[0], whole, half)
+	}
+}
+
+func int16x4By(f func(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)) func([]byte, []float32, []int16, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+		f(&packed[0], &scales[0], &x[0], &xScales[0], stride, whole, half, sums)
+	}
+}
+
+func quantisedBy(f func(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32) func([]int8, []float32, []int16, []float32, int) float32 {
+	return func(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32 {
+		return f(&weights[0], &scales[0], &x[0], &xScales[0], groups)
+	}
+}
+
+func dotBy(f func(a, b *float32, n int) float32) func(a, b []float32) float32 {
+	return func(a, b []float32) float32 { return f(&a[0], &b[0], len(a)) }
+}
+
+func addBy(f func(y, x *float32, a float32, n int)) func(y, x []float32, a float32) {
+	return func(y, x []float32, a float32) { f(&y[0], &x[0], a, len(y)) }
+}

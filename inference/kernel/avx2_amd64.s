@@ -1,0 +1,344 @@
+#include "textflag.h"
+
+// A vector is half a group: 64 weights in 32 bytes, eight of sixteen lanes. Each function goes over the first halves of all groups, then
+// over the second ones, and adds up at the end: the same sums in the same order as with vectors of the whole.
+
+DATA nibble<>+0(SB)/8, $0x0F0F0F0F0F0F0F0F
+GLOBL nibble<>(SB), RODATA|NOPTR, $8
+
+// TOTAL adds up the lanes of Y0 and Y1 into X0; Y1 is spent.
+#define TOTAL \
+	VADDPS       Y1, Y0, Y0 \
+	VEXTRACTF128 $1, Y0, X1 \
+	VADDPS       X1, X0, X0 \
+	VPERMILPS    $0x0E, X0, X1 \
+	VADDPS       X1, X0, X0 \
+	VPERMILPS    $0x01, X0, X1 \
+	VADDPS       X1, X0, X0
+
+// LEVEL puts into Y6 the levels of nibbles that lie right bits up in the words of Y2; left brings their upper bit to the sign, which chooses
+// between the two halves of the table. Y4 and Y5 are spent.
+#define LEVEL(right, left) \
+	VPSRLD    $right, Y2, Y4 \
+	VPSLLD    $left, Y2, Y5 \
+	VPERMPS   Y14, Y4, Y6 \
+	VPERMPS   Y15, Y4, Y4 \
+	VBLENDVPS Y5, Y4, Y6, Y6
+
+// func nf4ExactAVX2(packed *byte, scales, x *float32, whole, half int) float32
+TEXT ·nf4ExactAVX2(SB), NOSPLIT, $0-44
+	MOVQ    packed+0(FP), SI
+	MOVQ    scales+8(FP), DI
+	MOVQ    x+16(FP), DX
+	MOVQ    whole+24(FP), CX
+	ADDQ    half+32(FP), CX
+	VMOVUPS ·levels(SB), Y14
+	VMOVUPS ·levels+32(SB), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    $2, BX
+
+halves:
+	TESTQ CX, CX
+	JZ    next
+
+groups:
+	VMOVDQU      (SI), Y2
+	LEVEL(0, 28)
+	VMULPS       (DX), Y6, Y3
+	LEVEL(4, 24)
+	VFMADD231PS  64(DX), Y6, Y3
+	LEVEL(8, 20)
+	VFMADD231PS  128(DX), Y6, Y3
+	LEVEL(12, 16)
+	VFMADD231PS  192(DX), Y6, Y3
+	LEVEL(16, 12)
+	VFMADD231PS  256(DX), Y6, Y3
+	LEVEL(20, 8)
+	VFMADD231PS  320(DX), Y6, Y3
+	LEVEL(24, 4)
+	VFMADD231PS  384(DX), Y6, Y3
+	LEVEL(28, 0)
+	VFMADD231PS  448(DX), Y6, Y3
+	VBROADCASTSS (DI), Y4
+	VFMADD231PS  Y4, Y3, Y0
+	ADDQ         $64, SI
+	ADDQ         $8, DI
+	ADDQ         $512, DX
+	DECQ         CX
+	JNZ          groups
+
+next:
+	// The sum of the first halves is kept in Y1 while the second ones are summed.
+	DECQ    BX
+	JZ      done
+	VMOVAPS Y0, Y1
+	VXORPS  Y0, Y0, Y0
+	MOVQ    packed+0(FP), SI
+	MOVQ    scales+8(FP), DI
+	MOVQ    x+16(FP), DX
+	MOVQ    whole+24(FP), CX
+	ADDQ    $32, SI
+	ADDQ    $4, DI
+	ADDQ    $32, DX
+	JMP     halves
+
+done:
+	TOTAL
+	VMOVSS X0, ret+40(FP)
+	VZEROUPPER
+	RET
+
+// DECODE makes words of the 64 nibbles at SI: Y1 and Y2 the low ones of the bytes, Y3 and Y4 the high ones, bytes 0 to 7 of each 16 first. Y5
+// and Y6 are spent; Y13 to Y15 hold the mask and the levels' lower and upper bytes.
+#define DECODE \
+	VMOVDQU    (SI), Y4 \
+	VPAND      Y13, Y4, Y3 \
+	VPSRLW     $4, Y4, Y4 \
+	VPAND      Y13, Y4, Y4 \
+	VPSHUFB    Y3, Y14, Y5 \
+	VPSHUFB    Y3, Y15, Y6 \
+	VPUNPCKLBW Y6, Y5, Y1 \
+	VPUNPCKHBW Y6, Y5, Y2 \
+	VPSHUFB    Y4, Y14, Y5 \
+	VPSHUFB    Y4, Y15, Y6 \
+	VPUNPCKLBW Y6, Y5, Y3 \
+	VPUNPCKHBW Y6, Y5, Y4
+
+// SUM adds to acc the products of the weights in Y1 to Y4 with the activations at x, times the scales of weights in Y12 and of activations
+// at s; Y5 to Y7 are spent.
+#define SUM(x, s, acc) \
+	VPMADDWD     (x), Y1, Y5 \
+	VPMADDWD     64(x), Y3, Y6 \
+	VPADDD       Y6, Y5, Y5 \
+	VPMADDWD     32(x), Y2, Y6 \
+	VPMADDWD     96(x), Y4, Y7 \
+	VPADDD       Y7, Y6, Y6 \
+	VPHADDD      Y6, Y5, Y5 \
+	VCVTDQ2PS    Y5, Y5 \
+	VBROADCASTSS (s), Y6 \
+	VMULPS       Y6, Y12, Y6 \
+	VFMADD231PS  Y6, Y5, acc
+
+#define TABLES \
+	VPBROADCASTQ   nibble<>(SB), Y13 \
+	VBROADCASTI128 ·roundedBytes(SB), Y14 \
+	VBROADCASTI128 ·roundedBytes+16(SB), Y15
+
+// func nf4Int16AVX2(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
+	MOVQ   packed+0(FP), SI
+	MOVQ   scales+8(FP), DI
+	MOVQ   x+16(FP), DX
+	MOVQ   xScales+24(FP), BX
+	MOVQ   whole+32(FP), CX
+	ADDQ   half+40(FP), CX
+	MOVQ   $2, AX
+	TABLES
+	VXORPS Y0, Y0, Y0
+
+halves:
+	TESTQ CX, CX
+	JZ    next
+
+groups:
+	DECODE
+	VBROADCASTSS (DI), Y12
+	SUM(DX, BX, Y0)
+	ADDQ         $64, SI
+	ADDQ         $8, DI
+	ADDQ         $256, DX
+	ADDQ         $4, BX
+	DECQ         CX
+	JNZ          groups
+
+next:
+	DECQ    AX
+	JZ      done
+	VMOVAPS Y0, Y11
+	VXORPS  Y0, Y0, Y0
+	MOVQ    packed+0(FP), SI
+	MOVQ    scales+8(FP), DI
+	MOVQ    x+16(FP), DX
+	MOVQ    xScales+24(FP), BX
+	MOVQ    whole+32(FP), CX
+	ADDQ    $32, SI
+	ADDQ    $4, DI
+	ADDQ    $128, DX
+	JMP     halves
+
+done:
+	VMOVAPS Y11, Y1
+	TOTAL
+	VMOVSS  X0, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $128-64
+	MOVQ   packed+0(FP), SI
+	MOVQ   scales+8(FP), DI
+	MOVQ   x+16(FP), DX
+	MOVQ   xScales+24(FP), BX
+	MOVQ   whole+40(FP), CX
+	ADDQ   half+48(FP), CX
+	MOVQ   $2, R14
+	TABLES
+
+halves:
+	MOVQ   stride+32(FP), R8
+	MOVQ   R8, AX
+	SHLQ   $8, AX
+	LEAQ   (DX)(AX*1), R9
+	LEAQ   (DX)(AX*2), R10
+	LEAQ   (R9)(AX*2), R11
+	LEAQ   (BX)(R8*4), R12
+	LEAQ   (BX)(R8*8), R13
+	LEAQ   (R12)(R8*8), R8
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	TESTQ  CX, CX
+	JZ     next
+
+groups:
+	DECODE
+	VBROADCASTSS (DI), Y12
+	SUM(DX, BX, Y8)
+	SUM(R9, R12, Y9)
+	SUM(R10, R13, Y10)
+	SUM(R11, R8, Y11)
+	ADDQ         $64, SI
+	ADDQ         $8, DI
+	ADDQ         $256, DX
+	ADDQ         $256, R9
+	ADDQ         $256, R10
+	ADDQ         $256, R11
+	ADDQ         $4, BX
+	ADDQ         $4, R12
+	ADDQ         $4, R13
+	ADDQ         $4, R8
+	DECQ         CX
+	JNZ          groups
+
+next:
+	DECQ    R14
+	JZ      done
+	VMOVUPS Y8, first-128(SP)
+	VMOVUPS Y9, second-96(SP)
+	VMOVUPS Y10, third-64(SP)
+	VMOVUPS Y11, fourth-32(SP)
+	MOVQ    packed+0(FP), SI
+	MOVQ    scales+8(FP), DI
+	MOVQ    x+16(FP), DX
+	MOVQ    xScales+24(FP), BX
+	MOVQ    whole+40(FP), CX
+	ADDQ    $32, SI
+	ADDQ    $4, DI
+	ADDQ    $128, DX
+	JMP     halves
+
+done:
+	MOVQ    sums+56(FP), AX
+	VMOVUPS first-128(SP), Y0
+	VMOVAPS Y8, Y1
+	TOTAL
+	VMOVSS  X0, 0(AX)
+	VMOVUPS second-96(SP), Y0
+	VMOVAPS Y9, Y1
+	TOTAL
+	VMOVSS  X0, 4(AX)
+	VMOVUPS third-64(SP), Y0
+	VMOVAPS Y10, Y1
+	TOTAL
+	VMOVSS  X0, 8(AX)
+	VMOVUPS fourth-32(SP), Y0
+	VMOVAPS Y11, Y1
+	TOTAL
+	VMOVSS  X0, 12(AX)
+	VZEROUPPER
+	RET
+
+// func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
+TEXT ·quantisedAVX2(SB), NOSPLIT, $0-44
+	MOVQ   weights+0(FP), SI
+	MOVQ   scales+8(FP), DI
+	MOVQ   x+16(FP), DX
+	MOVQ   xScales+24(FP), BX
+	MOVQ   groups+32(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y11, Y11, Y11
+	TESTQ  CX, CX
+	JZ     done
+
+groups:
+	VPMOVSXBW    (SI), Y1
+	VPMOVSXBW    16(SI), Y2
+	VPMOVSXBW    32(SI), Y3
+	VPMOVSXBW    48(SI), Y4
+	VBROADCASTSS (DI), Y12
+	SUM(DX, BX, Y0)
+	ADDQ         $128, DX
+	VPMOVSXBW    64(SI), Y1
+	VPMOVSXBW    80(SI), Y2
+	VPMOVSXBW    96(SI), Y3
+	VPMOVSXBW    112(SI), Y4
+	VBROADCASTSS 4(DI), Y12
+	SUM(DX, BX, Y11)
+	ADDQ         $128, SI
+	ADDQ         $8, DI
+	ADDQ         $128, DX
+	ADDQ         $4, BX
+	DECQ         CX
+	JNZ          groups
+
+done:
+	VMOVAPS Y11, Y1
+	TOTAL
+	VMOVSS  X0, ret+40(FP)
+	VZEROUPPER
+	RET
+
+// func dotAVX2(a, b *float32, n int) float32
+TEXT ·dotAVX2(SB), NOSPLIT, $0-28
+	MOVQ   a+0(FP), SI
+	MOVQ   b+8(FP), DI
+	MOVQ   n+16(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+loop:
+	VMOVUPS     (SI), Y2
+	VMOVUPS     32(SI), Y3
+	VFMADD231PS (DI), Y2, Y0
+	VFMADD231PS 32(DI), Y3, Y1
+	ADDQ        $64, SI
+	ADDQ        $64, DI
+	SUBQ        $16, CX
+	JNZ         loop
+	TOTAL
+	VMOVSS      X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2(y, x *float32, a float32, n int)
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ         y+0(FP), DI
+	MOVQ         x+8(FP), SI
+	VBROADCASTSS a+16(FP), Y2
+	MOVQ         n+24(FP), CX
+
+loop:
+	VMOVUPS     (DI), Y0
+	VMOVUPS     32(DI), Y1
+	VFMADD231PS (SI), Y2, Y0
+	VFMADD231PS 32(SI), Y2, Y1
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	ADDQ        $64, SI
+	ADDQ        $64, DI
+	SUBQ        $16, CX
+	JNZ         loop
+	VZEROUPPER
+	RET

@@ -1,0 +1,24 @@
+package kernel
+
+// vectorCodes is NEON, which every arm64 processor has.
+func vectorCodes() []*code {
+	return []*code{{"neon", &byChunk, exactBy(nf4ExactNEON), int16By(nf4Int16NEON), int16x4By(nf4Int16x4NEON), quantisedBy(quantisedNEON), dotBy(dotNEON), addBy(addScaledNEON)}}
+}
+
+//go:noescape
+func nf4ExactNEON(packed *byte, scales, x *float32, whole, half int) float32
+
+//go:noescape
+func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+
+//go:noescape
+func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+
+//go:noescape
+func quantisedNEON(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
+
+//go:noescape
+func dotNEON(a, b *float32, n int) float32
+
+//go:noescape
+func addScaledNEON(y, x *float32, a float32, n int)
