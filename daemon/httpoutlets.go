@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ func (a *Appliance) fhirOutlet(f config.FHIR) outlet {
 				return queue.Permanent(err)
 			}
 			headers := map[string]string{"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
-			token, err := readSecret(f.TokenFile)
+			token, err := config.ReadSecret(f.TokenFile)
 			if err != nil {
 				return err
 			}
@@ -92,7 +91,7 @@ func (a *Appliance) webhookOutlet(w config.Webhook) outlet {
 }
 
 func webhookSecret(w config.Webhook) (webhook.Secret, error) {
-	text, err := readSecret(w.SecretFile)
+	text, err := config.ReadSecret(w.SecretFile)
 	if err != nil {
 		return nil, err
 	}
@@ -178,28 +177,4 @@ func httpStatus(host string, status int) error {
 		return err
 	}
 	return queue.Permanent(err)
-}
-
-// maxSecret bounds a file with a token or a secret.
-const maxSecret = 16 << 10
-
-// readSecret reads a token or a secret; an empty path gives an empty one.
-func readSecret(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("daemon: secret: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret))
-	if err != nil {
-		return "", fmt.Errorf("daemon: secret: %w", err)
-	}
-	secret := strings.TrimSpace(string(text))
-	if secret == "" || strings.ContainsAny(secret, "\r\n") {
-		return "", fmt.Errorf("daemon: secret: %s must hold one line", path)
-	}
-	return secret, nil
 }

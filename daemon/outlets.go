@@ -28,7 +28,7 @@ func (a *Appliance) openOutlets() error {
 		a.outlets = append(a.outlets, a.hl7Outlet(d))
 	}
 	for _, f := range a.cfg().FHIR {
-		if _, err := readSecret(f.TokenFile); err != nil {
+		if _, err := config.ReadSecret(f.TokenFile); err != nil {
 			return err
 		}
 		a.outlets = append(a.outlets, a.fhirOutlet(f))

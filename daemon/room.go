@@ -14,6 +14,7 @@ import (
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/dicomweb"
+	"llamaxr/daemon/signon"
 	"llamaxr/daemon/worklist"
 	"llamaxr/dicomnet"
 	"llamaxr/finetune/tune"
@@ -36,6 +37,8 @@ type room struct {
 	users *access.Users
 	audit *access.AuditLog
 	list  *worklist.List
+	// signOn is the site's OpenID provider; nil without one.
+	signOn *signon.Provider
 }
 
 func (a *Appliance) openRoom() error {
@@ -45,6 +48,11 @@ func (a *Appliance) openRoom() error {
 	}
 	if a.room.audit, err = access.OpenAuditLog(filepath.Join(a.cfg().State, auditFile)); err != nil {
 		return err
+	}
+	if a.cfg().OIDC.On() {
+		if a.room.signOn, err = signon.New(a.cfg().OIDC, a.cfg().HTTPAddress); err != nil {
+			return err
+		}
 	}
 	if a.record, err = chain.Open(filepath.Join(a.cfg().State, recordLog), maxRecordLine); err != nil {
 		return err
@@ -65,6 +73,9 @@ func (a *Appliance) Users() *access.Users { return a.room.users }
 
 // Audit is the log of views and acts.
 func (a *Appliance) Audit() *access.AuditLog { return a.room.audit }
+
+// SignOn is the OpenID provider by which people log in; nil without one.
+func (a *Appliance) SignOn() *signon.Provider { return a.room.signOn }
 
 // Worklist is the list of studies.
 func (a *Appliance) Worklist() *worklist.List { return a.room.list }

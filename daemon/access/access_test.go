@@ -93,27 +93,27 @@ func TestSessionsEnd(t *testing.T) {
 		t.Errorf("token %q", token)
 	}
 	for at := now; at.Sub(now) < SessionLife; at = at.Add(SessionIdle - time.Minute) {
-		if name, _, ok := s.User(token, at, true); !ok || name != "jane" {
+		if session, ok := s.Of(token, at, true); !ok || session.User != "jane" {
 			t.Fatalf("the session ended after %v", at.Sub(now))
 		}
 	}
-	if _, _, ok := s.User(token, now.Add(SessionLife+time.Second), true); ok {
+	if _, ok := s.Of(token, now.Add(SessionLife+time.Second), true); ok {
 		t.Error("a session outlives a shift")
 	}
 	token, _ = s.Begin("jane", now)
-	if _, _, ok := s.User(token, now.Add(SessionIdle+time.Second), true); ok {
+	if _, ok := s.Of(token, now.Add(SessionIdle+time.Second), true); ok {
 		t.Error("an idle session goes on")
 	}
 	token, _ = s.Begin("jane", now)
-	if _, _, ok := s.User(token, now.Add(SessionIdle-time.Minute), false); !ok {
+	if _, ok := s.Of(token, now.Add(SessionIdle-time.Minute), false); !ok {
 		t.Error("a session ended early")
 	}
-	if _, _, ok := s.User(token, now.Add(SessionIdle+time.Minute), true); ok {
+	if _, ok := s.Of(token, now.Add(SessionIdle+time.Minute), true); ok {
 		t.Error("a page that asks by itself kept the session")
 	}
 	token, _ = s.Begin("jane", now)
 	s.End(token)
-	if _, _, ok := s.User(token, now, true); ok {
+	if _, ok := s.Of(token, now, true); ok {
 		t.Error("an ended session goes on")
 	}
 }

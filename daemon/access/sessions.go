@@ -19,19 +19,39 @@ const (
 // ErrSessions is returned when too many people are logged in.
 var ErrSessions = errors.New("access: too many sessions")
 
-// Sessions are those who are logged in. They are kept in memory: a restart of the appliance asks for passwords again.
+// Sessions are those who are logged in. They are kept in memory: a restart of the appliance ends them.
 type Sessions struct {
 	mu   sync.Mutex
 	list map[[sha256.Size]byte]*session // by the token's digest: a copy of the memory gives no token away
 }
 
 type session struct {
-	user         string
-	begun, heard time.Time
+	Session
+	heard time.Time
 }
 
-// Begin starts a session and returns its token.
+// Session is who is logged in since when.
+type Session struct {
+	User  string // name
+	Begun time.Time
+	// SignedOn is the person that an OpenID provider vouched for when the session began; nil for a user of the site's own file. LogOut is where a
+	// browser logs out at that provider too; empty where it cannot.
+	SignedOn *User
+	LogOut   string
+}
+
+// Begin starts a session of a user of the site's own file and returns its token.
 func (s *Sessions) Begin(user string, now time.Time) (token string, err error) {
+	return s.begin(Session{User: user, Begun: now})
+}
+
+// BeginSignedOn starts a session of a person that an OpenID provider vouches for. Until it ends he is who he was when it began.
+func (s *Sessions) BeginSignedOn(user User, logOut string, now time.Time) (token string, err error) {
+	return s.begin(Session{User: user.Name, Begun: now, SignedOn: &user, LogOut: logOut})
+}
+
+func (s *Sessions) begin(of Session) (token string, err error) {
+	now := of.Begun
 	raw := make([]byte, 32)
 	if _, err := rand.Read(raw); err != nil {
 		return "", err
@@ -50,32 +70,32 @@ func (s *Sessions) Begin(user string, now time.Time) (token string, err error) {
 	if len(s.list) >= maxSessions {
 		return "", ErrSessions
 	}
-	s.list[sha256.Sum256([]byte(token))] = &session{user, now, now}
+	s.list[sha256.Sum256([]byte(token))] = &session{of, now}
 	return token, nil
 }
 
 func (s *session) over(now time.Time) bool {
-	return now.Sub(s.heard) > SessionIdle || now.Sub(s.begun) > SessionLife
+	return now.Sub(s.heard) > SessionIdle || now.Sub(s.Begun) > SessionLife
 }
 
-// User returns whose session a token is and when it began. active is whether a person asked: only that counts as a sign of life, or a
-// page that is left open would keep its session for ever.
-func (s *Sessions) User(token string, now time.Time, active bool) (name string, begun time.Time, ok bool) {
+// Of returns the session that a token belongs to. active is whether a person asked: only that counts as a sign of life, or a page that is left
+// open would keep its session for ever.
+func (s *Sessions) Of(token string, now time.Time, active bool) (Session, bool) {
 	key := sha256.Sum256([]byte(token))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.list[key]
 	if found == nil {
-		return "", time.Time{}, false
+		return Session{}, false
 	}
 	if found.over(now) {
 		delete(s.list, key)
-		return "", time.Time{}, false
+		return Session{}, false
 	}
 	if active {
 		found.heard = now
 	}
-	return found.user, found.begun, true
+	return found.Session, true
 }
 
 // End ends a session.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/google/renameio/v2"
 )
@@ -155,6 +156,15 @@ func (user User) check() error {
 		}
 	}
 	return nil
+}
+
+// SignedOn is a person that an OpenID provider vouches for. He is in no file: the provider says each time who he is and what he may.
+func SignedOn(name, fullName string, roles []Role) (User, error) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return User{}, fmt.Errorf("access: user name %q is not ASCII", name) // some letters become others in lower case, and one user another
+	}
+	user := User{Name: strings.ToLower(name), FullName: fullName, Roles: roles}
+	return user, user.check()
 }
 
 // Add makes a user with a password.

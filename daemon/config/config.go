@@ -42,6 +42,9 @@ type Config struct {
 	HTTP         string        `yaml:"http" explain:"host:port of the reading room and /healthz; another address than loopback needs http_certificate; empty turns it off"`
 	HTTPCert     string        `yaml:"http_certificate" explain:"PEM file with the reading room's TLS certificate and chain; empty serves plain HTTP, on loopback only"`
 	HTTPKey      string        `yaml:"http_key" explain:"PEM file with the certificate's private key"`
+	HTTPAddress  string        `yaml:"http_address" explain:"how browsers reach the reading room, as in https://llamaxr.example:8042; needed for oidc and mail"`
+	Passwords    string        `yaml:"local_passwords" explain:"who may log in with a password that llamaxr user set: all, admins (when oidc cannot be reached) or none"`
+	OIDC         OIDC          `yaml:"oidc" explain:"single sign-on by OpenID Connect; see docs/ADMIN.md"`
 	DICOMweb     bool          `yaml:"dicomweb" explain:"true serves STOW-RS, QIDO-RS and WADO-RS at http's /dicom-web, to machines with a token (llamaxr user add --machine)"`
 	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" reload:"yes" explain:"name of the hospital, on signed reports"`
@@ -106,6 +109,8 @@ func Default() Config {
 		Archive:    Archive{Retrieve: RetrieveMove, FetchTime: 30 * time.Second},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
+		Passwords:  PasswordsAll,
+		OIDC:       OIDC{Name: "single sign-on", Scopes: []string{"profile"}, UserClaim: "preferred_username", Groups: "groups"},
 		Critical:   []string{study.Pneumothorax.String()},
 		Engine:     "auto",
 		Duplicates: DuplicatesRefuse,
@@ -180,6 +185,7 @@ func (c Config) Check() error {
 	c.checkSources(fault)
 	c.checkTracing(fault)
 	c.checkAudit(fault)
+	c.checkAccess(fault)
 	_, wrong := c.peers()
 	faults = append(faults, wrong...)
 	if err := checkAddress(c.Listen); err != nil {

@@ -24,6 +24,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 	want := Default()
 	got.Peers, got.Destinations, got.Sources = want.Peers, want.Destinations, want.Sources // an empty list for none
 	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
+	got.OIDC.Roles = want.OIDC.Roles
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}
@@ -43,6 +44,7 @@ func TestWhatAFileSays(t *testing.T) {
 }
 
 func TestFaultsAreNamed(t *testing.T) {
+	const oidc = "oidc: {issuer: 'https://idp.example', client_id: us, roles: {reader: [x]}}\n"
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key with its line", "state: x\nquite_time: 5s\n", "quite_time"},
 		{"unknown key's line and the nearest", "state: x\nquite_time: 5s\n", "line 2: unknown key quite_time; quiet_time is meant?"},
@@ -61,6 +63,15 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"destination twice", "destinations:\n- {ae_title: A, address: 'h:1'}\n- {ae_title: A, address: 'h:1'}\n", "twice"},
 		{"the reading room on the network without TLS", "http: 0.0.0.0:8042\n", "http_certificate"},
 		{"a certificate without its key", "http_certificate: cert.pem\n", "go together"},
+		{"single sign-on without a way back", oidc, "http_address: the provider sends people back there"},
+		{"a provider in the clear", "oidc: {issuer: 'http://idp.example'}\n", "oidc.issuer: can be read on the network"},
+		{"a provider that nobody may use", "http_address: 'https://a.example'\noidc: {issuer: 'https://idp.example', client_id: us}\n", "oidc.roles: no group has a role"},
+		{"a client without a name", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "client_id: us, ", "", 1), "oidc.client_id"},
+		{"a secret that is not there", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "roles", "secret_file: nowhere, roles", 1), "oidc.secret_file"},
+		{"a reading room with a path", "http_address: 'https://a.example/room'\n", "http_address: https://a.example/room must end with host or port"},
+		{"a reading room in the clear", "http_address: 'http://a.example'\n", "http_address"},
+		{"no way in", "local_passwords: none\n", "lets nobody in"},
+		{"passwords for some", "local_passwords: some\n", "local_passwords"},
 		{"unknown critical finding", "critical_findings: [Hiccup]\n", "critical_findings[0]"},
 		{"half an archive", "archive: {ae_title: PACS}\n", "archive: ae_title and address go together"},
 		{"an archive that is not there", "archive: {fetch_missing_view: true}\n", "archive.fetch_missing_view"},

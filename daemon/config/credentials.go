@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,4 +45,28 @@ func resolveCredentials(v reflect.Value, path string) error {
 		v.SetString(filepath.Join(folder, name))
 	}
 	return nil
+}
+
+// maxSecret bounds a file with a token or a secret.
+const maxSecret = 16 << 10
+
+// ReadSecret reads a token, a password or a secret: the only line of a file. An empty path gives an empty one.
+func ReadSecret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret))
+	if err != nil {
+		return "", fmt.Errorf("secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" || strings.ContainsAny(secret, "\r\n") {
+		return "", fmt.Errorf("secret: %s must hold one line", path)
+	}
+	return secret, nil
 }

@@ -66,8 +66,16 @@ type node struct {
 
 func startNode(t testing.TB, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(syncBuffer), args: args}
+	n := unstarted(t)
+	n.args = args
 	n.start()
+	return n
+}
+
+// unstarted is a node whose addresses are known before it starts.
+func unstarted(t testing.TB) *node {
+	t.Helper()
+	n := &node{t: t, state: t.TempDir(), port: freePort(t), http: freePort(t), log: new(syncBuffer)}
 	t.Cleanup(func() {
 		n.stop(os.Interrupt)
 		if t.Failed() {

@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"llamaxr/daemon/access"
+	"llamaxr/daemon/config"
 )
 
 // loginForm is what the log-in page shows.
 type loginForm struct {
 	To, Name, Error string
 	NoUsers         bool
+	Passwords       string // who may log in with one
+	SignOn          string // what people call the OpenID provider; empty without one
+	SignOnLink      string
 }
 
 func (r *Room) loginPage(w http.ResponseWriter, q *http.Request) {
@@ -21,7 +25,11 @@ func (r *Room) loginPage(w http.ResponseWriter, q *http.Request) {
 }
 
 func (r *Room) showLogin(w http.ResponseWriter, status int, form loginForm) {
-	form.NoUsers = len(r.appliance.Users().List()) == 0
+	form.Passwords = r.appliance.Config().Passwords
+	if p := r.appliance.SignOn(); p != nil {
+		form.SignOn, form.SignOnLink = p.Name(), "/login/oidc?to="+url.QueryEscape(ownPath(form.To))
+	}
+	form.NoUsers = form.SignOn == "" && len(r.appliance.Users().List()) == 0
 	r.show(w, status, frame{Title: "Log in", Page: "login", Content: form})
 }
 
@@ -40,7 +48,7 @@ func (r *Room) login(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	user, err := r.appliance.Users().Authenticate(form.Name, q.PostFormValue("password"))
-	if err != nil {
+	if err != nil || !r.passwordCounts(user) {
 		r.lockout.Failed(form.Name, now)
 		r.auditAs(q, form.Name, "log in failed", "", "")
 		form.Error = "User name or password is wrong."
@@ -58,10 +66,25 @@ func (r *Room) login(w http.ResponseWriter, q *http.Request) {
 		r.showLogin(w, http.StatusServiceUnavailable, form)
 		return
 	}
+	setSession(w, q, token)
+	http.Redirect(w, q, ownPath(form.To), http.StatusSeeOther)
+}
+
+// passwordCounts reports whether a user may come in by his password, where people else come by the OpenID provider.
+func (r *Room) passwordCounts(u access.User) bool {
+	switch r.appliance.Config().Passwords {
+	case config.PasswordsAll:
+		return true
+	case config.PasswordsAdmins:
+		return u.Has(access.Admin)
+	}
+	return false
+}
+
+func setSession(w http.ResponseWriter, q *http.Request, token string) {
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: token, Path: "/", HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: int(access.SessionLife.Seconds()),
 	})
-	http.Redirect(w, q, ownPath(form.To), http.StatusSeeOther)
 }
 
 // ownPath keeps a redirection on this site.
@@ -73,13 +96,22 @@ func ownPath(to string) string {
 	return u.RequestURI()
 }
 
+// logout ends the session here. By a page of ours a browser then goes on to the provider: the policy lets a form lead nowhere else.
 func (r *Room) logout(w http.ResponseWriter, q *http.Request) {
+	there := ""
 	if user, ok := r.current(q); ok {
 		r.auditAs(q, user.Name, "log out", "", "")
 	}
 	if cookie, err := q.Cookie(cookieName); err == nil {
+		if session, ok := r.sessions.Of(cookie.Value, time.Now(), false); ok {
+			there = session.LogOut
+		}
 		r.sessions.End(cookie.Value)
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	if there != "" {
+		r.goOn(w, "Logged out here", there, "You are logged out here. Going on to log out at "+r.appliance.SignOn().Name()+".")
+		return
+	}
 	http.Redirect(w, q, "/login", http.StatusSeeOther)
 }

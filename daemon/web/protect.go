@@ -67,12 +67,15 @@ func (r *Room) current(q *http.Request) (access.User, bool) {
 		return access.User{}, false
 	}
 	byItself := q.URL.Path == "/events" || q.URL.Query().Has("partial") // a page that keeps itself new
-	name, begun, ok := r.sessions.User(cookie.Value, time.Now(), !byItself)
+	session, ok := r.sessions.Of(cookie.Value, time.Now(), !byItself)
 	if !ok {
 		return access.User{}, false
 	}
-	user, known := r.appliance.Users().Get(name)
-	if !known || user.Changed.After(begun) {
+	if session.SignedOn != nil {
+		return *session.SignedOn, true
+	}
+	user, known := r.appliance.Users().Get(session.User)
+	if !known || user.Changed.After(session.Begun) {
 		r.sessions.End(cookie.Value)
 		return access.User{}, false
 	}

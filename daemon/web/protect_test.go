@@ -20,11 +20,15 @@ import (
 
 const password = "correct horse battery"
 
-// room is a reading room over an appliance that runs.
-func room(t *testing.T) (*daemon.Appliance, *httptest.Server) {
+// room is a reading room over an appliance that runs. configure is told the address at which browsers reach it.
+func room(t *testing.T, configure ...func(cfg *config.Config, address string)) (*daemon.Appliance, *httptest.Server) {
 	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
 	cfg := config.Default()
 	cfg.State, cfg.Listen, cfg.HTTP, cfg.Engine, cfg.FreeSpace = t.TempDir(), "127.0.0.1:0", "", "go", 0
+	for _, set := range configure {
+		set(&cfg, "http://"+server.Listener.Addr().String())
+	}
 	log := slog.New(slog.DiscardHandler)
 	appliance, err := daemon.Open(cfg, "test", log)
 	if err != nil {
@@ -37,7 +41,8 @@ func room(t *testing.T) (*daemon.Appliance, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
+	server.Config.Handler = handler
+	server.Start()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

@@ -18,6 +18,7 @@ import (
 	"llamaxr/daemon"
 	"llamaxr/daemon/access"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/signon"
 	"llamaxr/daemon/worklist"
 	"llamaxr/study"
 )
@@ -83,6 +84,8 @@ func (r *Room) routes() {
 	mux.HandleFunc("GET /assets/{sum}/{name}", r.asset)
 	mux.HandleFunc("GET /login", r.loginPage)
 	mux.HandleFunc("POST /login", r.login)
+	mux.HandleFunc("GET /login/oidc", r.signOn)
+	mux.HandleFunc("GET "+signon.Back, r.signedOn)
 	mux.HandleFunc("POST /logout", r.logout)
 	readers, signers := []access.Role{access.Reader, access.Signer}, []access.Role{access.Signer}
 	mux.Handle("GET /{$}", r.only(nil, r.worklist))

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, PixelMed with a JDK, OpenJPEG, OpenJPH, promtool, rsyslog,
-# an emulator of arm64 and a browser by apt, the Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is
+# Installs the reference programs that tests use as oracles: by apt, by pip into .cache/venv and by npm into .cache/node. Does nothing for what is
 # already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 axe=axe-core@4.14.1
+openid=oidc-provider@9.13.3
 missing=()
-[ -f ".cache/node/$axe/axe.min.js" ] || command -v npm >/dev/null || missing+=(npm)
+[ -f ".cache/node/$axe/axe.min.js" ] && [ -d ".cache/node/$openid" ] || command -v npm >/dev/null || missing+=(npm)
+command -v node >/dev/null || missing+=(nodejs)
 command -v storescp >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || missing+=(orthanc)
@@ -45,4 +46,11 @@ if [ ! -f ".cache/node/$axe/axe.min.js" ]; then
   echo "installing $axe into .cache/node"
   mkdir -p .cache/node
   (cd .cache/node && rm -rf package && tar -xzf "$(npm pack --silent "$axe")" && rm -f axe-core-*.tgz && mv package "$axe")
+fi
+
+if [ ! -d ".cache/node/$openid" ]; then
+  echo "installing $openid into .cache/node"
+  rm -rf .cache/node/openid.new
+  npm install --silent --no-audit --no-fund --prefix .cache/node/openid.new "$openid"
+  mv .cache/node/openid.new ".cache/node/$openid"
 fi

@@ -1,0 +1,79 @@
+package peertest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// OpenID is a running OpenID provider: oidc-provider, which the OpenID Foundation has certified. Whoever names himself at its log-in page is
+// believed; "nobody" goes away.
+type OpenID struct {
+	Issuer string
+	t      testing.TB
+	args   []string
+	cmd    *exec.Cmd
+}
+
+// OpenIDSettings are what a provider knows.
+type OpenIDSettings struct {
+	Issuer   string                    `json:"issuer"` // http://localhost:PORT
+	Clients  []map[string]any          `json:"clients"`
+	People   map[string]map[string]any `json:"people"`   // claims by subject
+	Claims   map[string][]string       `json:"claims"`   // which are told for a scope
+	Features map[string]any            `json:"features"` // of oidc-provider
+}
+
+// StartOpenID runs a provider until the test ends.
+func StartOpenID(t testing.TB, settings OpenIDSettings) *OpenID {
+	t.Helper()
+	module := filepath.Join(File(t, ".cache/node/oidc-provider@9.13.3"), "node_modules", "oidc-provider", "lib", "index.js")
+	text, err := json.Marshal(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "provider.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &OpenID{Issuer: settings.Issuer, t: t, args: []string{filepath.Join(Root(t), "internal", "peertest", "testdata", "openid.mjs"), module, file}}
+	p.Start()
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// Start runs it again after Stop: with other keys, and without a memory.
+func (p *OpenID) Start() {
+	p.t.Helper()
+	p.cmd = exec.Command(Program(p.t, "node"), p.args...)
+	var errors bytes.Buffer
+	p.cmd.Stderr = &errors
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if lines.Text() == "ready" {
+			return
+		}
+	}
+	p.Stop()
+	p.t.Fatalf("the OpenID provider does not start:\n%s", errors.String())
+}
+
+// Stop ends it.
+func (p *OpenID) Stop() {
+	if p.cmd != nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+		p.cmd = nil
+	}
+}
