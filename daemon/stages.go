@@ -16,6 +16,7 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
+	"llamaxr/inference"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
 	"llamaxr/reporting/pdf"
@@ -135,7 +136,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	record, err := MakeDraft(ctx, a.reader, write, pair, path(frontal), path(lateral))
+	politely := func(ctx context.Context, scores study.PairScores) (*inference.Written, error) {
+		a.readers.giveWay(ctx)
+		return write(ctx, scores)
+	}
+	record, err := MakeDraft(ctx, a.reader, politely, pair, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err := a.saysFetch(record); err != nil {
 		return err
 	}
-	record.PDF = a.cfg().PDF
+	record.PDF, record.HeatMap, record.Sections = a.cfg().PDF, heatMapOf(a.cfg().HeatMap, record), a.cfg().Sections
 	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
@@ -303,8 +308,8 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 		return err
 	}
 	record.Documents, record.Sums = nil, map[string]string{}
-	for i, d := range documents {
-		kind := documentKinds[i]
+	for _, d := range documents {
+		kind := d.Kind
 		var buf bytes.Buffer
 		if _, err := d.WriteTo(&buf); err != nil {
 			return err
@@ -324,11 +329,10 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 	return a.drafts.save(record)
 }
 
-var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument, pageDocument}
-
-// Documents makes the documents of a draft, in the order of documentKinds and without the last where it was not asked for, and its pictures as PNG. path leads to the images.
+// Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. path leads to the images.
 func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
+	in.Sectioned = record.Sections == config.SectionsRSNA
 	replaced := func(kind string) *sr.Predecessor {
 		if previous == nil {
 			return nil
@@ -339,6 +343,18 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 			}
 		}
 		return nil
+	}
+	views, displays, err := pictures(ctx, record, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
+	if err != nil {
+		return nil, nil, err
+	}
+	heatDocuments, err := heatMapDocuments(&in, record.HeatMap, displays, heat)
+	if err != nil {
+		return nil, nil, err
 	}
 	in.Predecessor = replaced(narrativeDocument)
 	narrative, err := sr.Narrative(in)
@@ -351,19 +367,7 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		return nil, nil, err
 	}
 	in.Predecessor = nil
-	views, err := pictures(ctx, record, path)
-	if err != nil {
-		return nil, nil, err
-	}
-	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
-	if err != nil {
-		return nil, nil, err
-	}
 	chart, err := picture.Chart(record.Draft)
-	if err != nil {
-		return nil, nil, err
-	}
-	heatDocument, err := sr.Capture(in, heatMapDocument, "AI heat map - unverified", sr.HeatMapSeries, heat)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -371,22 +375,22 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 	if err != nil {
 		return nil, nil, err
 	}
-	files := map[string][]byte{}
+	files, drawn := map[string][]byte{}, png.Encoder{CompressionLevel: png.BestSpeed}
 	for name, img := range map[string]image.Image{"heatmap.png": heat, "chart.png": chart} {
 		var buf bytes.Buffer
-		if err := png.Encode(&buf, img); err != nil {
+		if err := drawn.Encode(&buf, img); err != nil {
 			return nil, nil, fmt.Errorf("daemon: %s: %w", name, err)
 		}
 		files[name] = buf.Bytes()
 	}
 	for _, v := range views {
 		var buf bytes.Buffer
-		if err := png.Encode(&buf, v.Image); err != nil {
+		if err := drawn.Encode(&buf, v.Image); err != nil {
 			return nil, nil, fmt.Errorf("daemon: picture of a view: %w", err)
 		}
 		files[v.Projection.String()+".png"] = buf.Bytes()
 	}
-	documents := []*sr.Document{narrative, scores, heatDocument, chartDoc}
+	documents := append([]*sr.Document{narrative, scores}, append(heatDocuments, chartDoc)...)
 	if record.PDF {
 		page, err := pdf.Page(record.Draft, in.Images()[0], heat, record.Made)
 		if err != nil {
