@@ -176,14 +176,20 @@ func (n *node) settle(want int) map[string]studyState {
 // startStorescp runs DCMTK's receiver and returns its port and folder.
 func startStorescp(t testing.TB) (port, folder string) {
 	t.Helper()
-	port, folder = freePort(t), t.TempDir()
+	port = freePort(t)
+	return port, storescp(t, port)
+}
+
+func storescp(t testing.TB, port string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
 	cmd := exec.Command(peertest.Program(t, "storescp"), "-aet", "PACS", "-od", folder, port)
 	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return port, folder
+	return folder
 }
 
 func storescu(t testing.TB, port string, files ...string) {
@@ -218,7 +224,9 @@ func wrapped(t testing.TB, studies ...string) map[string][]string {
 func received(t testing.TB, folder string) map[string]map[string][]string {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(folder, "*"))
-	out, err := exec.Command(peertest.Python(t), append([]string{"testdata/classes.py"}, files...)...).Output()
+	cmd := exec.Command(peertest.Python(t), "testdata/classes.py")
+	cmd.Stdin = strings.NewReader(strings.Join(files, "\n"))
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("reading what was received: %v", err)
 	}
