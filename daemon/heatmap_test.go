@@ -32,7 +32,7 @@ var square = study.Region{Left: 120, Top: 40, Right: 160, Bottom: 70}
 
 // radiograph writes an image: a ramp of dark values, and values of a fourth of the range higher in the square. bright turns a share of the
 // range into a stored value, add says the rest of how it is shown.
-func radiograph(t *testing.T, photometric string, bits int, bright func(float64) int, add func(*dicomwrite.Set)) string {
+func drawnRadiograph(t *testing.T, photometric string, bits int, bright func(float64) int, add func(*dicomwrite.Set)) string {
 	t.Helper()
 	var pixels []byte
 	for y := range testRows {
@@ -92,24 +92,24 @@ func radiographs(t *testing.T) map[string]string {
 		s.Text(tag.RescaleIntercept, "-1024").Text(tag.RescaleSlope, "0.5").Text(tag.RescaleType, "US")
 	}
 	return map[string]string{
-		"MONOCHROME2 with a window":  radiograph(t, "MONOCHROME2", 12, up(12), window("2000", "3600")),
-		"MONOCHROME2, two windows":   radiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { s.Text(tag.WindowCenter, "1800", "9").Text(tag.WindowWidth, "3000", "2") }),
-		"MONOCHROME1 with a window":  radiograph(t, "MONOCHROME1", 14, down(14), window("8000", "15000")),
-		"MONOCHROME2 without any":    radiograph(t, "MONOCHROME2", 15, up(15), nil),
-		"MONOCHROME1 without any":    radiograph(t, "MONOCHROME1", 10, down(10), nil),
-		"rescaled, with a window":    radiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { rescaled(s); window("0", "1800")(s) }),
-		"rescaled MONOCHROME1":       radiograph(t, "MONOCHROME1", 12, down(12), func(s *dicomwrite.Set) { rescaled(s); window("0", "1800")(s) }),
-		"rescaled, without a window": radiograph(t, "MONOCHROME2", 12, up(12), rescaled),
-		"VOI LUT":                    radiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { s.Items(tag.VOILUTSequence, table(0, 4096)) }),
-		"VOI LUT after a rescale": radiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
+		"MONOCHROME2 with a window":  drawnRadiograph(t, "MONOCHROME2", 12, up(12), window("2000", "3600")),
+		"MONOCHROME2, two windows":   drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { s.Text(tag.WindowCenter, "1800", "9").Text(tag.WindowWidth, "3000", "2") }),
+		"MONOCHROME1 with a window":  drawnRadiograph(t, "MONOCHROME1", 14, down(14), window("8000", "15000")),
+		"MONOCHROME2 without any":    drawnRadiograph(t, "MONOCHROME2", 15, up(15), nil),
+		"MONOCHROME1 without any":    drawnRadiograph(t, "MONOCHROME1", 10, down(10), nil),
+		"rescaled, with a window":    drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { rescaled(s); window("0", "1800")(s) }),
+		"rescaled MONOCHROME1":       drawnRadiograph(t, "MONOCHROME1", 12, down(12), func(s *dicomwrite.Set) { rescaled(s); window("0", "1800")(s) }),
+		"rescaled, without a window": drawnRadiograph(t, "MONOCHROME2", 12, up(12), rescaled),
+		"VOI LUT":                    drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) { s.Items(tag.VOILUTSequence, table(0, 4096)) }),
+		"VOI LUT after a rescale": drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
 			s.Text(tag.RescaleIntercept, "100").Text(tag.RescaleSlope, "1").Items(tag.VOILUTSequence, table(100, 4096))
 		}),
-		"MONOCHROME1 with a VOI LUT": radiograph(t, "MONOCHROME1", 12, down(12), func(s *dicomwrite.Set) { s.Items(tag.VOILUTSequence, table(0, 4096)) }),
-		"Modality LUT and a window": radiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
+		"MONOCHROME1 with a VOI LUT": drawnRadiograph(t, "MONOCHROME1", 12, down(12), func(s *dicomwrite.Set) { s.Items(tag.VOILUTSequence, table(0, 4096)) }),
+		"Modality LUT and a window": drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
 			s.Items(tag.ModalityLUTSequence, table(0, 4096).Text(tag.ModalityLUTType, "US"))
 			window("30000", "60000")(s)
 		}),
-		"Presentation LUT Shape INVERSE": radiograph(t, "MONOCHROME2", 12, down(12), func(s *dicomwrite.Set) { s.Text(tag.PresentationLUTShape, "INVERSE"); window("2000", "3600")(s) }),
+		"Presentation LUT Shape INVERSE": drawnRadiograph(t, "MONOCHROME2", 12, down(12), func(s *dicomwrite.Set) { s.Text(tag.PresentationLUTShape, "INVERSE"); window("2000", "3600")(s) }),
 	}
 }
 
