@@ -1,5 +1,8 @@
 package kernel
 
+// byChunk is for vectors of 16 bytes: the low nibbles of each, then the high ones.
+var byChunk = orderOf(func(i int) int { return i/words*words + (i+1)%2*16 + i%words/2 })
+
 // vectorCodes is NEON, which every arm64 processor has.
 func vectorCodes() []*code {
 	return []*code{{"neon", &byChunk, exactBy(nf4ExactNEON), int16By(nf4Int16NEON), int16x4By(nf4Int16x4NEON), quantisedBy(quantisedNEON), dotBy(dotNEON), addBy(addScaledNEON)}}

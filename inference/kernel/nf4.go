@@ -88,6 +88,8 @@ var rounded = func() (out [words]int16) {
 }()
 
 // roundedBytes are the lower bytes of rounded levels, then the upper ones, for instructions that look up bytes.
+//
+//lint:ignore U1000 assembly reads it
 var roundedBytes = func() (out [2 * 16]byte) {
 	for i := range 16 {
 		out[i], out[16+i] = byte(rounded[i]), byte(uint16(rounded[i])>>8)

@@ -13,8 +13,6 @@ var (
 		b := i % Block / 2
 		return i/Block*Block + (i+1)%2*words + b%16/8*16 + b/16*8 + b%8
 	})
-	// byChunk is for vectors of 16 bytes: the low nibbles of each, then the high ones.
-	byChunk = orderOf(func(i int) int { return i/words*words + (i+1)%2*16 + i%words/2 })
 )
 
 func orderOf(place func(i int) int) (out [group]uint8) {
