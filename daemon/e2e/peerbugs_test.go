@@ -25,7 +25,7 @@ import (
 
 // ourNames are all that may lie in a state folder, whatever peers call themselves and their objects.
 var ourNames = regexp.MustCompile(`^(\.|llamaxr\.db(-lock|\.lock)?|control\.sock|[a-z]+\.(json|jsonl|sock|lock|log)|[a-z]+\.log\.head|incoming(/object-\d+)?|` +
-	`objects(/[0-9a-f]{2}(/[0-9a-f]{32}\.dcm)?)?|aside(/[0-9a-f]{32}\.dcm)?|damaged|models|tune|drafts(/[0-9a-f]{32}(/\d+(/[a-z0-9.-]+)?)?)?)$`)
+	`objects\.journal|objects(/[0-9a-f]{2}(/[0-9a-f]{32}\.dcm)?)?|aside(/[0-9a-f]{32}\.dcm)?|damaged|models|tune|drafts(/[0-9a-f]{32}(/\d+(/[a-z0-9.-]+)?)?)?)$`)
 
 // TestNothingAPeerSaysChoosesAPath: AE titles, UIDs and attributes that are paths or commands leave the disk as any others do (the class of
 // CVE-2026-50003, CVE-2026-52868, CVE-2026-56445, CVE-2022-2119 and of DCMTK's --sort-on-study-uid and --exec-on-reception).
@@ -71,7 +71,7 @@ func TestNothingAPeerSaysChoosesAPath(t *testing.T) {
 		if err == nil && !ourNames.MatchString(relative) {
 			t.Errorf("the state folder has %q", relative)
 		}
-		if strings.HasPrefix(relative, "objects") && err == nil && !entry.IsDir() {
+		if strings.HasPrefix(relative, "objects/") && err == nil && !entry.IsDir() {
 			objects++
 		}
 		return err
