@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG, OpenJPH, promtool, rsyslog and a browser by apt, the
+# Installs the reference programs that tests use as oracles: DCMTK, dicom3tools, Orthanc, OpenJPEG, OpenJPH, promtool, rsyslog, man, lintian and a browser by apt, the
 # Python ones into .cache/venv, the checker of accessibility into .cache/node. Does nothing for what is already there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,6 +18,8 @@ command -v promtool >/dev/null || missing+=(prometheus)
 command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/*/rsyslog/lmnsd_ossl.so ] || missing+=(rsyslog-openssl)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v man >/dev/null || missing+=(man-db)
+command -v lintian >/dev/null || missing+=(lintian)
 command -v chromium >/dev/null || missing+=(chromium fonts-inter)
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
