@@ -39,6 +39,8 @@ func Unit(program, config, state, user string) string {
 	for line := range strings.Lines(Service) {
 		key, _, _ := strings.Cut(line, "=")
 		switch key {
+		case "AssertPathExists":
+			line = "AssertPathExists=" + strings.ReplaceAll(config, "%", "%%") + "\n"
 		case "ExecStart":
 			line = "ExecStart=" + quote(program) + " run --config " + quote(config) + " --state " + quote(state) + "\n"
 			if state != State {

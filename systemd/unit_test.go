@@ -52,7 +52,7 @@ func TestUnitElsewhere(t *testing.T) {
 	if out, err := exec.Command(peertest.Program(t, "systemd-analyze"), "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	for _, line := range []string{"User=games\n", "ReadWritePaths=", `a \"b\" 100%% $$x`} {
+	for _, line := range []string{"User=games\n", "ReadWritePaths=", "AssertPathExists=" + strings.ReplaceAll(dir, "%", "%%") + "/c.yaml\n", `a \"b\" 100%% $$x`} {
 		if !strings.Contains(unit, line) {
 			t.Errorf("%q is not in\n%s", line, unit)
 		}

@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newRun(), newEcho(), newSend(), newFetch(), newStudies(), newShow(), newInspect(), newDraft(), newLabel(), newEvaluate(), newQueue(),
 		newModels(), newAdapter(), newCorrections(), newFinetune(), newUser(), newAudit(), newConfig(), newFsck(), newConformance(), newBackup(), newRestore(), newUpgrade(), newDoctor(), newSetup(), newService(),
-		newDemo(), newPhantom(), newVersion(),
+		newDemo(), newPhantom(), newVersion(), newManual(),
 	)
 	return root
 }
