@@ -167,9 +167,10 @@ func levels(ctx context.Context, file *dicomfile.File) (*pixel.Image, error) {
 // renderedSide is the longer side of a view in a picture.
 const renderedSide = 1024
 
-// pictures renders the chosen views of a draft.
-func pictures(ctx context.Context, record *DraftRecord, path func(string) string) ([]picture.View, error) {
+// pictures renders the chosen views of a draft, and tells how each grey one asks to be shown.
+func pictures(ctx context.Context, record *DraftRecord, path func(string) string) ([]picture.View, map[study.Projection]*study.Display, error) {
 	var out []picture.View
+	displays := map[study.Projection]*study.Display{}
 	for _, v := range []struct {
 		kind study.Projection
 		path string
@@ -177,17 +178,33 @@ func pictures(ctx context.Context, record *DraftRecord, path func(string) string
 		if v.path == "" {
 			continue
 		}
-		file, err := dicomfile.Open(path(v.path))
+		img, display, err := shownFrom(ctx, path(v.path))
 		if err != nil {
-			return nil, err
-		}
-		img, err := levels(ctx, file)
-		file.Close()
-		if err != nil {
-			return nil, fmt.Errorf("daemon: picture of the %s view: %w", v.kind, err)
+			return nil, nil, fmt.Errorf("daemon: picture of the %s view: %w", v.kind, err)
 		}
 		rendered, factor := pixel.Render(img, renderedSide)
 		out = append(out, picture.View{Projection: v.kind, Image: rendered, Factor: factor, Geometry: record.Views[v.kind]})
+		displays[v.kind] = display
 	}
-	return out, nil
+	return out, displays, nil
+}
+
+// shownFrom reads an image and how it asks to be shown; of one that is not grey, display is nil.
+func shownFrom(ctx context.Context, path string) (img *pixel.Image, display *study.Display, err error) {
+	file, err := dicomfile.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	frame, err := pixel.Decode(ctx, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if img, err = pixel.Gray(file, frame); err != nil {
+		return nil, nil, err
+	}
+	if frame.Samples == 1 && frame.Photometric != "PALETTE COLOR" {
+		display, err = pixel.DisplayOf(file, frame)
+	}
+	return img, display, err
 }

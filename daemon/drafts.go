@@ -39,6 +39,8 @@ type DraftRecord struct {
 	Documents []DocumentRecord `json:"documents,omitempty"`
 	// PDF is whether a page was asked for when the draft was made: its documents can be made again though the site has changed its mind.
 	PDF bool `json:"pdf,omitempty"`
+	// HeatMap is the form that the heat map was asked for in; empty, as of drafts of older programs, is a picture.
+	HeatMap string `json:"heat_map,omitempty"`
 	// Sums are the SHA-256 of the documents and pictures, by file name.
 	Sums map[string]string `json:"sums,omitempty"`
 }

@@ -135,7 +135,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
-	record.PDF = a.cfg().PDF
+	record.PDF, record.HeatMap = a.cfg().PDF, heatMapOf(a.cfg().HeatMap, record)
 	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
@@ -295,8 +295,8 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 		return err
 	}
 	record.Documents, record.Sums = nil, map[string]string{}
-	for i, d := range documents {
-		kind := documentKinds[i]
+	for _, d := range documents {
+		kind := d.Kind
 		var buf bytes.Buffer
 		if _, err := d.WriteTo(&buf); err != nil {
 			return err
@@ -316,9 +316,7 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 	return a.drafts.save(record)
 }
 
-var documentKinds = []string{narrativeDocument, scoresDocument, heatMapDocument, chartDocument, pageDocument}
-
-// Documents makes the documents of a draft, in the order of documentKinds and without the last where it was not asked for, and its pictures as PNG. path leads to the images.
+// Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. path leads to the images.
 func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
 	replaced := func(kind string) *sr.Predecessor {
@@ -332,6 +330,18 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		}
 		return nil
 	}
+	views, displays, err := pictures(ctx, record, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
+	if err != nil {
+		return nil, nil, err
+	}
+	heatDocuments, err := heatMapDocuments(&in, record.HeatMap, displays, heat)
+	if err != nil {
+		return nil, nil, err
+	}
 	in.Predecessor = replaced(narrativeDocument)
 	narrative, err := sr.Narrative(in)
 	if err != nil {
@@ -343,19 +353,7 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		return nil, nil, err
 	}
 	in.Predecessor = nil
-	views, err := pictures(ctx, record, path)
-	if err != nil {
-		return nil, nil, err
-	}
-	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
-	if err != nil {
-		return nil, nil, err
-	}
 	chart, err := picture.Chart(record.Draft)
-	if err != nil {
-		return nil, nil, err
-	}
-	heatDocument, err := sr.Capture(in, heatMapDocument, "AI heat map - unverified", sr.HeatMapSeries, heat)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -378,7 +376,7 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		}
 		files[v.Projection.String()+".png"] = buf.Bytes()
 	}
-	documents := []*sr.Document{narrative, scores, heatDocument, chartDoc}
+	documents := append([]*sr.Document{narrative, scores}, append(heatDocuments, chartDoc)...)
 	if record.PDF {
 		page, err := pdf.Page(record.Draft, in.Images()[0], heat, record.Made)
 		if err != nil {

@@ -45,6 +45,7 @@ type Config struct {
 	DICOMwebOpen bool          `yaml:"dicomweb_open_to_this_machine" explain:"true lets programs on this machine use DICOMweb without a token; not for machines that people share or that a proxy runs on"`
 	Organization string        `yaml:"organization" reload:"yes" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" reload:"yes" explain:"findings that put a study on top of the worklist"`
+	HeatMap      string        `yaml:"heat_map" reload:"yes" explain:"how the heat map is sent: sc, a Secondary Capture picture of both views; or gsps, a presentation state for each image, which viewers draw over it as outlines that can be switched off (a colour image, and a lateral view that came as another study, still give a picture)"`
 	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
@@ -86,6 +87,12 @@ type Limits struct {
 	Attempts     int           `yaml:"attempts" reload:"yes" explain:"tries of one job before it is a dead letter"`
 }
 
+// Forms of the heat map.
+const (
+	HeatMapSC   = "sc"
+	HeatMapGSPS = "gsps"
+)
+
 // Duplicate policies.
 const (
 	DuplicatesRefuse = "refuse"
@@ -105,6 +112,7 @@ func Default() Config {
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
 		Critical:   []string{study.Pneumothorax.String()},
+		HeatMap:    HeatMapSC,
 		Engine:     "auto",
 		Duplicates: DuplicatesRefuse,
 		MinimumAge: 18,
@@ -240,6 +248,7 @@ func (c Config) Check() error {
 	between("minimum_age", int64(c.MinimumAge), 0, 150)
 	between("minimum_free_bytes", c.FreeSpace, 0, 1<<50)
 	oneOf("engine", c.Engine, "auto", "xla", "xla:cuda", "xla:cpu", "go")
+	oneOf("heat_map", c.HeatMap, HeatMapSC, HeatMapGSPS)
 	oneOf("duplicates", c.Duplicates, DuplicatesRefuse, DuplicatesAccept)
 	oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("log_format", c.LogFormat, "text", "json")

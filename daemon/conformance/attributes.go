@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"llamaxr/internal/dicomwrite"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
 
@@ -158,6 +159,10 @@ func origins(inputs []sr.Input) map[string]string {
 			walk(reflect.ValueOf(*h), "IMAGE")
 		}
 	}
+	for _, number := range []float64{fullDisplay.Rescale.Slope, fullDisplay.Rescale.Intercept, fullDisplay.Window.Center, fullDisplay.Window.Width} {
+		out[dicomwrite.Decimal(number)] = "IMAGE"
+	}
+	out[fullDisplay.Rescale.Type], out[fullDisplay.Window.Function] = "IMAGE", "IMAGE"
 	for value, from := range map[string]string{"Signer^Physician": "USER", "organization": "CONFIG"} {
 		out[value] = from
 	}
@@ -172,6 +177,8 @@ func textOf(e *dicom.Element) string {
 	case []string:
 		return strings.Join(values, `\`)
 	case []int:
+		return strings.Trim(fmt.Sprint(values), "[]")
+	case []float64:
 		return strings.Trim(fmt.Sprint(values), "[]")
 	}
 	return ""

@@ -27,7 +27,7 @@ func fullHeader(view study.Projection) *study.Header {
 			AccessionNumber: "ACCESSION", PlacerOrderNumber: "PLACER", FillerOrderNumber: "FILLER", ProcedureID: "PROCEDURE", ProcedureDescription: "as ordered",
 			ProcedureCodes: code("ORDERED"),
 		}},
-		ProcedureCodes: code("DONE"), Rows: 1000, Columns: 1000,
+		ProcedureCodes: code("DONE"), Rows: 1000, Columns: 1000, NumberOfFrames: 2, PhotometricInterpretation: "MONOCHROME2",
 	}
 }
 
@@ -64,6 +64,7 @@ func inputs() []sr.Input {
 	bare.Lateral, bare.Draft.Scores.Lateral, bare.Draft.Partial, bare.Predecessor, bare.Draft.Revision = nil, nil, "lateral not received", nil, 1
 	bare.Frontal = &study.Header{
 		SOPClassUID: bare.Frontal.SOPClassUID, SOPInstanceUID: bare.Frontal.SOPInstanceUID, StudyInstanceUID: bare.Frontal.StudyInstanceUID, SeriesInstanceUID: bare.Frontal.SeriesInstanceUID,
+		PhotometricInterpretation: "MONOCHROME2", Rows: 1, Columns: 1,
 	}
 	bare.Device.StationName = ""
 	sparse := fullInput()
@@ -73,7 +74,11 @@ func inputs() []sr.Input {
 	apart.Time = apart.Time.Add(1000 * time.Hour)
 	apart.Device.UID, apart.Device.SoftwareVersion = "2.25.1007", "another version"
 	apart.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: "2.25.2004", SeriesInstanceUID: "2.25.2005"}
-	return []sr.Input{fullInput(), bare, sparse, apart}
+	inputs := []sr.Input{fullInput(), bare, sparse, apart}
+	if state, err := presentation(inputs[0]); err == nil { // what fails is told by the states' own table
+		inputs[0].Presentations = map[string]*sr.Document{inputs[0].Frontal.SOPInstanceUID: state}
+	}
+	return inputs
 }
 
 // object is a kind of object that the appliance makes.
@@ -86,9 +91,10 @@ type object struct {
 var objects = []object{
 	{"Narrative draft", sr.BasicTextSR, "2000", "each revision of a draft", sr.Narrative},
 	{"Scores", sr.Comprehensive3DSR, "1500", "each revision of a draft", sr.ScoresReport},
-	{"Pictures", sr.SecondaryCapture, "", "the heat map and the probability chart of each revision of a draft", func(in sr.Input) (*sr.Document, error) {
+	{"Pictures", sr.SecondaryCapture, "", "the probability chart of each revision of a draft, and its heat map where `heat_map` is `sc`", func(in sr.Input) (*sr.Document, error) {
 		return sr.Capture(in, "picture", "AI heat map - unverified", sr.HeatMapSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
 	}},
+	{"Outlines", sr.GrayscaleSoftcopyPresentationState, "", "each image that a revision of a draft was read from, where `heat_map` is `gsps`", presentation},
 	{"Page", sr.EncapsulatedPDF, "", "each revision of a draft, where `pdf` is set", func(in sr.Input) (*sr.Document, error) { return sr.Encapsulate(in, "page", []byte("%PDF-1.4\n")) }},
 	{"Signed report", sr.BasicTextSR, "2000", "a physician signs in the reading room", func(in sr.Input) (*sr.Document, error) {
 		return sr.Signed(in, sr.Signer{Name: "Signer^Physician", Organization: "organization", Number: 1}, in.Draft.Sentences)
@@ -99,6 +105,21 @@ var objects = []object{
 			{SOPClassUID: sr.SecondaryCapture, SOPInstanceUID: in.Device.UID + ".3", SeriesInstanceUID: in.Device.UID + ".4"},
 		})
 	}},
+}
+
+// fullDisplay is how an image asks to be shown in full.
+var fullDisplay = study.Display{
+	Rescale: &study.Rescale{Slope: 0.515625, Intercept: -7.25, Type: "RESCALED"}, Window: &study.Window{Center: 2046.5, Width: 4094.75, Function: "SIGMOID"},
+	Aspect: [2]float64{1, 1}, Inverse: true,
+}
+
+// presentation is a presentation state of an image that says all, or nothing, of how it is shown: the latter where there is no lateral view.
+func presentation(in sr.Input) (*sr.Document, error) {
+	display := fullDisplay
+	if in.Lateral == nil {
+		display = study.Display{Aspect: fullDisplay.Aspect}
+	}
+	return sr.Presentation(in, study.Frontal, display)
 }
 
 // encoded is a document as a file.

@@ -134,7 +134,7 @@ func nameSyntaxes(uids []string) (out []named) {
 
 // Created are the SOP classes of the objects that are made and sent.
 func (s *statement) Created() (out []named) {
-	for _, uid := range []string{sr.BasicTextSR, sr.Comprehensive3DSR, sr.SecondaryCapture, sr.EncapsulatedPDF, sr.KeyObjectSelection} {
+	for _, uid := range []string{sr.BasicTextSR, sr.Comprehensive3DSR, sr.SecondaryCapture, sr.GrayscaleSoftcopyPresentationState, sr.EncapsulatedPDF, sr.KeyObjectSelection} {
 		out = append(out, named{uid, dicomnet.StorageClasses()[uid]})
 	}
 	return out

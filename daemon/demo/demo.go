@@ -140,7 +140,8 @@ func one(ctx context.Context, opts Options, scratch, address string, pacs *trial
 		}
 		s.Documents = append(s.Documents, Document{File: relative(name), Kind: map[string]string{
 			"narrative": "Narrative (Basic Text SR)", "scores": "Scores and regions (Comprehensive 3D SR)", "heatmap": "Heat map (Secondary Capture)",
-			"chart": "Probability chart (Secondary Capture)",
+			"chart":                "Probability chart (Secondary Capture)",
+			"presentation-frontal": "Outlines on the frontal view (GSPS)", "presentation-lateral": "Outlines on the lateral view (GSPS)",
 		}[d.Kind]})
 	}
 	return s, nil

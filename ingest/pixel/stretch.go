@@ -13,22 +13,31 @@ const (
 
 // stretch maps the valid pixels' range onto [0, 1].
 func (img *Image) stretch(fr *Frame, modality func(int64) float64, padded func(int64) bool) func(float64) float64 {
+	low, high, ok := img.valid(fr, modality, padded)
+	if !ok {
+		return func(float64) float64 { return 0 }
+	}
+	return between(low, high)
+}
+
+// valid is the range of modality values that an image without window and VOI LUT is shown with; false when every pixel is padding.
+func (img *Image) valid(fr *Frame, modality func(int64) float64, padded func(int64) bool) (low, high float64, ok bool) {
 	if fr.BitsStored <= 8 && !fr.Signed {
 		low, high := modality(0), modality(int64(1)<<fr.BitsStored-1)
 		img.step("no window: all of %d bits", fr.BitsStored)
-		return between(min(low, high), max(low, high))
+		return min(low, high), max(low, high), true
 	}
 	valid, total := histogram(fr, modality, padded)
 	if total == 0 {
 		img.step("no window, and every pixel is padding")
-		return func(float64) float64 { return 0 }
+		return 0, 0, false
 	}
-	low, high := percentile(valid, total, lowPercentile), percentile(valid, total, highPercentile)
+	low, high = percentile(valid, total, lowPercentile), percentile(valid, total, highPercentile)
 	if low == high {
 		low, high = valid[0].value, valid[len(valid)-1].value
 	}
 	img.step("no window: percentiles %g and %g, %g to %g", 100*lowPercentile, 100*highPercentile, low, high)
-	return between(low, high)
+	return low, high, true
 }
 
 // bin is a grey value and how many pixels have it.

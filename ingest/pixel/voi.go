@@ -71,27 +71,18 @@ func (img *Image) voi(f *dicomfile.File, fr *Frame, modality func(int64) float64
 		img.step("VOI LUT of %d entries from %d, %d bits, first of %d", len(t.entries), t.first, t.bits, len(items))
 		return func(x float64) float64 { return t.at(x) / t.full() }, nil
 	}
-	centers, err := f.Floats(tag.WindowCenter)
+	w, err := windowOf(f)
 	if err != nil {
 		return nil, err
 	}
-	widths, err := f.Floats(tag.WindowWidth)
-	if err != nil {
-		return nil, err
-	}
-	if len(centers) == 0 || len(widths) == 0 {
+	if w == nil {
+		if f.Has(tag.WindowCenter) && f.Has(tag.WindowWidth) {
+			img.step("window %s/%s %s cannot be applied", f.Text(tag.WindowCenter), f.Text(tag.WindowWidth), f.Text(tag.VOILUTFunction))
+		}
 		return img.stretch(fr, modality, padded), nil
 	}
-	function := f.Text(tag.VOILUTFunction)
-	if function == "" {
-		function = "LINEAR"
-	}
-	apply, ok := window(function, centers[0], widths[0])
-	if !ok {
-		img.step("window %g/%g %s cannot be applied", centers[0], widths[0], function)
-		return img.stretch(fr, modality, padded), nil
-	}
-	img.step("window center %g, width %g, %s, first of %d", centers[0], widths[0], function, len(centers))
+	apply, _ := window(w.Function, w.Center, w.Width)
+	img.step("window center %g, width %g, %s, first of %d", w.Center, w.Width, w.Function, len(f.Strings(tag.WindowCenter)))
 	return apply, nil
 }
 

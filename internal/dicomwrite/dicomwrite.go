@@ -36,6 +36,22 @@ func (s *Set) put(t tag.Tag, value any) *Set {
 	return s
 }
 
+// as gives the element of a tag whose VR depends on its use the one that it has here.
+func (s *Set) as(t tag.Tag, vr string) *Set {
+	for _, e := range s.elements {
+		if e.Tag == t {
+			e.RawValueRepresentation, e.ValueRepresentation = vr, tag.GetVRKind(t, vr)
+		}
+	}
+	return s
+}
+
+// Remove takes elements out.
+func (s *Set) Remove(tags ...tag.Tag) *Set {
+	s.elements = slices.DeleteFunc(s.elements, func(e *dicom.Element) bool { return slices.Contains(tags, e.Tag) })
+	return s
+}
+
 // Text sets a text element; no value makes it empty, which type 2 asks for.
 func (s *Set) Text(t tag.Tag, values ...string) *Set {
 	if values == nil {
@@ -62,6 +78,17 @@ func (s *Set) Required(t tag.Tag, value string) *Set {
 
 // Ints sets an element of integers.
 func (s *Set) Ints(t tag.Tag, values ...int) *Set { return s.put(t, values) }
+
+// ShortInts sets an element of integers of 16 bits whose VR depends on its use: SS when signed, else US.
+func (s *Set) ShortInts(t tag.Tag, signed bool, values ...int) *Set {
+	if signed {
+		return s.put(t, values).as(t, "SS")
+	}
+	return s.put(t, values).as(t, "US")
+}
+
+// Words sets an element of words in little endian (OW).
+func (s *Set) Words(t tag.Tag, value []byte) *Set { return s.put(t, value).as(t, "OW") }
 
 // Floats sets an element of floating-point numbers (FL, FD).
 func (s *Set) Floats(t tag.Tag, values ...float64) *Set { return s.put(t, values) }

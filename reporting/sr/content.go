@@ -85,20 +85,29 @@ func number(relation string, name study.Code, value string, unit study.Code, chi
 	}, children, false}
 }
 
-// imageItem refers to an instance of the evidence; the name is left out where the template gives none.
-func imageItem(relation string, name study.Code, h *study.Header) *item {
+// image refers to an instance of the evidence, and to the presentation state that it is to be seen with, if there is one (PS3.3 C.18.4); the
+// name is left out where the template gives none.
+func (in Input) image(relation string, name study.Code, h *study.Header) *item {
 	return &item{relation, "IMAGE", name, func(s *dicomwrite.Set) {
-		s.Items(tag.ReferencedSOPSequence, dicomwrite.New().
-			Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID))
+		reference := dicomwrite.New().Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID)
+		if p := in.Presentations[h.SOPInstanceUID]; p != nil {
+			reference.Items(tag.ReferencedSOPSequence, dicomwrite.New().
+				Text(tag.ReferencedSOPClassUID, p.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, p.SOPInstanceUID))
+		}
+		s.Items(tag.ReferencedSOPSequence, reference)
 	}, nil, false}
 }
 
 // polyline is a closed SCOORD in columns and rows of the full image (PS3.3, section C.18.6).
-func polyline(relation string, name study.Code, r study.Region, h *study.Header) *item {
+func (in Input) polyline(relation string, name study.Code, r study.Region, h *study.Header) *item {
 	return &item{relation, "SCOORD", name, func(s *dicomwrite.Set) {
-		s.Text(tag.GraphicType, "POLYLINE").Floats(tag.GraphicData,
-			r.Left, r.Top, r.Right, r.Top, r.Right, r.Bottom, r.Left, r.Bottom, r.Left, r.Top)
-	}, []*item{imageItem(selectedFrom, study.Code{}, h)}, false}
+		s.Text(tag.GraphicType, "POLYLINE").Floats(tag.GraphicData, corners(r)...)
+	}, []*item{in.image(selectedFrom, study.Code{}, h)}, false}
+}
+
+// corners go round a region and back to the first one.
+func corners(r study.Region) []float64 {
+	return []float64{r.Left, r.Top, r.Right, r.Top, r.Right, r.Bottom, r.Left, r.Bottom, r.Left, r.Top}
 }
 
 // set encodes the item; the root has no relationship.

@@ -44,10 +44,13 @@ type Input struct {
 	Time             time.Time
 	Device           Device
 	Predecessor      *Predecessor // of the same kind of document, on revisions after the first
+	// Presentations are the presentation states that were made, by the SOP Instance UID of their image: reports refer to them.
+	Presentations map[string]*Document
 }
 
 // Document is a finished object.
 type Document struct {
+	Kind                                           string // what it is among the documents of a draft
 	SOPClassUID, SOPInstanceUID, SeriesInstanceUID string
 	set                                            *dicomwrite.Set
 	device                                         Device
@@ -107,7 +110,7 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		parts = append(parts, h.SOPInstanceUID)
 	}
 	d := &Document{
-		SOPClassUID: sopClass, device: in.Device,
+		Kind: kind, SOPClassUID: sopClass, device: in.Device,
 		SOPInstanceUID:    DeriveUID(append(parts, kind, "instance")...),
 		SeriesInstanceUID: DeriveUID(in.Draft.StudyInstanceUID, in.Device.UID, kind, "series"),
 		set:               dicomwrite.New(),

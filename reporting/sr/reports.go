@@ -137,13 +137,16 @@ func evidence(uid string, images []*study.Header) *dicomwrite.Set {
 	return dicomwrite.New().Text(tag.StudyInstanceUID, uid).Items(tag.ReferencedSeriesSequence, series...)
 }
 
-// evidence lists the images of the document's own study as current evidence, and one that came as another study, for the same order, as
+// evidence lists the images of the document's own study, with their presentation states, as current evidence, and one that came as another study, for the same order, as
 // pertinent other evidence: an instance is in one of the two.
 func (d *Document) evidence(in Input) {
 	var own, other []*study.Header
 	for _, h := range in.Images() {
 		if h.StudyInstanceUID == in.Draft.StudyInstanceUID || h.StudyInstanceUID == "" {
 			own = append(own, h)
+			if p := in.Presentations[h.SOPInstanceUID]; p != nil {
+				own = append(own, &study.Header{SeriesInstanceUID: p.SeriesInstanceUID, SOPClassUID: p.SOPClassUID, SOPInstanceUID: p.SOPInstanceUID})
+			}
 		} else {
 			other = append(other, h)
 		}
@@ -235,7 +238,7 @@ func narrative(in Input, context []*item, sentences []study.Sentence, lead strin
 			}
 			var images []*item
 			for _, h := range restsOn(in, s) {
-				images = append(images, imageItem(inferredFrom, dcm("121112", "Source of Measurement"), h))
+				images = append(images, in.image(inferredFrom, dcm("121112", "Source of Measurement"), h))
 			}
 			c.children = append(c.children, text(contains, name, s.Text, images...))
 		}

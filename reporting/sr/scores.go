@@ -65,7 +65,7 @@ func ScoresReport(in Input) (*Document, error) {
 	library := container(contains, dcm("111028", "Image Library"))
 	group := container(contains, dcm("126200", "Image Library Group"))
 	for _, h := range in.Images() {
-		group.children = append(group.children, imageItem(contains, study.Code{}, h))
+		group.children = append(group.children, in.image(contains, study.Code{}, h))
 	}
 	library.children = append(library.children, group)
 	measurements := container(contains, dcm("126010", "Imaging Measurements"))
@@ -97,15 +97,13 @@ func group1501(in Input, view study.Projection, f study.Finding, score float32, 
 		coded(hasConceptMod, sct("363698007", "Finding Site"), chest),
 	)
 	var region *study.Region
-	for _, m := range in.Maps {
-		if m.View == view && m.Finding == f && score >= study.OperatingPoint {
-			region = m.Region
-		}
+	if score >= study.OperatingPoint {
+		region = regionOf(in.Maps, view, f)
 	}
 	if region != nil {
-		g.children = append(g.children, polyline(contains, dcm("111030", "Image Region"), *region, h))
+		g.children = append(g.children, in.polyline(contains, dcm("111030", "Image Region"), *region, h))
 	} else {
-		g.children = append(g.children, imageItem(contains, dcm("121112", "Source of Measurement"), h))
+		g.children = append(g.children, in.image(contains, dcm("121112", "Source of Measurement"), h))
 	}
 	g.children = append(g.children, number(contains, probability, dicomwrite.Decimal(math.Round(float64(score)*1e6)/1e6), unity, algorithm(in)...))
 	return g
