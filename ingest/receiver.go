@@ -379,7 +379,7 @@ func Known(db Ledger) (map[string]bool, error) {
 		for _, i := range aside {
 			known[i.Path] = true
 		}
-		return tx.EachInstance(func(i *queue.Instance) error { known[i.Path] = true; return nil })
+		return tx.EachInstancePath(func(path string) error { known[path] = true; return nil })
 	})
 	return known, err
 }

@@ -67,13 +67,13 @@ type Entry struct {
 
 // entryOf summarises a study.
 func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error) {
-	s, err := tx.Study(uid)
+	s, err := tx.StudyHead(uid)
 	if err != nil || s == nil {
 		return nil, err
 	}
 	e := &Entry{UID: uid, Images: len(s.Instances), Revision: s.Revision, Received: s.Last}
 	if len(s.Instances) > 0 {
-		i, err := tx.Instance(s.Instances[0])
+		i, err := tx.InstanceHead(s.Instances[0])
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 			}
 		}
 	}
-	r, err := tx.Reading(uid)
+	r, err := tx.ReadingHead(uid)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,17 @@ type part struct {
 type parts struct {
 	all, waiting, critical, heldBack part
 	status                           map[Status]*part
+	searches                         map[string]*search // what was searched for last, by Query.key
 }
+
+// search is the part that a search asks for.
+type search struct {
+	part
+	asked int // number of the last asking
+}
+
+// maxSearches bounds how many searches are kept: each costs a look at every study that changes, and a pointer to every one that it finds.
+const maxSearches = 32
 
 func newParts() parts {
 	p := parts{
@@ -21,6 +31,7 @@ func newParts() parts {
 		critical: part{holds: func(e *Entry) bool { return e.waits() && e.Urgency == Critical }},
 		heldBack: part{holds: func(e *Entry) bool { return e.waits() && e.HeldBack > 0 }},
 		status:   map[Status]*part{},
+		searches: map[string]*search{},
 	}
 	for _, s := range []Status{ToRead, InWork, Arriving, NoDraft, Signed, Rejected, Attention} {
 		p.status[s] = &part{holds: func(e *Entry) bool { return e.Status == s }}
@@ -36,18 +47,38 @@ func (p *parts) each(visit func(*part)) {
 	for _, one := range p.status {
 		visit(one)
 	}
+	for _, one := range p.searches {
+		visit(&one.part)
+	}
+}
+
+// remember keeps a search, in place of the one that was asked for longest ago when there are too many.
+func (p *parts) remember(key string, one *search) {
+	if len(p.searches) >= maxSearches {
+		oldest := ""
+		for key, other := range p.searches {
+			if oldest == "" || other.asked < p.searches[oldest].asked {
+				oldest = key
+			}
+		}
+		delete(p.searches, oldest)
+	}
+	p.searches[key] = one
+}
+
+// keep takes those of sorted entries that belong to the part.
+func (p *part) keep(sorted []*Entry) {
+	p.entries = nil
+	for _, e := range sorted {
+		if p.holds(e) {
+			p.entries = append(p.entries, e)
+		}
+	}
 }
 
 // fill puts sorted entries in place of what is there.
 func (p *parts) fill(sorted []*Entry) {
-	p.each(func(one *part) {
-		one.entries = nil
-		for _, e := range sorted {
-			if one.holds(e) {
-				one.entries = append(one.entries, e)
-			}
-		}
-	})
+	p.each(func(one *part) { one.keep(sorted) })
 }
 
 // replace takes an entry out and puts its successor in; old is nil for a new one.

@@ -1,10 +1,17 @@
 package worklist
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"llamaxr/queue"
@@ -29,6 +36,9 @@ type List struct {
 	number   int  // of changes so far
 	change   chan struct{}
 
+	searchMu sync.Mutex // of the searches among the parts, for those who hold mu for reading
+	asked    int        // searches so far
+
 	pendingMu sync.Mutex
 	pending   map[string]bool
 	wake      chan struct{}
@@ -47,6 +57,9 @@ func (l *List) Run(ctx context.Context) error {
 	stop := l.db.Follow(l.note)
 	defer stop()
 	if err := l.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	for {
@@ -114,33 +127,46 @@ func (l *List) note(uids map[string]bool) {
 	}
 }
 
-// load reads every study, some at a time.
+// read summarises studies in one transaction.
+func (l *List) read(uids iter.Seq[string]) (entries []*Entry, err error) {
+	critical := l.criticalNow()
+	err = l.db.View(func(tx *queue.Tx) error {
+		for uid := range uids {
+			e, err := entryOf(tx, uid, critical)
+			if err != nil {
+				return err
+			}
+			if e != nil {
+				entries = append(entries, e)
+			}
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// load reads every study, some at a time and on every core: a page waits for it.
 func (l *List) load(ctx context.Context) error {
 	var uids []string
 	if err := l.db.View(func(tx *queue.Tx) (err error) { uids, err = tx.StudyUIDs(); return err }); err != nil {
 		return err
 	}
-	entries := make([]*Entry, 0, len(uids))
-	for part := range slices.Chunk(uids, batch) {
-		if ctx.Err() != nil {
-			return nil
-		}
-		err := l.db.View(func(tx *queue.Tx) error {
-			for _, uid := range part {
-				e, err := entryOf(tx, uid, l.criticalNow())
-				if err != nil {
-					return err
-				}
-				if e != nil {
-					entries = append(entries, e)
-				}
+	chunks := slices.Collect(slices.Chunk(uids, batch))
+	read, failed := make([][]*Entry, len(chunks)), make([]error, len(chunks))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(chunks)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				read[i], failed[i] = l.read(slices.Values(chunks[i]))
 			}
-			return nil
 		})
-		if err != nil {
-			return err
-		}
 	}
+	wg.Wait()
+	if err := cmp.Or(ctx.Err(), errors.Join(failed...)); err != nil {
+		return err
+	}
+	entries := slices.Concat(read...)
 	slices.SortFunc(entries, before)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,19 +181,7 @@ func (l *List) load(ctx context.Context) error {
 
 // take brings changed studies up to date.
 func (l *List) take(uids map[string]bool) error {
-	var entries []*Entry
-	err := l.db.View(func(tx *queue.Tx) error {
-		for uid := range uids {
-			e, err := entryOf(tx, uid, l.criticalNow())
-			if err != nil {
-				return err
-			}
-			if e != nil {
-				entries = append(entries, e)
-			}
-		}
-		return nil
-	})
+	entries, err := l.read(maps.Keys(uids))
 	if err != nil {
 		return err
 	}
@@ -227,9 +241,8 @@ type Page struct {
 	Ready    bool // false while studies are still being read from the ledger
 }
 
-// Find returns a page. Only a search, or a filter by finding, looks at entries beside those that are shown.
+// Find returns a page. Only the first asking of a search, or of a filter by finding, looks at entries beside those that are shown.
 func (l *List) Find(q Query) Page {
-	words := strings.Fields(strings.ToLower(q.Search))
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	p := &l.parts
@@ -240,23 +253,40 @@ func (l *List) Find(q Query) Page {
 		page.Counts[status] = len(one.entries)
 	}
 	entries, exact := p.choose(q)
-	if exact {
-		page.Matching = len(entries)
-		for _, e := range entries[min(q.Offset, len(entries)):min(q.Offset+q.Limit, len(entries))] {
-			page.Entries = append(page.Entries, *e)
-		}
-		return page
+	if !exact {
+		entries = l.searched(q, entries)
 	}
-	for _, e := range entries {
-		if !q.matches(e, words) {
-			continue
-		}
-		if page.Matching >= q.Offset && len(page.Entries) < q.Limit {
-			page.Entries = append(page.Entries, *e)
-		}
-		page.Matching++
+	page.Matching = len(entries)
+	for _, e := range entries[min(q.Offset, len(entries)):min(q.Offset+q.Limit, len(entries))] {
+		page.Entries = append(page.Entries, *e)
 	}
 	return page
+}
+
+// searched returns those of entries that q asks for. Readers follow a search as they follow any list: its answer is kept, and keeps step, so
+// that asking again costs what the page shows. mu is held for reading.
+func (l *List) searched(q Query, entries []*Entry) []*Entry {
+	key := q.key()
+	l.searchMu.Lock()
+	defer l.searchMu.Unlock()
+	one := l.parts.searches[key]
+	if one == nil {
+		words := q.words()
+		one = &search{part: part{holds: func(e *Entry) bool { return q.matches(e, words) }}}
+		one.keep(entries)
+		l.parts.remember(key, one)
+	}
+	l.asked++
+	one.asked = l.asked
+	return one.entries
+}
+
+// words are what a search looks for.
+func (q Query) words() []string { return strings.Fields(strings.ToLower(q.Search)) }
+
+// key names the studies that are wanted, whatever part of them is.
+func (q Query) key() string {
+	return fmt.Sprint(q.Status, q.Critical, q.HeldBack, int(q.Finding), q.words())
 }
 
 func (q Query) matches(e *Entry, words []string) bool {

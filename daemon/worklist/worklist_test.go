@@ -241,6 +241,64 @@ func TestPagesCostWhatTheyShow(t *testing.T) {
 	}
 }
 
+// TestSearchesKeepStep: what was searched for before is answered, after changes, as looking at every entry would answer; also when more was
+// searched for than is kept.
+func TestSearchesKeepStep(t *testing.T) {
+	db := open(t, 300)
+	l := run(t, db)
+	queries := []Query{
+		{Finding: study.Effusion},
+		{Finding: -1, Search: "patient1"},
+		{Finding: study.Pneumothorax, Status: []Status{ToRead, InWork}},
+		{Finding: -1, Search: "ANN a0001", Status: []Status{Signed}},
+		{Finding: -1, Status: []Status{ToRead, InWork}, Critical: true, HeldBack: true},
+		{Finding: study.Effusion, Search: "nobody"},
+	}
+	for i := range maxSearches {
+		queries = append(queries, Query{Finding: -1, Search: fmt.Sprintf("p%04d", i)})
+	}
+	check := func() {
+		t.Helper()
+		every := l.Find(Query{Finding: -1, Limit: 1000}).Entries
+		for _, q := range queries {
+			q.Limit = 1000
+			var want, got []string
+			for i := range every {
+				if q.matches(&every[i], q.words()) {
+					want = append(want, every[i].UID)
+				}
+			}
+			page := l.Find(q)
+			for _, e := range page.Entries {
+				got = append(got, e.UID)
+			}
+			if !slices.Equal(got, want) || page.Matching != len(want) {
+				t.Errorf("%+v: %v, want %v", q, got, want)
+			}
+		}
+		if kept := len(l.parts.searches); kept != maxSearches {
+			t.Errorf("%d searches are kept", kept)
+		}
+	}
+	check()
+	err := db.Update(func(tx *queue.Tx) error {
+		for i := range 60 {
+			if err := tx.PutReading(&queue.Reading{StudyInstanceUID: fmt.Sprintf("2.25.%09d", 2*i), State: queue.ReadingRejected, Time: began}); err != nil {
+				return err
+			}
+			if err := put(tx, 300+i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, l, func(p Page) bool { return p.Total == 360 && p.Counts[Rejected] == 60 })
+	check()
+}
+
 // BenchmarkHundredThousand measures a page of 100,000 studies: the first reading of the ledger, a plain page, a search.
 func BenchmarkHundredThousand(b *testing.B) {
 	if os.Getenv("LLAMAXR_LONG") == "" {
