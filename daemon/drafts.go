@@ -41,6 +41,8 @@ type DraftRecord struct {
 	PDF bool `json:"pdf,omitempty"`
 	// HeatMap is the form that the heat map was asked for in; empty, as of drafts of older programs, is a picture.
 	HeatMap string `json:"heat_map,omitempty"`
+	// Sections is how the narrative was asked to be divided; empty, as of drafts of older programs, is plainly.
+	Sections string `json:"sections,omitempty"`
 	// Sums are the SHA-256 of the documents and pictures, by file name.
 	Sums map[string]string `json:"sums,omitempty"`
 }

@@ -135,7 +135,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	record.Draft.StudyInstanceUID, record.Draft.Revision = uid, revision
-	record.PDF, record.HeatMap = a.cfg().PDF, heatMapOf(a.cfg().HeatMap, record)
+	record.PDF, record.HeatMap, record.Sections = a.cfg().PDF, heatMapOf(a.cfg().HeatMap, record), a.cfg().Sections
 	record.Shadow = mode == config.ModeShadow
 	record.latestPatient(frontal, lateral)
 	for _, v := range []struct {
@@ -319,6 +319,7 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 // Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. path leads to the images.
 func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
+	in.Sectioned = record.Sections == config.SectionsRSNA
 	replaced := func(kind string) *sr.Predecessor {
 		if previous == nil {
 			return nil
@@ -361,17 +362,17 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 	if err != nil {
 		return nil, nil, err
 	}
-	files := map[string][]byte{}
+	files, drawn := map[string][]byte{}, png.Encoder{CompressionLevel: png.BestSpeed}
 	for name, img := range map[string]image.Image{"heatmap.png": heat, "chart.png": chart} {
 		var buf bytes.Buffer
-		if err := png.Encode(&buf, img); err != nil {
+		if err := drawn.Encode(&buf, img); err != nil {
 			return nil, nil, fmt.Errorf("daemon: %s: %w", name, err)
 		}
 		files[name] = buf.Bytes()
 	}
 	for _, v := range views {
 		var buf bytes.Buffer
-		if err := png.Encode(&buf, v.Image); err != nil {
+		if err := drawn.Encode(&buf, v.Image); err != nil {
 			return nil, nil, fmt.Errorf("daemon: picture of a view: %w", err)
 		}
 		files[v.Projection.String()+".png"] = buf.Bytes()

@@ -46,6 +46,7 @@ type Config struct {
 	Organization string        `yaml:"organization" reload:"yes" explain:"name of the hospital, on signed reports"`
 	Critical     []string      `yaml:"critical_findings" reload:"yes" explain:"findings that put a study on top of the worklist"`
 	HeatMap      string        `yaml:"heat_map" reload:"yes" explain:"how the heat map is sent: sc, a Secondary Capture picture of both views; or gsps, a presentation state for each image, which viewers draw over it as outlines that can be switched off (a colour image, and a lateral view that came as another study, still give a picture)"`
+	Sections     string        `yaml:"report_sections" reload:"yes" explain:"how a draft's narrative is divided: plain, findings and impression; or rsna, by RSNA's templates of chest radiographs: procedure, comparison, the findings by organ, impression"`
 	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
@@ -93,6 +94,12 @@ const (
 	HeatMapGSPS = "gsps"
 )
 
+// Divisions of a draft's narrative.
+const (
+	SectionsPlain = "plain"
+	SectionsRSNA  = "rsna"
+)
+
 // Duplicate policies.
 const (
 	DuplicatesRefuse = "refuse"
@@ -113,6 +120,7 @@ func Default() Config {
 		HTTP:       "127.0.0.1:8042",
 		Critical:   []string{study.Pneumothorax.String()},
 		HeatMap:    HeatMapSC,
+		Sections:   SectionsPlain,
 		Engine:     "auto",
 		Duplicates: DuplicatesRefuse,
 		MinimumAge: 18,
@@ -249,6 +257,7 @@ func (c Config) Check() error {
 	between("minimum_free_bytes", c.FreeSpace, 0, 1<<50)
 	oneOf("engine", c.Engine, "auto", "xla", "xla:cuda", "xla:cpu", "go")
 	oneOf("heat_map", c.HeatMap, HeatMapSC, HeatMapGSPS)
+	oneOf("report_sections", c.Sections, SectionsPlain, SectionsRSNA)
 	oneOf("duplicates", c.Duplicates, DuplicatesRefuse, DuplicatesAccept)
 	oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("log_format", c.LogFormat, "text", "json")

@@ -68,7 +68,7 @@ func inputs() []sr.Input {
 	}
 	bare.Device.StationName = ""
 	sparse := fullInput()
-	sparse.Frontal.Requests = []study.Request{{}}
+	sparse.Frontal.Requests, sparse.Sectioned = []study.Request{{}}, true
 	apart := fullInput()
 	apart.Lateral.StudyInstanceUID = "2.25.1006"
 	apart.Time = apart.Time.Add(1000 * time.Hour)

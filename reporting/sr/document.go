@@ -44,6 +44,8 @@ type Input struct {
 	Time             time.Time
 	Device           Device
 	Predecessor      *Predecessor // of the same kind of document, on revisions after the first
+	// Sectioned gives a draft's narrative the sections of RSNA's templates of chest radiographs.
+	Sectioned bool
 	// Presentations are the presentation states that were made, by the SOP Instance UID of their image: reports refer to them.
 	Presentations map[string]*Document
 }

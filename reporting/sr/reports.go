@@ -1,6 +1,8 @@
 package sr
 
 import (
+	"slices"
+
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/study"
 
@@ -87,12 +89,13 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 	return d, nil
 }
 
-// content writes the tree with the template that it follows (PS3.3, section C.17.3).
+// content writes the tree with the template that it follows, if it follows one (PS3.3, section C.17.3).
 func (d *Document) content(root *item, template string) {
-	d.set.
-		Text(tag.ValueType, "CONTAINER").Items(tag.ConceptNameCodeSequence, code(root.name)).Text(tag.ContinuityOfContent, "SEPARATE").
-		Items(tag.ContentTemplateSequence, dicomwrite.New().
+	d.set.Text(tag.ValueType, "CONTAINER").Items(tag.ConceptNameCodeSequence, code(root.name)).Text(tag.ContinuityOfContent, "SEPARATE")
+	if template != "" {
+		d.set.Items(tag.ContentTemplateSequence, dicomwrite.New().
 			Text(tag.MappingResource, templateDCMR).Text(tag.MappingResourceUID, mappingDCMR).Text(tag.TemplateIdentifier, template))
+	}
 	var children []*dicomwrite.Set
 	for _, c := range root.children {
 		children = append(children, c.set())
@@ -221,31 +224,44 @@ func procedure(in Input) study.Code {
 
 // Narrative is the draft's text: Basic Text SR by TID 2000, one TEXT a sentence, each inferred from the images it rests on.
 func Narrative(in Input) (*Document, error) {
-	root := narrative(in, observer(in), in.Draft.Sentences, notice(in.Draft))
-	return document(in, BasicTextSR, "narrative", "2000", "AI draft - unverified", NarrativeSeries, draftStanding(in), root)
+	root, template := narrative(in, observer(in), in.Draft.Sentences, notice(in.Draft)), "2000"
+	if in.Sectioned {
+		template = "" // which knows no sections within sections
+	}
+	return document(in, BasicTextSR, "narrative", template, "AI draft - unverified", NarrativeSeries, draftStanding(in), root)
 }
 
-// narrative is the tree of TID 2000. Each section begins with lead, unless that is empty.
+// narrative is the tree of TID 2000, with further sections where they are asked for. Each section begins with lead, unless that is empty.
 func narrative(in Input, context []*item, sentences []study.Sentence, lead string) *item {
 	section := func(section study.Section, heading, name study.Code) *item {
 		c := container(contains, heading)
 		if lead != "" {
 			c.children = append(c.children, text(contains, name, lead))
 		}
-		for _, s := range sentences {
-			if s.Section != section || s.Verdict == study.VerdictRemoved {
-				continue
-			}
+		said := slices.DeleteFunc(slices.Clone(sentences), func(s study.Sentence) bool {
+			return s.Section != section || s.Verdict == study.VerdictRemoved
+		})
+		sentence := func(s study.Sentence) *item {
 			var images []*item
 			for _, h := range restsOn(in, s) {
 				images = append(images, in.image(inferredFrom, dcm("121112", "Source of Measurement"), h))
 			}
-			c.children = append(c.children, text(contains, name, s.Text, images...))
+			return text(contains, name, s.Text, images...)
+		}
+		if in.Sectioned && section == study.SectionFindings {
+			c.children = append(c.children, byOrgan(said, sentence)...)
+			return c
+		}
+		for _, s := range said {
+			c.children = append(c.children, sentence(s))
 		}
 		return c
 	}
-	return container("", ln("18748-4", "Diagnostic Imaging Report"), append(context,
-		coded(hasConceptMod, dcm("121058", "Procedure reported"), procedure(in)),
+	children := append(context, coded(hasConceptMod, dcm("121058", "Procedure reported"), procedure(in)))
+	if in.Sectioned {
+		children = append(children, before(in)...)
+	}
+	return container("", ln("18748-4", "Diagnostic Imaging Report"), append(children,
 		section(study.SectionFindings, ln("59776-5", "Findings"), dcm("121071", "Finding")),
 		section(study.SectionImpression, ln("19005-8", "Impressions"), dcm("121073", "Impression")),
 	)...)

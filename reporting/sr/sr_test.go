@@ -100,7 +100,12 @@ func TestDocumentsAreClean(t *testing.T) {
 		picture := image.NewRGBA(image.Rect(0, 0, 31, 17))
 		for kind, makeDocument := range map[string]func() (*Document, error){
 			"narrative": func() (*Document, error) { return Narrative(in) },
-			"scores":    func() (*Document, error) { return ScoresReport(in) },
+			"narrative by sections": func() (*Document, error) {
+				sectioned := in
+				sectioned.Sectioned = true
+				return Narrative(sectioned)
+			},
+			"scores": func() (*Document, error) { return ScoresReport(in) },
 			"rejection": func() (*Document, error) {
 				return RejectionNote(in, study.RejectedSafety, "images were rejected", []Rejected{{BasicTextSR, "2.25.5", "2.25.6"}, {SecondaryCapture, "2.25.7", "2.25.8"}})
 			},
