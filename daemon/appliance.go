@@ -53,6 +53,8 @@ type Appliance struct {
 	drafts drafts
 	device sr.Device
 	room   room
+	// readers are people whom drafting gives way to.
+	readers readers
 	// outlets are the systems that are told of results and events.
 	outlets []outlet
 	results *hl7Listener

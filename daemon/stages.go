@@ -16,6 +16,7 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
+	"llamaxr/inference"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
 	"llamaxr/reporting/pdf"
@@ -130,7 +131,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	record, err := MakeDraft(ctx, a.reader, write, pair, path(frontal), path(lateral))
+	politely := func(ctx context.Context, scores study.PairScores) (*inference.Written, error) {
+		a.readers.giveWay(ctx)
+		return write(ctx, scores)
+	}
+	record, err := MakeDraft(ctx, a.reader, politely, pair, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		}
 	}()
 	switch lease.Job.Kind {
+	case kindExamine, kindDraft, kindReport:
+		a.readers.giveWay(ctx)
+	}
+	switch lease.Job.Kind {
 	case kindExamine:
 		return a.examine(ctx, lease)
 	case kindComplete:

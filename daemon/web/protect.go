@@ -47,6 +47,9 @@ func (r *Room) protect(next http.Handler) http.Handler {
 			http.Error(w, "too many requests", http.StatusTooManyRequests)
 			return
 		}
+		if q.URL.Path != "/events" { // which is never done
+			defer r.appliance.Serving()()
+		}
 		q.Body = http.MaxBytesReader(w, q.Body, maxBody)
 		next.ServeHTTP(w, q)
 	})

@@ -37,7 +37,8 @@ type Room struct {
 	logins    access.Rate
 	requests  access.Rate
 	present   presence
-	pictures  pictures
+	pictures  answers // images by study and SOP Instance UID
+	lists     answers // parts of the worklist by what it shows and the number of its change
 	handler   http.Handler
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -56,6 +57,40 @@ func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	form := q.URL.Query()
+	if form.Get("partial") != "" {
+		r.list(w, form)
+		return
+	}
+	p := r.listPage(form)
+	f := frame{Title: "Worklist", Page: "worklist", User: user, Content: p}
+	for _, e := range p.Entries {
+		f.Starter = f.Starter || e.Starter
+	}
+	if r.viewed(w, q, "view worklist", "", p.Filter) {
+		r.show(w, http.StatusOK, f)
+	}
+}
+
+// list answers with the list alone. All who follow the same list are told of a change at once, and the first of them has it made for all.
+func (r *Room) list(w http.ResponseWriter, form url.Values) {
+	_, number := r.appliance.Worklist().Changed()
+	key := fmt.Sprintf("%d %q", number, []string{form.Get("filter"), form.Get("q"), form.Get("finding"), form.Get("page")})
+	data, err := r.lists.get(key, time.Now(), func() ([]byte, error) {
+		var buf bytes.Buffer
+		err := r.pages["worklist"].ExecuteTemplate(&buf, "list", r.listPage(form))
+		return buf.Bytes(), err
+	})
+	if err != nil {
+		r.log.Error("rendering the list", "error", err)
+		http.Error(w, "the list cannot be shown; the log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(data)
+}
+
+// listPage finds what a form asks for.
+func (r *Room) listPage(form url.Values) listPage {
 	p := listPage{Filter: form.Get("filter"), Search: form.Get("q"), Finding: form.Get("finding"), Findings: study.Findings(), Now: time.Now()}
 	if _, known := statuses[p.Filter]; !known {
 		p.Filter = "open"
@@ -89,17 +124,7 @@ func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
 		p.Next = link(number + 1)
 	}
 	p.Filters = filters(p.Page, p.Filter)
-	f := frame{Title: "Worklist", Page: "worklist", User: user, Content: p}
-	for _, e := range p.Entries {
-		f.Starter = f.Starter || e.Starter
-	}
-	if form.Get("partial") != "" {
-		r.part(w, "worklist", "list", p)
-		return
-	}
-	if r.viewed(w, q, "view worklist", "", p.Filter) {
-		r.show(w, http.StatusOK, f)
-	}
+	return p
 }
 
 func filters(p worklist.Page, current string) []filter {
@@ -121,12 +146,4 @@ func filters(p worklist.Page, current string) []filter {
 		list[i].Link = "/?filter=" + list[i].Key
 	}
 	return list
-}
-
-// part renders one template of a page.
-func (r *Room) part(w http.ResponseWriter, page, name string, content any) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := r.pages[page].ExecuteTemplate(w, name, content); err != nil {
-		r.log.Error("rendering a part", "page", page, "part", name, "error", err)
-	}
 }
