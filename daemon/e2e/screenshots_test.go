@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestScreenshots makes the pictures of docs/ when LLAMAXR_SCREENSHOTS names the folder; see `make screenshots`.
@@ -30,6 +33,22 @@ func TestScreenshots(t *testing.T) {
 	r.click(`a.open`)
 	r.shows(`body[data-ready]`)
 	r.picture(filepath.Join(folder, "study.png"))
+	r.keys("e")
+	r.shows(`textarea[data-section=findings]`)
+	r.keys(" There is also a small pleural effusion.")
+	r.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
+	r.keys(kb.Escape)
+	r.shows(`.text[data-section=findings] ins`)
+	r.picture(filepath.Join(folder, "correcting.png"))
+	r.keys(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	r.shows(`#sign-dialog[open]`)
+	r.picture(filepath.Join(folder, "signing.png"))
+	r.keys(kb.Enter)
+	r.until(`document.querySelector("#banner").dataset.state === "signed"`)
+	waitFor(t, "the correction to be kept", func() bool {
+		kept := jsonOf[struct{ Corrections []any }](t, "corrections", "list", "--state", n.state, "--json")
+		return len(kept.Corrections) == 1
+	})
 	r.open("/learning")
 	r.shows(`main`)
 	r.picture(filepath.Join(folder, "learning.png"))
