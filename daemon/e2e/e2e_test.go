@@ -210,7 +210,9 @@ func wrapped(t testing.TB, studies ...string) map[string][]string {
 func received(t testing.TB, folder string) map[string]map[string][]string {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(folder, "*"))
-	out, err := exec.Command(peertest.Python(t), append([]string{"testdata/classes.py"}, files...)...).Output()
+	cmd := exec.Command(peertest.Python(t), "testdata/classes.py")
+	cmd.Stdin = strings.NewReader(strings.Join(files, "\n"))
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("reading what was received: %v", err)
 	}

@@ -173,7 +173,7 @@ func TestNothingLeaksPerAssociation(t *testing.T) {
 	for i := range 60 { // what is made once
 		breakOff(i)
 	}
-	files, threads, memory := n.usage()
+	before := n.usage()
 	for i := range many {
 		breakOff(i)
 		if i%4 == 0 {
@@ -185,15 +185,16 @@ func TestNothingLeaksPerAssociation(t *testing.T) {
 			nc.Close()
 		}
 	}
-	var filesAfter, threadsAfter, memoryAfter int
+	var after usage
 	for until := time.Now().Add(15 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
-		if filesAfter, threadsAfter, memoryAfter = n.usage(); filesAfter <= files {
+		if after = n.usage(); after.files <= before.files {
 			break
 		}
 	}
-	t.Logf("files %d to %d, threads %d to %d, memory %d to %d KiB", files, filesAfter, threads, threadsAfter, memory, memoryAfter)
-	if filesAfter > files || threadsAfter > threads+8 || memoryAfter > memory+most {
-		t.Errorf("files %d to %d, threads %d to %d, memory %d to %d KiB", files, filesAfter, threads, threadsAfter, memory, memoryAfter)
+	said := fmt.Sprintf("files %d to %d, threads %d to %d, memory %d to %d KiB", before.files, after.files, before.threads, after.threads, before.memory, after.memory)
+	t.Log(said)
+	if after.files > before.files || after.threads > before.threads+8 || after.memory > before.memory+most {
+		t.Error(said)
 	}
 	if left, err := os.ReadDir(filepath.Join(n.state, "incoming")); err != nil || len(left) > 0 {
 		t.Errorf("%d files of broken objects are left, %v", len(left), err)
@@ -211,21 +212,30 @@ type (
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 func (broken) Read([]byte) (int, error)  { return 0, errors.New("broken off") }
 
-// usage are the open files, the threads and the anonymous memory in KiB of the appliance's process.
-func (n *node) usage() (files, threads, memory int) {
-	n.t.Helper()
-	process := fmt.Sprintf("/proc/%d/", n.cmd.Process.Pid)
+// usage are the open files and threads of a process, its anonymous and its whole resident memory in KiB.
+type usage struct{ files, threads, memory, resident int }
+
+func usageOf(pid int) (u usage, err error) {
+	process := fmt.Sprintf("/proc/%d/", pid)
 	descriptors, err := os.ReadDir(process + "fd")
 	if err != nil {
-		n.t.Fatal(err)
+		return u, err
 	}
 	status, err := os.ReadFile(process + "status")
+	for line := range strings.Lines(string(status)) {
+		_, _ = fmt.Sscanf(line, "Threads: %d", &u.threads)
+		_, _ = fmt.Sscanf(line, "RssAnon: %d", &u.memory)
+		_, _ = fmt.Sscanf(line, "VmRSS: %d", &u.resident)
+	}
+	u.files = len(descriptors)
+	return u, err
+}
+
+func (n *node) usage() usage {
+	n.t.Helper()
+	u, err := usageOf(n.cmd.Process.Pid)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for line := range strings.Lines(string(status)) {
-		_, _ = fmt.Sscanf(line, "Threads: %d", &threads)
-		_, _ = fmt.Sscanf(line, "RssAnon: %d", &memory)
-	}
-	return len(descriptors), threads, memory
+	return u
 }
