@@ -152,6 +152,9 @@ var ErrLeaseLost = errors.New("queue: the lease has run out")
 // Lease waits for a job of one of the kinds and takes it for ttl.
 func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*Lease, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err // whoever stops leaves what is ready to the next start
+		}
 		db.mu.Lock()
 		wake := db.wake
 		db.mu.Unlock()

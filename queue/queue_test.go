@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -313,5 +314,22 @@ func TestAJobWaitsForAWord(t *testing.T) {
 	enqueue(t, db, "a")
 	if id, _ := db.peek([]string{"k"}); id != "" {
 		t.Errorf("%q was done and is there again", id)
+	}
+}
+
+// TestWhoStopsLeavesWhatIsReady: a worker whose context ended gets no job, however many are ready.
+func TestWhoStopsLeavesWhatIsReady(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Update(func(tx *Tx) error { return tx.Enqueue(Job{ID: "a", Kind: "k", Study: "1"}) }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if lease, err := db.Lease(ctx, time.Minute, "k"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", lease, err)
 	}
 }
