@@ -88,7 +88,11 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	a.settings.Store(&cfg)
 	a.newMetrics(version)
 	var err error
-	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), queue.Options{MaxAttempts: cfg.Limits.Attempts}); err != nil {
+	options := upgrading(cfg.State, version, func(from queue.Form, kept string) {
+		log.Warn("the state of an older program is converted", "from", from.Format, "to", queue.Format, "way_back", "llamaxr upgrade --back "+kept)
+	})
+	options.MaxAttempts = cfg.Limits.Attempts
+	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), options); err != nil {
 		return nil, err
 	}
 	if err := a.openTracing(version); err != nil {

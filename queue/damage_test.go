@@ -306,7 +306,7 @@ func TestRecordsWithoutSeals(t *testing.T) {
 	if err := errors.Join(err, bolt.Close()); err != nil {
 		t.Fatal(err)
 	}
-	db, err := Open(path, Options{})
+	db, err := Open(path, Options{Convert: func(Form) error { return nil }})
 	if err != nil || len(db.Damage()) > 0 {
 		t.Fatalf("%v, %v", db.Damage(), err)
 	}

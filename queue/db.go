@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +15,11 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// schemaVersion is the form of the records; a file of another version is refused.
-const schemaVersion = "2"
-
+// schemaKey is of the record that holds Format as a bare number.
 var schemaKey = []byte("schema")
+
+// schemaVersion is what it says now.
+var schemaVersion = strconv.Itoa(Format)
 
 // Buckets.
 var (
@@ -55,6 +57,11 @@ type Options struct {
 	MaxAttempts int              // of one job before it is a dead letter
 	// FirstRetry is the wait after the first failure; it doubles up to LastRetry.
 	FirstRetry, LastRetry time.Duration
+	// Program is put on record as who wrote the state; what was there stays when it is empty.
+	Program string
+	// Convert is called before the state of an older program is converted, while nobody has it open; its error stops that. When it is nil such a
+	// state is refused.
+	Convert func(Form) error
 }
 
 // Defaults of Options.
@@ -79,6 +86,8 @@ type DB struct {
 	wg         sync.WaitGroup
 
 	attempts atomic.Int64 // of one job at most; Options.MaxAttempts at first
+
+	plain bool // records of format 1, opened to read
 
 	damage []Damage      // found by Open
 	met    chan struct{} // a damaged record was met
@@ -110,7 +119,14 @@ func Open(path string, opts Options) (*DB, error) {
 	if opts.FirstRetry == 0 {
 		opts.FirstRetry, opts.LastRetry = DefaultFirstRetry, DefaultLastRetry
 	}
-	damage, err := examine(path, opts.Now())
+	damage, form, err := examine(path, opts.Now())
+	if err == nil && form.Format != 0 && form.Format < Format {
+		if opts.Convert == nil {
+			err = &OlderError{form}
+		} else {
+			err = opts.Convert(form)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening %s: %w", path, err)
 	}
@@ -167,69 +183,41 @@ func (tx *Tx) prepare() error {
 			return err
 		}
 	}
-	meta := tx.bolt.Bucket(bucketMeta)
-	switch v := string(meta.Get(schemaKey)); v {
-	case schemaVersion:
-		return nil
-	case "", "1":
+	if form := formIn(tx.bolt); form.Format < Format {
 		if err := tx.sealAll(); err != nil {
 			return err
 		}
-	default:
-		if len(tx.db.damage) == 0 {
-			return fmt.Errorf("state has schema %s, this program knows %s", v, schemaVersion)
-		}
+	} else if err := form.known(); err != nil {
+		return err
 	}
-	return meta.Put(schemaKey, []byte(schemaVersion))
+	if err := tx.bolt.Bucket(bucketMeta).Put(schemaKey, []byte(schemaVersion)); err != nil {
+		return err
+	}
+	return tx.sign()
 }
 
-// sealAll gives checksums to the records of schema 1, which had none.
-func (tx *Tx) sealAll() error {
-	for _, bucket := range allBuckets {
-		var plain []record
-		err := tx.bolt.Bucket(bucket).ForEach(func(key, raw []byte) error {
-			if !bytes.Equal(bucket, bucketMeta) || !bytes.Equal(key, schemaKey) {
-				plain = append(plain, record{bytes.Clone(key), bytes.Clone(raw)})
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, r := range plain {
-			if bytes.Equal(r.key, siteKey) && bytes.Equal(bucket, bucketMeta) {
-				if r.raw, err = json.Marshal(r.raw); err != nil {
-					return err
-				}
-			}
-			if err := tx.bolt.Bucket(bucket).Delete(r.key); err != nil {
-				return err
-			}
-			if err := tx.set(bucket, r.key, seal(bucket, r.key, r.raw)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// OpenReadOnly opens the state of a daemon that is not running, or a copy.
+// OpenReadOnly opens the state of a daemon that is not running, or a copy. It may be an older program's.
 func OpenReadOnly(path string) (*DB, error) {
 	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, ReadOnly: true})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		err = errInUse
+	}
 	if err != nil {
 		return nil, fmt.Errorf("queue: opening %s to read: %w", path, err)
 	}
-	err = bolt.View(func(tx *bbolt.Tx) error {
-		if meta := tx.Bucket(bucketMeta); meta == nil || string(meta.Get(schemaKey)) != schemaVersion {
-			return fmt.Errorf("queue: %s is a state of another version; start the appliance on it once", path)
-		}
-		return nil
-	})
+	var form Form
+	err = guard(func() error { return bolt.View(func(tx *bbolt.Tx) error { form = formIn(tx); return form.known() }) })
+	if err == nil && form.Format < Oldest {
+		err = errors.New("it holds no state")
+	}
 	if err != nil {
 		bolt.Close()
-		return nil, err
+		return nil, fmt.Errorf("queue: opening %s to read: %w", path, err)
 	}
-	return &DB{bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1)}, nil
+	return &DB{
+		bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1),
+		plain: form.Format == 1,
+	}, nil
 }
 
 // SetMaxAttempts changes how often a job is tried before it is a dead letter; those that are dead stay so.
@@ -356,7 +344,7 @@ func get[T any](tx *Tx, bucket []byte, key string) (value *T, err error) {
 		return nil, nil
 	}
 	value = new(T)
-	if err := decode(bucket, []byte(key), data, value); err != nil {
+	if err := tx.decode(bucket, []byte(key), data, value); err != nil {
 		tx.db.meet()
 		return nil, err
 	}
@@ -385,7 +373,7 @@ func eachWith[T any](tx *Tx, bucket []byte, prefix string, visit func(key string
 	c := b.Cursor()
 	for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
 		value := new(T)
-		if err := decode(bucket, k, v, value); err != nil {
+		if err := tx.decode(bucket, k, v, value); err != nil {
 			tx.db.meet()
 			continue
 		}

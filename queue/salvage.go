@@ -16,41 +16,45 @@ import (
 
 // examine looks at a database before bbolt maps it. One with damage is set aside under another name and a new one takes its place with every
 // record whose checksum fits; what is missing then is for the owner of the records to make again. A changed key is reason enough: bbolt
-// would write the tree anew around it, and wrongly. now names the file set aside.
-func examine(path string, now time.Time) ([]Damage, error) {
+// would write the tree anew around it, and wrongly. now names the file set aside. A newer program's database is left alone.
+func examine(path string, now time.Time) ([]Damage, Form, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, Form{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, Form{}, err
 	}
 	defer file.Close()
 	if err := lock(file); err != nil {
-		return nil, err
+		return nil, Form{}, err
 	}
 	info, err := file.Stat()
 	if err != nil || info.Size() == 0 {
-		return nil, err
+		return nil, Form{}, err
 	}
 	in, err := inspect(file, info.Size())
 	if err != nil {
-		return nil, err
+		return nil, Form{}, err
+	}
+	form := in.form()
+	if err := form.known(); err != nil {
+		return nil, form, err
 	}
 	if len(in.structural) == 0 && len(in.damaged) == 0 {
-		return in.all(), nil
+		return in.all(), form, nil
 	}
 	fresh := path + ".salvaged"
 	if err := in.writeTo(fresh); err != nil {
-		return nil, fmt.Errorf("saving what is sound of %s: %w", filepath.Base(path), err)
+		return nil, Form{}, fmt.Errorf("saving what is sound of %s: %w", filepath.Base(path), err)
 	}
 	if err := os.Link(path, fmt.Sprintf("%s.damaged-%s", path, now.UTC().Format("20060102T150405.000000"))); err != nil {
-		return nil, err
+		return nil, Form{}, err
 	}
 	if err := os.Rename(fresh, path); err != nil {
-		return nil, err
+		return nil, Form{}, err
 	}
-	return in.all(), syncFolder(filepath.Dir(path))
+	return in.all(), form, syncFolder(filepath.Dir(path))
 }
 
 // lock waits for the lock that bbolt takes on an open database, so that nobody writes while it is read.
@@ -217,6 +221,9 @@ func Fsck(path string) (found []Damage, records int, err error) {
 		return nil, 0, err
 	}
 	in, err := inspect(file, info.Size())
+	if err == nil {
+		err = in.form().known()
+	}
 	if err != nil {
 		return nil, 0, err
 	}

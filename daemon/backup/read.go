@@ -40,6 +40,20 @@ func Verify(r io.Reader, progress Progress) (Header, error) {
 	return read(r, progress, func(string, io.Reader) error { return nil })
 }
 
+// Database reads an archive to its end and writes the database in it to path, if all of it is whole.
+func Database(r io.Reader, path string) (header Header, err error) {
+	header, err = read(r, nil, func(name string, data io.Reader) error {
+		if name != database {
+			return nil
+		}
+		return writeFile(path, data)
+	})
+	if err != nil {
+		return Header{}, errors.Join(err, os.RemoveAll(path))
+	}
+	return header, nil
+}
+
 // Restore makes a state folder from an archive. state must be empty or not be there; it is left empty unless everything is whole.
 func Restore(r io.Reader, state string, progress Progress) (header Header, err error) {
 	entries, err := os.ReadDir(state)
@@ -65,6 +79,9 @@ func Restore(r io.Reader, state string, progress Progress) (header Header, err e
 		}
 		return writeFile(path, data)
 	})
+	if err == nil && header.DatabaseOnly {
+		err = errors.New("backup: restoring: the archive holds a database alone, for `llamaxr upgrade --back`")
+	}
 	if err != nil {
 		return Header{}, err
 	}

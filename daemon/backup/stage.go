@@ -23,6 +23,9 @@ const stagePattern = ".backup-*"
 // left are entries of a state folder that no backup needs: what is still arriving was not acknowledged.
 var left = []string{"incoming", spool.JournalFile, "llamaxr.sock"}
 
+// KeptPattern are the databases that were kept when their state was converted; a backup of what came of them does without.
+const KeptPattern = "before-format-*.tar"
+
 // stage is a state at one moment: the database copied, all other files linked.
 type stage struct {
 	root   string
@@ -36,13 +39,19 @@ type file struct {
 }
 
 // newStage holds the state still for as long as it takes to link its files. Links take no space and keep what is removed or replaced meanwhile.
-func newStage(state string, db *queue.DB) (*stage, error) {
+func newStage(state string, db *queue.DB, whole bool) (*stage, error) {
 	root, err := os.MkdirTemp(state, stagePattern)
 	if err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	s := &stage{root: root}
-	err = db.Snapshot(filepath.Join(root, database), func() error { return s.link(state) })
+	s.header.DatabaseOnly = !whole
+	err = db.Snapshot(filepath.Join(root, database), func() error {
+		if !whole {
+			return nil
+		}
+		return s.link(state)
+	})
 	if err == nil {
 		err = s.describe()
 	}
@@ -77,7 +86,7 @@ func (s *stage) link(state string) error {
 			return relErr
 		case name == ".":
 			return nil
-		case strings.HasPrefix(entry.Name(), "."), slices.Contains(left, name), strings.HasPrefix(name, database):
+		case strings.HasPrefix(entry.Name(), "."), slices.Contains(left, name), strings.HasPrefix(name, database), kept(name):
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -102,6 +111,11 @@ func (s *stage) link(state string) error {
 	})
 }
 
+func kept(name string) bool {
+	is, _ := filepath.Match(KeptPattern, name) // the pattern is sound
+	return is
+}
+
 // describe reads the copied database: what it knows is counted, and objects that it does not know were never acknowledged and stay out.
 func (s *stage) describe() error {
 	path := filepath.Join(s.root, database)
@@ -114,6 +128,11 @@ func (s *stage) describe() error {
 		return err
 	}
 	defer db.Close()
+	form, err := db.Form()
+	if err != nil {
+		return err
+	}
+	s.header.StateFormat = form.Format
 	known, err := ingest.Known(db)
 	if err != nil {
 		return err

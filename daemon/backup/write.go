@@ -34,15 +34,33 @@ type Header struct {
 	Bytes     int64     `json:"bytes"` // of all files
 	Studies   int       `json:"studies"`
 	Instances int       `json:"instances"`
+	// StateFormat is that of the database; 0 in an archive from before it was told.
+	StateFormat int `json:"state_format,omitempty"`
+	// DatabaseOnly says that images and all else are not in it: it is the way back from a conversion, which changes the database alone.
+	DatabaseOnly bool `json:"database_only,omitempty"`
 }
 
 // Write writes the state folder as it is at this moment to w. db is its open database; the appliance may be at work on it. version is the
 // program's.
 func Write(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
-	s, err := newStage(state, db)
+	s, err := newStage(state, db, true)
 	if err != nil {
 		return Header{}, err
 	}
+	return s.write(ctx, w, version)
+}
+
+// WriteDatabase writes the database alone.
+func WriteDatabase(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
+	s, err := newStage(state, db, false)
+	if err != nil {
+		return Header{}, err
+	}
+	return s.write(ctx, w, version)
+}
+
+// write writes what is staged and removes it.
+func (s *stage) write(ctx context.Context, w io.Writer, version string) (_ Header, err error) {
 	defer s.remove()
 	s.header.Format, s.header.Version, s.header.Made = format, version, time.Now().UTC().Truncate(time.Second)
 	out := &archive{tar: tar.NewWriter(w), made: s.header.Made}

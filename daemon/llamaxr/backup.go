@@ -40,23 +40,8 @@ func newBackup() *cobra.Command {
 			if keep < 0 {
 				return usageError{errors.New("--keep cannot be negative")}
 			}
-			folder := ""
-			if info, err := os.Stat(to); err == nil && info.IsDir() {
-				folder, to = to, filepath.Join(to, "llamaxr-"+time.Now().UTC().Format(backupTime)+".tar")
-			} else if err == nil {
-				return fmt.Errorf("%s is there already", to)
-			}
-			if keep > 0 && folder == "" {
-				return usageError{errors.New("--keep needs a folder in --to")}
-			}
-			if within(state, to) {
-				return usageError{errors.New("--to lies in the state folder: a backup would hold those before it")}
-			}
-			header, err := writeBackup(cmd, state, to)
+			header, to, err := backUp(cmd, state, to, keep)
 			if err != nil {
-				return err
-			}
-			if err := keepNewest(folder, keep); err != nil {
 				return err
 			}
 			return printBackup(cmd.OutOrStdout(), header, to, asJSON)
@@ -67,6 +52,26 @@ func newBackup() *cobra.Command {
 	cmd.Flags().IntVar(&keep, "keep", 0, "in a folder: remove all but this many of the newest backups afterwards; 0 removes none")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
+}
+
+// backUp writes a backup to a file, or into a folder of which it keeps that many, and returns the file.
+func backUp(cmd *cobra.Command, state, to string, keep int) (header backup.Header, path string, err error) {
+	folder := ""
+	if info, err := os.Stat(to); err == nil && info.IsDir() {
+		folder, to = to, filepath.Join(to, "llamaxr-"+time.Now().UTC().Format(backupTime)+".tar")
+	} else if err == nil {
+		return header, "", fmt.Errorf("%s is there already", to)
+	}
+	if keep > 0 && folder == "" {
+		return header, "", usageError{errors.New("--keep needs a folder in --to")}
+	}
+	if within(state, to) {
+		return header, "", usageError{errors.New("--to lies in the state folder: a backup would hold those before it")}
+	}
+	if header, err = writeBackup(cmd, state, to); err != nil {
+		return header, "", err
+	}
+	return header, to, keepNewest(folder, keep)
 }
 
 // within reports whether a path lies below a folder.
