@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench bench-peers torture fuzz oracles starter screenshots clean
+.PHONY: build demo test test-setup lint bench bench-peers torture soak fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -48,6 +48,10 @@ bench-peers: build
 # The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup
 	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut|LargeSite' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
+
+# 2,000 studies of twenty modalities through kills, restarts, a new certificate, a reload, a backup and a restore (about an hour on 2 cores of its own).
+soak: test-setup
+	LLAMAXR_TORTURE=1 $(GO) test -count=1 -timeout 8h -run 'TestSoak$$' -v ./daemon/e2e
 
 fuzz:
 	@packaging/fuzz.sh $(FUZZ_TIME)

@@ -20,6 +20,14 @@ const (
 //go:embed llamaxr.service
 var Service string
 
+// BackupService makes one backup and removes the oldest beyond a number; BackupTimer starts it every night.
+//
+//go:embed llamaxr-backup.service
+var BackupService string
+
+//go:embed llamaxr-backup.timer
+var BackupTimer string
+
 // Sysusers makes the user that the unit runs as (systemd-sysusers(8)).
 //
 //go:embed llamaxr.sysusers

@@ -23,6 +23,9 @@ import (
 const (
 	backupPattern = "llamaxr-*.tar"
 	backupTime    = "20060102T150405Z"
+	// brokenPattern are those that were broken off as they were written, when nothing was added to them for brokenAfter.
+	brokenPattern = ".llamaxr-*.tar*"
+	brokenAfter   = time.Hour
 )
 
 func newBackup() *cobra.Command {
@@ -117,7 +120,7 @@ func writeBackup(cmd *cobra.Command, state, to string) (backup.Header, error) {
 	return header, err
 }
 
-// keepNewest removes the oldest backups of a folder until n are left.
+// keepNewest removes the oldest backups of a folder until n are left, and what is left of one that was killed.
 func keepNewest(folder string, n int) error {
 	if n == 0 {
 		return nil
@@ -126,6 +129,12 @@ func keepNewest(folder string, n int) error {
 	slices.Sort(found)
 	for _, old := range found[:max(len(found)-n, 0)] {
 		err = errors.Join(err, os.Remove(old))
+	}
+	broken, _ := filepath.Glob(filepath.Join(folder, brokenPattern)) // the pattern is sound
+	for _, path := range broken {
+		if info, gone := os.Stat(path); gone == nil && time.Since(info.ModTime()) > brokenAfter {
+			err = errors.Join(err, os.Remove(path))
+		}
 	}
 	return err
 }
