@@ -154,13 +154,19 @@ func Back(state, archive string) (r Returned, err error) {
 		}
 	}
 	r.Set = fmt.Sprintf("%s.format-%d-%s", present, r.From, moment)
-	if err := errors.Join(os.Link(present, r.Set), os.Rename(half, present), spool.OS{}.SyncFolder(state)); err != nil {
-		return r, fmt.Errorf("daemon: going back: %w", err)
+	if err = os.Link(present, r.Set); err == nil {
+		err = os.Rename(half, present)
+	}
+	if err == nil {
+		err = spool.OS{}.SyncFolder(state)
 	}
 	for _, path := range since {
-		if err := os.Remove(filepath.Join(state, path)); err != nil {
-			return r, fmt.Errorf("daemon: going back: %w", err)
+		if err == nil {
+			err = os.Remove(filepath.Join(state, path))
 		}
+	}
+	if err != nil {
+		return r, fmt.Errorf("daemon: going back: %w", err)
 	}
 	return r, nil
 }

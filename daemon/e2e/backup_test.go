@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/backup"
@@ -95,6 +96,13 @@ func TestBackupUnderLoad(t *testing.T) {
 		if err := os.Rename(filepath.Join(folder, "again.tar"), filepath.Join(folder, "llamaxr-19990101T000000Z.tar")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	broken := filepath.Join(folder, ".llamaxr-20200101T000000Z.tar123") // killed as it was written
+	if err := os.WriteFile(broken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(broken, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
 	}
 	run("backup", "--state", state, "--to", folder, "--keep", "2")
 	left, _ := filepath.Glob(filepath.Join(folder, "*"))

@@ -168,14 +168,20 @@ func (n *node) settle(want int) map[string]studyState {
 // startStorescp runs DCMTK's receiver and returns its port and folder.
 func startStorescp(t testing.TB) (port, folder string) {
 	t.Helper()
-	port, folder = freePort(t), t.TempDir()
+	port = freePort(t)
+	return port, storescp(t, port)
+}
+
+func storescp(t testing.TB, port string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
 	cmd := exec.Command(peertest.Program(t, "storescp"), "-aet", "PACS", "-od", folder, port)
 	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return port, folder
+	return folder
 }
 
 func storescu(t testing.TB, port string, files ...string) {

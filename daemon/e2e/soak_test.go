@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,11 +31,15 @@ const (
 	admitted  = 10
 	shortSoak = 40 // studies
 	longSoak  = 2000
+	// fewest are what tells growth of memory from a start.
+	fewest = 500
 	// mostWaiting jobs, and the modalities wait: less than a minute of drafting, so that the load is steady.
 	mostWaiting = 60
 	sampling    = time.Second
 	// soakPatience is how long nothing may be taken, or one study not, before the test gives up.
 	soakPatience = 15 * time.Minute
+	// stopTime is TimeoutStopSec of the unit file.
+	stopTime = time.Minute
 )
 
 // What the appliance's process may take. The first is of its last life, which has no restart in it: the median of anonymous memory over the last
@@ -146,6 +151,13 @@ func startSoak(t *testing.T) *soak {
 	s.total.Store(shortSoak)
 	if os.Getenv("LLAMAXR_TORTURE") != "" {
 		s.total.Store(longSoak)
+	}
+	if text := os.Getenv("LLAMAXR_SOAK"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < shortSoak {
+			t.Fatalf("LLAMAXR_SOAK=%s: want a number of studies, %d or more", text, shortSoak)
+		}
+		s.total.Store(int64(n))
 	}
 	s.settings = func(modalities int) string {
 		text := fmt.Sprintf("tls: {certificate: %q, key: %q}\ndestinations:\n- {ae_title: PACS, address: '127.0.0.1:%s'}\npeers:\n", certificate, key, port)
@@ -292,7 +304,11 @@ func (s *soak) kill() {
 }
 
 func (s *soak) restart() {
+	began := time.Now()
 	s.n.stop(syscall.SIGTERM)
+	if took := time.Since(began); took > stopTime {
+		s.t.Errorf("stopping took %s with %d jobs waiting, systemd waits %s", took.Round(time.Second), s.waiting.Load(), stopTime)
+	}
 	s.start()
 }
 
@@ -360,7 +376,8 @@ func (s *soak) admit() {
 
 // sample reads what the process takes, and how many jobs wait, until done.
 func (s *soak) sample(done chan struct{}) {
-	for {
+	const progress = 50 // studies between two lines
+	for told := 0; ; {
 		select {
 		case <-done:
 			return
@@ -371,7 +388,12 @@ func (s *soak) sample(done chan struct{}) {
 		}
 		process := s.process.Load()
 		if u, err := usageOf(int(process)); err == nil && u.resident > 0 {
-			s.samples = append(s.samples, sample{s.count(), process, u})
+			taken := s.count()
+			if s.samples = append(s.samples, sample{taken, process, u}); taken-told >= progress {
+				told = taken
+				fmt.Printf("%d studies taken, %d jobs wait; anonymous %d MiB, resident %d MiB, %d files, %d threads\n",
+					taken, s.waiting.Load(), u.memory>>10, u.resident>>10, u.files, u.threads)
+			}
 		}
 	}
 }
@@ -419,7 +441,7 @@ func (s *soak) checkMemory() {
 	if peak > mostResident {
 		s.t.Errorf("resident memory of %d KiB, at most %d are allowed", peak, mostResident)
 	}
-	if s.total.Load() < longSoak {
+	if s.total.Load() < fewest {
 		return // too short to tell growth from a start
 	}
 	early, late := median(0.4, 0.6, anonymous), median(0.8, 1, anonymous)
