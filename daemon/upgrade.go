@@ -103,7 +103,7 @@ type Returned struct {
 	// Since is the folder of the objects that the older database does not know, to be sent again; empty when there are none.
 	Since   string `json:"since,omitempty"`
 	Objects int    `json:"objects"` // in it
-	// Gone are how many objects the older database knows whose files were removed meanwhile.
+	// Gone are how many objects the older database knows whose files are not there: retention or a rejection removed them, before or since.
 	Gone int `json:"gone"`
 }
 
@@ -133,6 +133,9 @@ func Back(state, archive string) (r Returned, err error) {
 		return r, fmt.Errorf("daemon: going back: %w", err)
 	}
 	r.Format, r.From = form.Format, from.Format
+	if err := settle(state); err != nil {
+		return r, fmt.Errorf("daemon: going back: %w", err)
+	}
 	moment := time.Now().UTC().Format(stamp)
 	var since []string
 	for path := range now {
@@ -169,6 +172,15 @@ func Back(state, archive string) (r Returned, err error) {
 		return r, fmt.Errorf("daemon: going back: %w", err)
 	}
 	return r, nil
+}
+
+// settle makes files of the objects that lie in the journal, which an older program does not look for.
+func settle(state string) error {
+	s, err := spool.Open(state, 0)
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // knownBy lists the files that a database knows.

@@ -39,7 +39,7 @@ func olderStates(t testing.TB) map[string]int {
 		}
 		found[file], formats[format] = format, true
 	}
-	for f := queue.Oldest; f <= queue.Format; f++ {
+	for f := queue.Oldest; f < queue.Format; f++ {
 		if !formats[f] {
 			t.Errorf("no sample of format %d", f)
 		}
@@ -245,9 +245,6 @@ func extract(archive, to string) error {
 // of its own; from a damaged archive, or under a running appliance, nothing is changed.
 func TestWayBack(t *testing.T) {
 	for file, format := range olderStates(t) {
-		if format == queue.Format {
-			continue
-		}
 		state := unpackState(t, file)
 		path := filepath.Join(state, databaseFile)
 		before := rawRecords(t, path, format)

@@ -183,7 +183,7 @@ func (tx *Tx) prepare() error {
 			return err
 		}
 	}
-	if form := formIn(tx.bolt); form.Format < Format {
+	if form := formIn(tx.bolt); form.Format < sealedFormat {
 		if err := tx.sealAll(); err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func OpenReadOnly(path string) (*DB, error) {
 	}
 	return &DB{
 		bolt: bolt, opts: Options{Now: time.Now}, closing: make(chan struct{}), wake: make(chan struct{}), met: make(chan struct{}, 1),
-		plain: form.Format == 1,
+		plain: form.Format < sealedFormat,
 	}, nil
 }
 

@@ -10,18 +10,25 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Formats of the database. A field or bucket that an older program would drop when it writes a record again makes a new one: the older program
-// refuses it. TestFormatIsNumbered notices.
+// Formats of the state. What an older program would drop or not look for makes a new one, a field of a record as much as a file: the older program
+// refuses it. TestFormatIsNumbered notices new fields.
 //
 //	1  records are JSON text
 //	2  records carry checksums, buckets have tallies
+//	3  the format and its program are on record; acknowledged objects may lie in the spool's journal
 const (
-	Format = 2 // what this program writes
+	Format = 3 // what this program writes
 	Oldest = 1 // what it converts
 )
 
-// formatKey is of a sealed record in meta, a Form. It stays readable in every format to come: by it a program knows a newer state from a damaged
-// one. States of format 1, and early ones of format 2, have none.
+// Formats in which something began.
+const (
+	sealedFormat = 2
+	signedFormat = 3
+)
+
+// formatKey is of a sealed record in meta, a Form, from format 3 on. It stays readable in every format to come: by it a program knows a newer state
+// from a damaged one.
 var formatKey = []byte("format")
 
 // Form is the format of a state and the program that wrote to it last; that is empty where it left no name.
@@ -65,9 +72,9 @@ func formOf(record, number []byte) (f Form) {
 	if record != nil && decode(bucketMeta, formatKey, record, &f) == nil {
 		return f
 	}
-	// A number above ours without a record is a changed bit: whoever writes such a number writes the record too.
-	if n, err := strconv.Atoi(string(number)); err == nil && n <= Format {
-		f.Format = n
+	// A higher number without a record is a changed bit: whoever writes one writes the record too.
+	if n, err := strconv.Atoi(string(number)); err == nil && n >= 0 {
+		f.Format = min(n, signedFormat)
 	}
 	return f
 }

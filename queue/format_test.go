@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,12 +33,12 @@ func TestNewerState(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = bolt.Update(func(tx *bbolt.Tx) error {
-			text := []byte(`{"format":3,"program":"9.9"}`)
+			text := fmt.Appendf(nil, `{"format":%d,"program":"9.9"}`, Format+1)
 			sum := crc32.Checksum(append([]byte("meta\x00format\x00"), text...), crc32.MakeTable(crc32.Castagnoli))
 			record := append(binary.BigEndian.AppendUint32([]byte{1}, sum), text...)
 			studies := tx.Bucket([]byte("studies"))
 			key, _ := studies.Cursor().First()
-			return errors.Join(tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")), tx.Bucket([]byte("meta")).Put([]byte("format"), record),
+			return errors.Join(tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(strconv.Itoa(Format+1))), tx.Bucket([]byte("meta")).Put([]byte("format"), record),
 				studies.Put(bytes.Clone(key), []byte("\x02another form")))
 		})
 		if err := errors.Join(err, bolt.Close()); err != nil {
@@ -62,14 +63,14 @@ func TestNewerState(t *testing.T) {
 		}
 		err = open(path)
 		var is *NewerError
-		if !errors.As(err, &is) || !strings.Contains(err.Error(), "format 3, written by llamaxr 9.9") || !strings.Contains(err.Error(), fmt.Sprintf("formats %d to %d", Oldest, Format)) {
+		if !errors.As(err, &is) || !strings.Contains(err.Error(), fmt.Sprintf("format %d, written by llamaxr 9.9", Format+1)) || !strings.Contains(err.Error(), fmt.Sprintf("formats %d to %d", Oldest, Format)) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, was) {
 			t.Errorf("%s: the file is touched, %v", what, err)
 		}
 	}
-	if form, err := FormatOf(newer()); err != nil || form != (Form{3, "9.9"}) {
+	if form, err := FormatOf(newer()); err != nil || form != (Form{Format + 1, "9.9"}) {
 		t.Errorf("%+v, %v", form, err)
 	}
 }

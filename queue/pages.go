@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // The file format of bbolt (version 2, as its package documentation and tool describe it), read within bounds: bbolt maps the file and
@@ -374,6 +375,17 @@ func (in *inspection) schema() string {
 	return ""
 }
 
+// number is what the record of the format's number should be in a file with seals.
+func (in *inspection) number() string {
+	for _, r := range in.records[string(bucketMeta)] {
+		var f Form
+		if bytes.Equal(r.key, formatKey) && decode(bucketMeta, formatKey, r.raw, &f) == nil {
+			return strconv.Itoa(f.Format)
+		}
+	}
+	return strconv.Itoa(sealedFormat)
+}
+
 // checkSeals drops the records whose seals do not fit and holds the rest against the tallies.
 func (in *inspection) checkSeals() {
 	var stray []record // under another bucket's name
@@ -405,7 +417,7 @@ func (in *inspection) checkSeals() {
 			have[name].add(r.raw, 1)
 		}
 	}
-	if s := in.schema(); s != schemaVersion {
+	if s := in.schema(); s != in.number() {
 		in.damaged = append(in.damaged, Damage{"meta/schema", fmt.Sprintf("is %q", clipKey([]byte(s)))})
 	}
 	want := map[string]*tally{}

@@ -110,7 +110,7 @@ func (in *inspection) writeTo(path string) error {
 		if err != nil {
 			return err
 		}
-		return meta.Put(schemaKey, []byte(schemaVersion))
+		return meta.Put(schemaKey, []byte(in.number()))
 	})
 	if closed := bolt.Close(); err == nil {
 		err = closed

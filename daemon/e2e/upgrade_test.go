@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -80,8 +82,8 @@ func TestUpgrade(t *testing.T) {
 	n.taken(frontal, lateral)
 	n.await(since, "drafted", stands(queue.Delivered, 1))
 	n.stop(os.Interrupt)
-	says(t, 0, "format 2", "upgrade", "--state", state, "--check")
-	says(t, 0, "format 2 already", "upgrade", "--state", state)
+	says(t, 0, fmt.Sprint("format ", queue.Format), "upgrade", "--state", state, "--check")
+	says(t, 0, fmt.Sprintf("format %d already", queue.Format), "upgrade", "--state", state)
 
 	var r daemon.Returned
 	if err := json.Unmarshal(says(t, 0, "", "upgrade", "--state", state, "--back", kept[0], "--json"), &r); err != nil {
@@ -113,13 +115,15 @@ func TestUpgrade(t *testing.T) {
 // refusesNewer makes the state one of a program to come.
 func refusesNewer(t *testing.T, state, database string) {
 	t.Helper()
+	const newer = queue.Format + 1
 	bolt, err := bbolt.Open(database, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = bolt.Update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket([]byte("meta"))
-		return errors.Join(meta.Put([]byte("schema"), []byte("3")), meta.Put([]byte("format"), sealed("meta", "format", `{"format":3,"program":"9.9"}`)))
+		return errors.Join(meta.Put([]byte("schema"), []byte(strconv.Itoa(newer))),
+			meta.Put([]byte("format"), sealed("meta", "format", fmt.Sprintf(`{"format":%d,"program":"9.9"}`, newer))))
 	})
 	if err := errors.Join(err, bolt.Close()); err != nil {
 		t.Fatal(err)
@@ -128,7 +132,7 @@ func refusesNewer(t *testing.T, state, database string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := "the state has format 3, written by llamaxr 9.9; this program knows formats 1 to 2"
+	both := fmt.Sprintf("the state has format %d, written by llamaxr 9.9; this program knows formats 1 to %d", newer, queue.Format)
 	for _, args := range [][]string{
 		{"run", "--listen", "127.0.0.1:0", "--http", ""},
 		{"studies"},

@@ -93,7 +93,7 @@ func upgradeBack(out io.Writer, state, archive string, asJSON bool) error {
 		_, err = fmt.Fprintf(out, "%d objects came since: when the older program runs, llamaxr send %s --to AET@HOST:PORT\n", r.Objects, r.Since)
 	}
 	if err == nil && r.Gone > 0 {
-		_, err = fmt.Fprintf(out, "the files of %d objects were removed since; the older program's fsck tells which\n", r.Gone)
+		_, err = fmt.Fprintf(out, "%d objects that it knows have no file any more; the older program's fsck tells which\n", r.Gone)
 	}
 	return err
 }
