@@ -15,6 +15,8 @@ import (
 
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/pdu"
+
+	"llamaxr/internal/peertest"
 )
 
 // attack keeps 200 connections busy with nothing good, new ones for those that are closed, until ctx ends.
@@ -169,7 +171,7 @@ func TestMutatedAssociations(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, uint64(worker)))
 		wg.Go(func() {
 			for sent.Add(1) <= int64(many) {
-				if !throwAt(t, port, mutate(random, seeds)) {
+				if !peertest.Throw(t, "127.0.0.1:"+port, peertest.Mutate(random, seeds)) {
 					return
 				}
 			}
@@ -196,48 +198,4 @@ func TestMutatedAssociations(t *testing.T) {
 	if grown > most {
 		t.Errorf("the heap grew by %d bytes, at most %d were expected", grown, most)
 	}
-}
-
-// mutate makes a stream of a seed that is wrong in one to four places.
-func mutate(random *rand.Rand, seeds [][]byte) []byte {
-	b := bytes.Clone(seeds[random.IntN(len(seeds))])
-	for range 1 + random.IntN(4) {
-		at := random.IntN(len(b))
-		to := min(len(b), at+1+random.IntN(64))
-		switch random.IntN(6) {
-		case 0:
-			b[at] ^= 1 << random.IntN(8)
-		case 1:
-			b[at] = byte(random.Uint32())
-		case 2:
-			b = b[:at+1]
-		case 3: // once more
-			b = append(b[:to:to], b[at:]...)
-		case 4: // not at all
-			b = append(b[:at:at], b[to:]...)
-		case 5: // the lengths are in the heads: most of the trouble is there
-			b[random.IntN(min(len(b), 300))] = []byte{0, 1, 0x7f, 0x80, 0xff}[random.IntN(5)]
-		}
-		if len(b) == 0 {
-			return []byte{0}
-		}
-	}
-	return b
-}
-
-// throwAt sends bytes to a server on a connection of their own and waits for its end. It reports whether the server could be reached.
-func throwAt(t *testing.T, port string, data []byte) bool {
-	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Error(err)
-		return false
-	}
-	defer nc.Close()
-	_, _ = nc.Write(data)
-	_ = nc.(*net.TCPConn).CloseWrite()
-	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.Copy(io.Discard, nc); isTimeout(err) {
-		t.Error("a connection did not end")
-	}
-	return true
 }

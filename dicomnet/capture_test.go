@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -94,16 +93,7 @@ func TestSeedsAreRealAssociations(t *testing.T) {
 // seed reads one argument of a file of a corpus.
 func seed(t *testing.T, target, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "fuzz", target, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := bytes.Split(data, []byte("\n"))[1]
-	text, err := strconv.Unquote(string(bytes.TrimSuffix(bytes.TrimPrefix(line, []byte("[]byte(")), []byte(")"))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte(text)
+	return peertest.Seed(t, filepath.Join("testdata", "fuzz", target, name))
 }
 
 // capture writes the seeds of all targets of dicomnet.

@@ -15,6 +15,7 @@ import (
 
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/pdu"
+	"llamaxr/internal/peertest"
 )
 
 // TestNothingLeaksPerAssociation: after 1,000 associations that were refused or aborted, on either side and at any point, there are as many
@@ -62,7 +63,7 @@ func TestNothingLeaksPerAssociation(t *testing.T) {
 		for _, ending := range endings {
 			wg.Go(func() {
 				for range times {
-					if !throwAt(t, port, ending) {
+					if !peertest.Throw(t, "127.0.0.1:"+port, ending) {
 						return
 					}
 				}
