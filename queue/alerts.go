@@ -30,11 +30,13 @@ const (
 func (a *Alert) Open() bool { return a != nil && a.Acknowledged.IsZero() && a.Over == "" }
 
 // Alert returns the newest alert, nil when there is none.
-func (s *Study) Alert() *Alert {
-	if len(s.Alerts) == 0 {
+func (s *Study) Alert() *Alert { return newest(s.Alerts) }
+
+func newest(alerts []*Alert) *Alert {
+	if len(alerts) == 0 {
 		return nil
 	}
-	return s.Alerts[len(s.Alerts)-1]
+	return alerts[len(alerts)-1]
 }
 
 // AlertNumber returns one alert, nil when there is none of that number.

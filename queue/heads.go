@@ -12,7 +12,11 @@ type StudyHead struct {
 	Last      time.Time     `json:"last_received"`
 	Instances []string      `json:"instances"`
 	Summary   *DraftSummary `json:"summary"`
+	Alerts    []*Alert      `json:"alerts"`
 }
+
+// Alert returns the newest alert, nil when there is none.
+func (s *StudyHead) Alert() *Alert { return newest(s.Alerts) }
 
 // InstanceHead is the head of an Instance.
 type InstanceHead struct {

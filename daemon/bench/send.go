@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -135,21 +133,6 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// loadAverage is how many processes wanted a processor in the last minute.
-func loadAverage() (busy float64) {
-	file, err := os.Open("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	defer file.Close()
-	line, err := bufio.NewReader(file).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0
-	}
-	_, _ = fmt.Sscan(line, &busy)
-	return busy
 }
 
 // sendHeading of the section of the sender.
