@@ -22,7 +22,7 @@ func Presentable(h *study.Header, studyUID string) bool {
 }
 
 // Colours of the outlines for viewers that have any (CIE L*a*b* as PS3.3 C.10.7.1.1 encodes it), and their grey for those that have none.
-var outlineColour = []int{0xD6D6, 0x8C00, 0xC300} // amber, as in the reading room
+var outlineColour = []int{0xD6D6, 0x8C00, 0xB4B4} // amber, as in the reading room
 
 const (
 	outlineGrey = 0xFFFF
@@ -52,14 +52,14 @@ func Presentation(in Input, view study.Projection, display study.Display) (*Docu
 	if h.NumberOfFrames > 1 {
 		image.Text(tag.ReferencedFrameNumber, "1") // the one that was read
 	}
-	d.set.Remove(tag.ContentDate, tag.ContentTime). // of documents and images, not of presentation states
-							Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(2*in.Draft.Revision-1+int(view-study.Frontal))).
-							Text(tag.PresentationCreationDate, in.Time.Format("20060102")).Text(tag.PresentationCreationTime, in.Time.Format("150405")).
-							Text(tag.ContentLabel, "AI_DRAFT").Text(tag.ContentDescription, warning(in.Draft)).Text(tag.ContentCreatorName).
-							Text(tag.Laterality). // of a chest there is none
-							Items(tag.ReferencedSeriesSequence, dicomwrite.New().
-								Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedImageSequence, image)).
-							Items(tag.DisplayedAreaSelectionSequence, displayedArea(h, display))
+	d.set.Remove(tag.ContentDate, tag.ContentTime) // which are of documents and images
+	d.set.
+		Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(2*in.Draft.Revision-1+int(view-study.Frontal))).
+		Text(tag.PresentationCreationDate, in.Time.Format("20060102")).Text(tag.PresentationCreationTime, in.Time.Format("150405")).
+		Text(tag.ContentLabel, "AI_DRAFT").Text(tag.ContentDescription, warning(in.Draft)).Text(tag.ContentCreatorName).Text(tag.Laterality).
+		Items(tag.ReferencedSeriesSequence, dicomwrite.New().
+			Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedImageSequence, image)).
+		Items(tag.DisplayedAreaSelectionSequence, displayedArea(h, display))
 	greyscale(d.set, display)
 	annotate(d.set, in, view, h)
 	return d, nil
