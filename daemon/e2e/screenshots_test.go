@@ -33,7 +33,7 @@ func TestScreenshots(t *testing.T) {
 	r.click(`a.open`)
 	r.shows(`body[data-ready]`)
 	r.picture(filepath.Join(folder, "study.png"))
-	r.keys("e")
+	r.click(`button.edit[data-section=findings]`)
 	r.shows(`textarea[data-section=findings]`)
 	r.keys(" There is also a small pleural effusion.")
 	r.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
