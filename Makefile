@@ -7,7 +7,10 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench bench-peers bench-send torture soak fuzz oracles starter screenshots clean
+# Architectures of `make packages`.
+ARCH := amd64,arm64
+
+.PHONY: build demo packages packages-test test test-setup lint bench bench-peers bench-send torture soak fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -18,6 +21,16 @@ demo:
 	@echo "building bin/llamaxr"
 	@$(MAKE) --no-print-directory build
 	@bin/llamaxr demo --out out/demo
+
+# deb, rpm, tarball and SBOM of each architecture, an OCI image layout and SHA256SUMS in out/packages. VERSION and MAINTAINER may be set.
+packages:
+	@$(GO) run ./packaging/packages -out out/packages -arch $(ARCH)
+
+# The long forms: everything made twice, and the deb installed, used, upgraded, removed and purged in a Debian with systemd of its own (about five
+# minutes, as root).
+packages-test: test-setup
+	@packaging/setup/packages.sh
+	LLAMAXR_LONG=1 $(GO) test -count=1 -timeout 60m -v ./packaging/...
 
 test-setup:
 	@packaging/setup/xla-plugin.sh

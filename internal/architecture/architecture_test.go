@@ -24,18 +24,20 @@ var allowed = map[string][]string{
 	"daemon":    {"study", "dicomnet", "queue", "ingest", "inference", "reporting", "finetune", "systemd"},
 	"systemd":   {},
 	"internal":  {},
+	"packaging": {"systemd"},
 	"oracles":   {"study", "dicomnet", "queue", "ingest", "inference", "reporting", "finetune"},
 }
 
 // runsPrograms are the packages that may start another program; none of them is given anything that a DICOM peer says.
 var runsPrograms = map[string]bool{
-	"llamaxr/internal/peertest": true, // in tests
-	"llamaxr/daemon/bench":      true,
-	"llamaxr/daemon/gpu":        true, // nvidia-smi
-	"llamaxr/daemon/doctor":     true, // what tells how the machine is
-	"llamaxr/daemon/llamaxr":    true, // `llamaxr service` sets the system's service up
-	"llamaxr/daemon/trial":      true, // the appliance itself, for `llamaxr demo` and the benchmarks
-	"llamaxr/finetune/metrics":  true, // METEOR's own program, for `llamaxr evaluate`
+	"llamaxr/internal/peertest":  true, // in tests
+	"llamaxr/daemon/bench":       true,
+	"llamaxr/daemon/gpu":         true, // nvidia-smi
+	"llamaxr/daemon/doctor":      true, // what tells how the machine is
+	"llamaxr/daemon/llamaxr":     true, // `llamaxr service` sets the system's service up
+	"llamaxr/daemon/trial":       true, // the appliance itself, for `llamaxr demo` and the benchmarks
+	"llamaxr/packaging/packages": true, // builds the program and runs the tools that make packages
+	"llamaxr/finetune/metrics":   true, // METEOR's own program, for `llamaxr evaluate`
 }
 
 // TestImportsGoOneWay: no room knows one that lies behind it. And no package starts a program with what a peer says: there is no

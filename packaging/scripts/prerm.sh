@@ -1,0 +1,8 @@
+#!/bin/sh
+# deb: the service stops, and drains, before its program goes. An upgrade lets it run until the new program is in place.
+set -e
+
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+  systemctl disable --now llamaxr-backup.timer >/dev/null 2>&1 || true
+  deb-systemd-invoke stop llamaxr.service
+fi
