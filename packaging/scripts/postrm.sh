@@ -9,7 +9,7 @@ fi
 
 if [ "$1" = purge ]; then
   if command -v deb-systemd-helper >/dev/null 2>&1; then
-    deb-systemd-helper purge llamaxr.service >/dev/null || true
+    deb-systemd-helper purge llamaxr-backup.timer llamaxr.service >/dev/null || true
     deb-systemd-helper unmask llamaxr.service >/dev/null || true
   fi
   rm -f /etc/llamaxr/llamaxr.yaml

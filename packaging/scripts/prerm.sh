@@ -3,6 +3,5 @@
 set -e
 
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now llamaxr-backup.timer >/dev/null 2>&1 || true
-  deb-systemd-invoke stop llamaxr.service
+  deb-systemd-invoke stop llamaxr-backup.timer llamaxr.service
 fi
