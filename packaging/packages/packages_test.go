@@ -103,6 +103,8 @@ var installed = []string{
 	"drwxr-x--- root/root ./etc/llamaxr/",
 	"-rwxr-xr-x root/root ./usr/bin/llamaxr",
 	"-rw-r--r-- root/root ./usr/lib/systemd/system/llamaxr.service",
+	"-rw-r--r-- root/root ./usr/lib/systemd/system/llamaxr-backup.service",
+	"-rw-r--r-- root/root ./usr/lib/systemd/system/llamaxr-backup.timer",
 	"-rw-r--r-- root/root ./usr/lib/sysusers.d/llamaxr.conf",
 	"-rw-r--r-- root/root ./usr/share/man/man1/llamaxr.1.gz",
 	"-rw-r--r-- root/root ./usr/share/man/man1/llamaxr-run.1.gz",

@@ -137,11 +137,19 @@ func (r *release) configuration(ctx context.Context, tree, program string) error
 	return err
 }
 
+// service writes the units and the user that they run as.
 func (r *release) service(tree string) error {
-	if err := write(filepath.Join(tree, "usr/lib/systemd/system/llamaxr.service"), []byte(systemd.Service)); err != nil {
-		return err
+	for path, text := range map[string]string{
+		"usr/lib/systemd/system/llamaxr.service":        systemd.Service,
+		"usr/lib/systemd/system/llamaxr-backup.service": systemd.BackupService,
+		"usr/lib/systemd/system/llamaxr-backup.timer":   systemd.BackupTimer,
+		"usr/lib/sysusers.d/llamaxr.conf":               systemd.Sysusers,
+	} {
+		if err := write(filepath.Join(tree, path), []byte(text)); err != nil {
+			return err
+		}
 	}
-	return write(filepath.Join(tree, "usr/lib/sysusers.d/llamaxr.conf"), []byte(systemd.Sysusers))
+	return nil
 }
 
 // documents copies what an administrator reads, and what monitoring takes.

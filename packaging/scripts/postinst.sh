@@ -22,6 +22,8 @@ case "$1" in
 configure | abort-upgrade | abort-deconfigure | abort-remove)
   if command -v deb-systemd-helper >/dev/null 2>&1; then
     deb-systemd-helper unmask llamaxr.service >/dev/null || true
+    # The administrator enables the timer; what that made is known to the purge by this.
+    deb-systemd-helper update-state llamaxr-backup.timer >/dev/null || true
     if deb-systemd-helper --quiet was-enabled llamaxr.service; then
       deb-systemd-helper enable llamaxr.service >/dev/null || true
     else

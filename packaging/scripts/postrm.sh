@@ -9,7 +9,7 @@ fi
 
 if [ "$1" = purge ]; then
   if command -v deb-systemd-helper >/dev/null 2>&1; then
-    deb-systemd-helper purge llamaxr.service >/dev/null || true
+    deb-systemd-helper purge llamaxr-backup.timer llamaxr.service >/dev/null || true
     deb-systemd-helper unmask llamaxr.service >/dev/null || true
   fi
   rm -f /etc/llamaxr/llamaxr.yaml
@@ -18,6 +18,9 @@ if [ "$1" = purge ]; then
   fi
   if [ -d /var/lib/llamaxr ] && ! rmdir /var/lib/llamaxr 2>/dev/null; then
     echo 'llamaxr: /var/lib/llamaxr holds images, reports and records of patients; it stays, readable by the user llamaxr and root only.' >&2
+    if [ -d /var/lib/llamaxr-backup ]; then
+      echo 'llamaxr: so do the backups in /var/lib/llamaxr-backup.' >&2
+    fi
     echo 'llamaxr: when your retention rules allow it, "rm -r /var/lib/llamaxr && userdel llamaxr" destroys it.' >&2
   fi
 fi

@@ -3,5 +3,5 @@
 set -e
 
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  deb-systemd-invoke stop llamaxr.service
+  deb-systemd-invoke stop llamaxr-backup.timer llamaxr.service
 fi

@@ -3,5 +3,5 @@
 set -e
 
 if [ "$1" = 0 ] && [ -d /run/systemd/system ]; then
-  systemctl --no-reload disable --now llamaxr.service >/dev/null || true
+  systemctl --no-reload disable --now llamaxr-backup.timer llamaxr.service >/dev/null || true
 fi
