@@ -18,7 +18,7 @@ type announcement struct {
 	// Event is a study.ResultStatus or one of config's other events.
 	Event    string    `json:"event"`
 	Revision int       `json:"revision,omitempty"`
-	Number   int       `json:"number,omitempty"` // of the signature
+	Number   int       `json:"number,omitempty"` // of the signature, or of the alert
 	Detail   string    `json:"detail,omitempty"` // a destination, a finding, the kind of job that was given up
 	Reason   string    `json:"reason,omitempty"` // of a dead letter
 	Time     time.Time `json:"time"`
@@ -162,6 +162,9 @@ var errUnsettled = errors.New("daemon: the study's next draft is being made")
 
 // overtaken says why an announcement is not sent any more, empty when it is.
 func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string, error) {
+	if o.kind == kindMail && !s.AlertNumber(n.Number).Open() {
+		return "nobody needs to take note any more", nil
+	}
 	if !o.results {
 		return "", nil
 	}

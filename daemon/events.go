@@ -19,7 +19,7 @@ func (a *Appliance) announceDraft(tx *queue.Tx, s *queue.Study, record *DraftRec
 			}
 		}
 	}
-	return nil
+	return a.raise(tx, s, record)
 }
 
 // announceSigned tells of a signature: the first is the report, later ones correct it.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,11 @@ type eventData struct {
 	View        string   `json:"view,omitempty"`
 	Job         string   `json:"job,omitempty"`
 	Warning     string   `json:"warning,omitempty"`
+	// Of critical findings that somebody must take note of: which, how often others were told, who did and how.
+	Findings   []string `json:"findings,omitempty"`
+	Escalation int      `json:"escalation,omitempty"`
+	By         string   `json:"by,omitempty"` // user name
+	How        string   `json:"how,omitempty"`
 	// Only where the site says so.
 	PatientName     string `json:"patient_name,omitempty"`
 	PatientID       string `json:"patient_id,omitempty"`
@@ -74,13 +80,13 @@ type eventData struct {
 func (a *Appliance) webhookOutlet(w config.Webhook) outlet {
 	credentials := w.HTTP.Credentials()
 	return outlet{
-		kind: kindWebhook, name: w.Name, wants: func(event string) bool { return config.Sends(w.Events, event) },
+		kind: kindWebhook, name: w.Name, wants: func(event string) bool { return event != config.EventAlert && config.Sends(w.Events, event) },
 		send: func(ctx context.Context, n announcement, s *queue.Study, r study.Result) error {
 			secret, err := webhookSecret(w)
 			if err != nil {
 				return err
 			}
-			body, err := json.Marshal(eventOf(n, s.UID, r, w.Patient))
+			body, err := json.Marshal(eventOf(n, s, r, w.Patient))
 			if err != nil {
 				return queue.Permanent(err)
 			}
@@ -99,8 +105,8 @@ func webhookSecret(w config.Webhook) (webhook.Secret, error) {
 }
 
 // eventOf is what is told of an announcement. Without patient it holds nothing of the patient but what a UID is.
-func eventOf(n announcement, uid string, r study.Result, patient bool) event {
-	d := eventData{Study: uid, Revision: n.Revision, Signature: n.Number}
+func eventOf(n announcement, s *queue.Study, r study.Result, patient bool) event {
+	d := eventData{Study: s.UID, Revision: n.Revision, Signature: n.Number}
 	switch n.Event {
 	case config.EventDelivered:
 		d.Destination = n.Detail
@@ -109,6 +115,20 @@ func eventOf(n announcement, uid string, r study.Result, patient bool) event {
 		if f, err := study.ParseFinding(n.Detail); err == nil {
 			score, view := r.Draft.Scores.Combined(f)
 			d.Score, d.View = &score, view.String()
+		}
+	case config.EventEscalated, config.EventAcknowledged:
+		d.Signature, d.Warning = 0, study.DraftWarning
+		alert := s.AlertNumber(n.Number)
+		if alert == nil {
+			break
+		}
+		for _, f := range alert.Findings {
+			d.Findings = append(d.Findings, f.Finding.String())
+		}
+		if n.Event == config.EventEscalated {
+			d.Escalation, _ = strconv.Atoi(n.Detail)
+		} else {
+			d.By, d.How = alert.By, alert.How
 		}
 	case config.EventDeadLetter:
 		d.Job, d.Signature = n.Detail, 0

@@ -18,6 +18,7 @@ import (
 // kinds are the kinds of jobs, which are the stages of the metrics.
 var kinds = []string{
 	kindExamine, kindComplete, kindDraft, kindReport, kindDeliver, kindWithdraw, kindRetract, kindForget, kindRecord, kindSign, kindDeliverSigned,
+	kindHL7, kindFHIR, kindWebhook, kindMail, kindEscalate,
 }
 
 // scoreWindow is how many recent studies the scores' distribution is watched over.
@@ -60,6 +61,8 @@ var measured = []struct {
 	{"studies", "Studies, by where they stand for their reader.", []string{"status"}},
 	{"drafts_held_back", "Drafts waiting for a reader in which the guard changed a sentence.", nil},
 	{"drafts_critical", "Drafts waiting for a reader with a finding that the site calls critical.", nil},
+	{"critical_unacknowledged", "Studies with a critical finding of which nobody has taken note.", nil},
+	{"critical_unacknowledged_oldest_seconds", "How long the oldest of them has waited.", nil},
 	{"associations_open", "Associations that peers hold open.", nil},
 	{"connections_open", "Connections of peers, those without an association too.", nil},
 	{"associations_total", "Associations that were accepted.", nil},
@@ -139,6 +142,13 @@ func (s scrape) worklist() {
 	}
 	s.gauge("drafts_held_back", float64(page.HeldBack))
 	s.gauge("drafts_critical", float64(page.Critical))
+	open, oldest := s.a.room.list.Unacknowledged()
+	s.gauge("critical_unacknowledged", float64(open))
+	wait := 0.0
+	if open > 0 {
+		wait = time.Since(oldest).Seconds()
+	}
+	s.gauge("critical_unacknowledged_oldest_seconds", wait)
 }
 
 func (s scrape) jobs() error {

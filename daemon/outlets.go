@@ -39,6 +39,14 @@ func (a *Appliance) openOutlets() error {
 		}
 		a.outlets = append(a.outlets, a.webhookOutlet(w))
 	}
+	if m := a.cfg().Mail; m.On() {
+		if _, err := config.ReadSecret(m.PasswordFile); err != nil {
+			return fmt.Errorf("daemon: mail: %w", err)
+		}
+		for _, to := range m.Addresses() {
+			a.outlets = append(a.outlets, a.mailOutlet(m, to))
+		}
+	}
 	return nil
 }
 

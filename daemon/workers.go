@@ -43,6 +43,8 @@ func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 		{deliverers, []string{kindHL7}},
 		{deliverers, []string{kindFHIR}},
 		{deliverers, []string{kindWebhook}},
+		{deliverers, []string{kindMail}},
+		{1, []string{kindEscalate}},
 		{1, []string{kindReadReport}},
 		{deliverers, []string{kindFetch}},
 	} {
@@ -129,8 +131,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.promise(ctx, lease)
 	case kindExpire:
 		return a.expire(lease)
-	case kindHL7, kindFHIR, kindWebhook:
+	case kindHL7, kindFHIR, kindWebhook, kindMail:
 		return a.tell(ctx, lease)
+	case kindEscalate:
+		return a.escalate(lease)
 	case kindReadReport:
 		return a.readReport(ctx, lease)
 	case kindRecord:
@@ -180,7 +184,12 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 	if err != nil || s == nil {
 		return err
 	}
-	if job.Dead {
+	if job.Dead && job.Kind == kindMail { // the draft stands, and stays among those to read
+		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
+		if err := a.announceDead(tx, s, job, cause); err != nil {
+			return err
+		}
+	} else if job.Dead {
 		s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
 		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
 		if err := a.announceDead(tx, s, job, cause); err != nil {

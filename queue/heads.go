@@ -12,6 +12,7 @@ type StudyHead struct {
 	Last      time.Time     `json:"last_received"`
 	Instances []string      `json:"instances"`
 	Summary   *DraftSummary `json:"summary"`
+	Alerts    []*Alert      `json:"alerts"`
 }
 
 // InstanceHead is the head of an Instance.

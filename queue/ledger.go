@@ -47,6 +47,8 @@ type Study struct {
 	// Announced numbers what other systems are told of this study, in the order in which it happened; Told is what each of them was.
 	Announced int              `json:"announced,omitempty"`
 	Told      map[string]*Told `json:"told,omitempty"`
+	// Alerts are the critical findings of its drafts, and who took note of them; oldest first.
+	Alerts []*Alert `json:"alerts,omitempty"`
 	// Redraft is what a reader asked of the newest draft that he asked for himself.
 	Redraft *Redraft `json:"redraft,omitempty"`
 	// Fetch is what the archive was asked for when this study lacked a view; nil when it was not.

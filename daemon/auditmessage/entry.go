@@ -13,6 +13,8 @@ const (
 	ActStopped  = "appliance stopped"
 	ActReceived = "DICOM received" // the user is the calling AE title
 	ActSent     = "DICOM sent"     // the user is the destination
+
+	ActEscalated = "critical finding escalated" // there is no message for it: nobody saw anything
 )
 
 // Failed begins the detail of an act of those that did not end well.
@@ -57,7 +59,7 @@ func Of(e access.Entry, source string, patient Patient) (Message, bool) {
 			ID: studyRootFind, Type: "2", Role: "3", IDType: dcm("110181", "SOP Class UID"),
 			Query: base64.StdEncoding.EncodeToString([]byte(e.Act + ": " + e.Detail)),
 		}}
-	case e.Study == "" || e.Act == "DICOMweb store":
+	case e.Study == "" || e.Act == "DICOMweb store" || e.Act == ActEscalated:
 		return m, false
 	case e.Act == ActReceived || e.Act == ActSent || strings.HasPrefix(e.Act, "DICOMweb retrieve"): // A.5.3.7
 		m = event(dcm("110104", "DICOM Instances Transferred"), "R") // R: whether the receiver had them already is not known

@@ -35,6 +35,8 @@ type Config struct {
 	Archive      Archive       `yaml:"archive" explain:"who is asked for a view that a study lacks"`
 	HL7          HL7           `yaml:"hl7" explain:"results to and from a radiology information system by HL7 v2.5.1; see docs/INTEGRATION.md"`
 	FHIR         []FHIR        `yaml:"fhir" explain:"servers that get results as FHIR R4 resources"`
+	Mail         Mail          `yaml:"mail" explain:"who is told of critical findings by e-mail; see docs/INTEGRATION.md"`
+	Escalation   Escalation    `yaml:"escalation" explain:"what happens when nobody takes note of a critical finding in the reading room"`
 	Webhooks     []Webhook     `yaml:"webhooks" explain:"who is told of events in JSON, critical findings among them"`
 	Shadow       bool          `yaml:"shadow" reload:"yes" explain:"true drafts and scores, and sends nothing to any destination: for going live; see sources"`
 	Sources      []Source      `yaml:"sources" reload:"yes" explain:"what is done with studies, by who sends them; what is not listed is drafted"`
@@ -125,6 +127,8 @@ func Default() Config {
 		HTTP:       "127.0.0.1:8042",
 		Passwords:  PasswordsAll,
 		OIDC:       OIDC{Name: "single sign-on", Scopes: []string{"profile"}, UserClaim: "preferred_username", Groups: "groups"},
+		Mail:       Mail{Security: MailSTARTTLS},
+		Escalation: Escalation{After: 15 * time.Minute, Times: 3},
 		Critical:   []string{study.Pneumothorax.String()},
 		HeatMap:    HeatMapSC,
 		Sections:   SectionsPlain,

@@ -24,7 +24,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 	want := Default()
 	got.Peers, got.Destinations, got.Sources = want.Peers, want.Destinations, want.Sources // an empty list for none
 	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
-	got.OIDC.Roles = want.OIDC.Roles
+	got.OIDC.Roles, got.Mail.To, got.Mail.EscalateTo = want.OIDC.Roles, want.Mail.To, want.Mail.EscalateTo
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}
@@ -45,6 +45,7 @@ func TestWhatAFileSays(t *testing.T) {
 
 func TestFaultsAreNamed(t *testing.T) {
 	const oidc = "oidc: {issuer: 'https://idp.example', client_id: us, roles: {reader: [x]}}\n"
+	const mail = "http_address: 'https://a.example'\nmail:\n  server: 'smtp.example:587'\n  from: a@b.example\n"
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key with its line", "state: x\nquite_time: 5s\n", "quite_time"},
 		{"unknown key's line and the nearest", "state: x\nquite_time: 5s\n", "line 2: unknown key quite_time; quiet_time is meant?"},
@@ -72,6 +73,15 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"a reading room in the clear", "http_address: 'http://a.example'\n", "http_address"},
 		{"no way in", "local_passwords: none\n", "lets nobody in"},
 		{"passwords for some", "local_passwords: some\n", "local_passwords"},
+		{"mail to nobody", mail, "mail.to"},
+		{"mail without a link", strings.Replace(mail, "http_address: 'https://a.example'", "", 1), "mail.server: needs http_address"},
+		{"mail to a name", strings.Replace(mail, "from: a@b.example", "from: Ann", 1), "mail.from: \"Ann\" is not an address"},
+		{"mail to what would be a path", mail + "  to: ['a/b@c.example']\n", "mail.to[0]"},
+		{"a mail password in the clear", mail + "  security: none\n  user: x\n", "mail.user: a password needs starttls or tls"},
+		{"patients in the clear", mail + "  security: none\n  patient: true\n", "mail.patient"},
+		{"mail by no such way", mail + "  security: ssl\n", "mail.security"},
+		{"an escalation at once", "escalation: {after: 1ms}\n", "escalation.after"},
+		{"escalations without end", "escalation: {times: 1000}\n", "escalation.times"},
 		{"unknown critical finding", "critical_findings: [Hiccup]\n", "critical_findings[0]"},
 		{"half an archive", "archive: {ae_title: PACS}\n", "archive: ae_title and address go together"},
 		{"an archive that is not there", "archive: {fetch_missing_view: true}\n", "archive.fetch_missing_view"},

@@ -60,7 +60,7 @@ type Webhook struct {
 	Name       string     `yaml:"name" explain:"its name in the queue and the log"`
 	HTTP       HTTPTarget `yaml:"target" explain:"where the events go"`
 	SecretFile string     `yaml:"secret_file" explain:"file with the secret that events are signed with (Standard Webhooks, whsec_...); made by llamaxr config secret"`
-	Events     []string   `yaml:"events" explain:"which of draft, signed, correction, withdrawn, delivered, critical finding, dead letter; empty is all"`
+	Events     []string   `yaml:"events" explain:"which of draft, signed, correction, withdrawn, delivered, critical finding, critical finding escalated, critical finding acknowledged, dead letter; empty is all"`
 	Patient    bool       `yaml:"patient" explain:"true adds the patient's name and number and the accession number; without it only UIDs are told"`
 }
 
@@ -69,6 +69,10 @@ const (
 	EventDelivered  = "delivered"        // a draft or a signed report is at a DICOM destination
 	EventCritical   = "critical finding" // a draft has a finding of critical_findings
 	EventDeadLetter = "dead letter"      // a job was given up
+
+	EventEscalated    = "critical finding escalated"    // nobody has taken note of it in time
+	EventAcknowledged = "critical finding acknowledged" // somebody has
+	EventAlert        = "critical alert"                // all critical findings of a draft in one; for mail only
 )
 
 // DefaultTimeout is how long an answer to a result is waited for.
@@ -125,7 +129,7 @@ func (c Config) checkResults(fault func(key, format string, args ...any)) {
 	}
 	for i, w := range c.Webhooks {
 		key := fmt.Sprintf("webhooks[%d]", i)
-		outlet(key, "webhook ", w.Name, w.HTTP.Timeout, w.Events, append(resultEvents(), EventDelivered, EventCritical, EventDeadLetter))
+		outlet(key, "webhook ", w.Name, w.HTTP.Timeout, w.Events, append(resultEvents(), EventDelivered, EventCritical, EventEscalated, EventAcknowledged, EventDeadLetter))
 		w.HTTP.check(key+".target", fault)
 		if w.SecretFile == "" {
 			fault(key+".secret_file", "is needed: an event without a signature can come from anybody")
@@ -133,6 +137,7 @@ func (c Config) checkResults(fault func(key, format string, args ...any)) {
 		checkFile(key+".secret_file", w.SecretFile, fault)
 	}
 	c.HL7.check(fault)
+	c.checkMail(fault)
 }
 
 func (h HL7) check(fault func(key, format string, args ...any)) {

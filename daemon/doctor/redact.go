@@ -16,7 +16,7 @@ import (
 // whether it is set, so that a key that comes later is not shown by oversight.
 var shownKeys = []string{
 	"listen", "ae_title", "address", "addresses", "results_to", "http", "engine", "duplicates", "log_level", "log_format", "minimum_version", "mode",
-	"critical_findings", "send", "events", "peers", "local_passwords",
+	"critical_findings", "send", "events", "peers", "local_passwords", "server", "security",
 }
 
 // addressKeys hold addresses on the web: scheme and host are shown, as paths and queries hold tokens.

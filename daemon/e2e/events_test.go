@@ -84,7 +84,7 @@ func TestResultsByHTTP(t *testing.T) {
 		waitFor(t, "the study to be well again", func() bool { return n.studies()[uid].State == "delivered" })
 	}
 	n.signer("jane").does("sign", uid, 0, "The heart is large.", "Cardiomegaly.")
-	events = hookEvents(t, folder, "draft", "critical finding", "delivered", "dead letter", "signed", "delivered")
+	events = hookEvents(t, folder, "draft", "critical finding", "delivered", "dead letter", "critical finding acknowledged", "signed", "delivered")
 	ids := map[string]bool{}
 	for _, e := range events {
 		ids[e.ID] = true

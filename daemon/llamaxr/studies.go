@@ -78,6 +78,7 @@ func printStudy(out io.Writer, r *daemon.StudyReport) {
 		fmt.Fprintf(out, "Reason: %s\n", r.Reason)
 	}
 	printKeeping(out, r)
+	printAlerts(out, r)
 	if r.Mode != "" {
 		fmt.Fprintf(out, "Mode: %s, nothing is sent\n", r.Mode)
 	}
@@ -136,6 +137,24 @@ func printKeeping(out io.Writer, r *daemon.StudyReport) {
 			fmt.Fprintf(out, "Object %s is kept for ever: we committed to it\n", o.Header.SOPInstanceUID)
 		case !o.PromisedUntil.IsZero():
 			fmt.Fprintf(out, "Object %s is kept until %s: we committed to it\n", o.Header.SOPInstanceUID, o.PromisedUntil.Format(time.DateOnly))
+		}
+	}
+}
+
+// printAlerts says of which critical findings somebody had to take note, and who did.
+func printAlerts(out io.Writer, r *daemon.StudyReport) {
+	for _, alert := range r.Alerts {
+		fmt.Fprintf(out, "Critical, revision %d, since %s:", alert.Revision, alert.Raised.Format(time.DateTime))
+		for _, f := range alert.Findings {
+			fmt.Fprintf(out, " %s %.2f;", f.Finding, f.Score)
+		}
+		switch {
+		case alert.Open():
+			fmt.Fprintf(out, " not acknowledged, others were told %d times\n", len(alert.Escalated))
+		case alert.By != "":
+			fmt.Fprintf(out, " %s %s at %s\n", alert.By, alert.How, alert.Acknowledged.Format(time.DateTime))
+		default:
+			fmt.Fprintf(out, " not acknowledged: %s\n", alert.Over)
 		}
 	}
 }

@@ -53,10 +53,16 @@ type Metrics struct {
 	Sent       *prometheus.CounterVec // objects, by destination
 
 	Spans *prometheus.CounterVec // by result
+
+	Escalations     prometheus.Counter
+	Acknowledgement prometheus.Histogram // from a critical finding to its acknowledgement by hand
 }
 
 // durations are the bounds of Duration in seconds: looking at an image takes milliseconds, a report of a large model or a slow PACS minutes.
 var durations = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300}
+
+// acknowledgements are the bounds of Acknowledgement in seconds: from a reader who sits there to one who comes in the morning.
+var acknowledgements = []float64{60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 57600}
 
 // Labels are the label values that are known beforehand: their series are there from the start, so that a rate can be told of the first.
 type Labels struct {
@@ -97,6 +103,12 @@ func New(l Labels) *Metrics {
 	m.Deliveries = counters("deliveries_total", "Associations that sent documents to a destination, by what came of it.", "destination", "result")
 	m.Sent = counters("delivered_objects_total", "Documents that a destination stored.", "destination")
 	m.Spans = counters("trace_spans_total", "Trace spans, by what came of them: sent to the collector or dropped.", "result")
+	m.Escalations = counter("critical_escalations_total", "Times that others were told because nobody had taken note of a critical finding.")
+	m.Acknowledgement = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "llamaxr", Name: "critical_acknowledgement_seconds", Help: "From a draft with a critical finding until a reader acknowledged it.",
+		Buckets: acknowledgements,
+	})
+	m.registry.MustRegister(m.Acknowledgement)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "llamaxr", Name: "build_info", Help: "1, with the program's version.",
 		ConstLabels: prometheus.Labels{"version": l.Version, "go": runtime.Version()},

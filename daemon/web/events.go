@@ -166,6 +166,9 @@ func (r *Room) standing(uid string) map[string]any {
 		out["version"], out["by"], out["name"], out["state"] = reading.Version, reading.By, reading.ByName, reading.State
 	}
 	if e, ok := r.appliance.Worklist().Entry(uid); ok {
+		if e.Alert != nil {
+			out["alert"], out["alert_open"], out["acknowledged_by"], out["acknowledged_how"] = e.Alert.Number, e.Alert.Open(), e.Alert.ByName, e.Alert.How
+		}
 		out["revision"], out["status"], out["drafted"] = e.Revision, e.Status, r.appliance.Drafted(uid, e.Revision)
 	}
 	return out

@@ -118,7 +118,8 @@ func TestRoles(t *testing.T) {
 		{"POST", study + "/sign", map[string]int{"": 401, "rita": 403, "sam": 404, "tina": 403, "adam": 403}},
 		{"POST", study + "/reject", map[string]int{"": 401, "rita": 403, "sam": 409, "tina": 403, "adam": 403}}, // without a reason
 		{"POST", study + "/reopen", map[string]int{"": 401, "rita": 403, "sam": 404, "tina": 403, "adam": 403}},
-		{"POST", study + "/redraft", map[string]int{"": 401, "rita": 409, "sam": 409, "tina": 403, "adam": 403}}, // without an adapter
+		{"POST", study + "/acknowledge", map[string]int{"": 401, "rita": 400, "sam": 400, "tina": 403, "adam": 403}}, // without a number
+		{"POST", study + "/redraft", map[string]int{"": 401, "rita": 409, "sam": 409, "tina": 403, "adam": 403}},     // without an adapter
 		{"GET", "/learning", map[string]int{"": 303}},
 		{"POST", "/learning/rollback", map[string]int{"": 401, "rita": 403, "sam": 403, "tina": 303, "adam": 403}},
 		{"GET", "/admin", map[string]int{"": 303, "rita": 403, "sam": 403, "tina": 403}},

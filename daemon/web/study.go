@@ -29,7 +29,8 @@ type studyPage struct {
 	Reading  *queue.Reading
 	Removed  []study.Sentence
 	Chart    []chartRow
-	Next     string // Study Instance UID to read next
+	Alert    *queue.Alert // the newest one of critical findings; nil without any
+	Next     string       // Study Instance UID to read next
 	Data     studyData
 }
 
@@ -116,6 +117,7 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 	if len(report.Objects) > 0 && report.Objects[0] != nil {
 		p.Header = report.Objects[0].Header
 	}
+	p.Alert = report.Alert()
 	p.Entry, _ = r.appliance.Worklist().Entry(uid)
 	if p.Reading, err = r.appliance.Reading(uid); err != nil {
 		r.log.Error("reading a study", "study", uid, "error", err)

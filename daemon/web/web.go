@@ -97,6 +97,7 @@ func (r *Room) routes() {
 	mux.Handle("POST /studies/{uid}/sign", r.only(signers, r.sign))
 	mux.Handle("POST /studies/{uid}/reject", r.only(signers, r.reject))
 	mux.Handle("POST /studies/{uid}/reopen", r.only(signers, r.reopen))
+	mux.Handle("POST /studies/{uid}/acknowledge", r.only(readers, r.acknowledge))
 	mux.Handle("POST /studies/{uid}/redraft", r.only(readers, r.redraft))
 	mux.Handle("GET /learning", r.only(nil, r.learning))
 	mux.Handle("POST /learning/{act}", r.only([]access.Role{access.Trainer}, r.train))

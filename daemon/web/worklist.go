@@ -41,7 +41,7 @@ type listPage struct {
 var statuses = map[string][]worklist.Status{
 	"open": {worklist.ToRead, worklist.InWork}, "arriving": {worklist.Arriving}, "no-draft": {worklist.NoDraft}, "attention": {worklist.Attention},
 	"shadow": {worklist.Shadow}, "signed": {worklist.Signed}, "rejected": {worklist.Rejected}, "critical": {worklist.ToRead, worklist.InWork},
-	"held-back": {worklist.ToRead, worklist.InWork}, "all": nil,
+	"held-back": {worklist.ToRead, worklist.InWork}, "all": nil, "unacknowledged": nil,
 }
 
 // worklist shows the studies. A script asks for the list alone with partial=1.
@@ -96,7 +96,8 @@ func (r *Room) listPage(form url.Values) listPage {
 		p.Filter = "open"
 	}
 	query := worklist.Query{
-		Status: statuses[p.Filter], Critical: p.Filter == "critical", HeldBack: p.Filter == "held-back", Finding: -1, Search: p.Search, Limit: pageSize,
+		Status: statuses[p.Filter], Critical: p.Filter == "critical", HeldBack: p.Filter == "held-back",
+		Unacknowledged: p.Filter == "unacknowledged", Finding: -1, Search: p.Search, Limit: pageSize,
 	}
 	if f, err := study.ParseFinding(p.Finding); err == nil {
 		query.Finding = f
@@ -132,6 +133,7 @@ func filters(p worklist.Page, current string) []filter {
 	list := []filter{
 		{Key: "open", Name: "To read", Count: c[worklist.ToRead] + c[worklist.InWork]},
 		{Key: "critical", Name: "Critical", Count: p.Critical},
+		{Key: "unacknowledged", Name: "Not acknowledged", Count: p.Unacknowledged},
 		{Key: "held-back", Name: "Changed by the guard", Count: p.HeldBack},
 		{Key: "arriving", Name: "Arriving", Count: c[worklist.Arriving]},
 		{Key: "no-draft", Name: "No draft", Count: c[worklist.NoDraft]},

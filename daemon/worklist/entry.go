@@ -61,6 +61,8 @@ type Entry struct {
 	Received  time.Time // the last image
 	Reader    string    // who changed the text last
 	Changed   time.Time // the reading
+	// Alert is the newest one of its critical findings; nil without any.
+	Alert *queue.Alert
 
 	search string // lower case
 }
@@ -71,7 +73,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	if err != nil || s == nil {
 		return nil, err
 	}
-	e := &Entry{UID: uid, Images: len(s.Instances), Revision: s.Revision, Received: s.Last}
+	e := &Entry{UID: uid, Alert: s.Alert(), Images: len(s.Instances), Revision: s.Revision, Received: s.Last}
 	if len(s.Instances) > 0 {
 		i, err := tx.InstanceHead(s.Instances[0])
 		if err != nil {

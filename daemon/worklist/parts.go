@@ -11,6 +11,7 @@ type part struct {
 // parts are what the filters of the page ask for. Each entry is in a few of them.
 type parts struct {
 	all, waiting, critical, heldBack part
+	unacknowledged                   part
 	status                           map[Status]*part
 	searches                         map[string]*search // what was searched for last, by Query.key
 }
@@ -32,6 +33,8 @@ func newParts() parts {
 		heldBack: part{holds: func(e *Entry) bool { return e.waits() && e.HeldBack > 0 }},
 		status:   map[Status]*part{},
 		searches: map[string]*search{},
+
+		unacknowledged: part{holds: func(e *Entry) bool { return e.Alert.Open() }},
 	}
 	for _, s := range []Status{ToRead, InWork, Arriving, NoDraft, Signed, Rejected, Attention} {
 		p.status[s] = &part{holds: func(e *Entry) bool { return e.Status == s }}
@@ -41,7 +44,7 @@ func newParts() parts {
 
 // each visits all parts.
 func (p *parts) each(visit func(*part)) {
-	for _, one := range []*part{&p.all, &p.waiting, &p.critical, &p.heldBack} {
+	for _, one := range []*part{&p.all, &p.waiting, &p.critical, &p.heldBack, &p.unacknowledged} {
 		visit(one)
 	}
 	for _, one := range p.status {
@@ -99,9 +102,11 @@ func (p *parts) replace(old, next *Entry) {
 // choose returns the smallest part that has all that q asks for. exact is whether it has nothing else: then none of its entries need be
 // looked at.
 func (p *parts) choose(q Query) (entries []*Entry, exact bool) {
-	exact = q.Finding < 0 && q.Search == "" && !q.Critical && !q.HeldBack
+	exact = q.Finding < 0 && q.Search == "" && !q.Critical && !q.HeldBack && !q.Unacknowledged
 	open := len(q.Status) == 2 && slices.Contains(q.Status, ToRead) && slices.Contains(q.Status, InWork)
 	switch {
+	case q.Unacknowledged:
+		return p.unacknowledged.entries, q.Finding < 0 && q.Search == "" && !q.Critical && !q.HeldBack && len(q.Status) == 0
 	case len(q.Status) == 0:
 		return p.all.entries, exact
 	case len(q.Status) == 1 && p.status[q.Status[0]] != nil:

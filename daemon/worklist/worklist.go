@@ -225,9 +225,11 @@ type Query struct {
 	Critical bool          // only critical ones
 	HeldBack bool          // only drafts that the guard changed
 	Finding  study.Finding // only studies with this finding present; -1 is any
-	Search   string        // words that name, ID, accession number, description or UID hold, each of them
-	Offset   int
-	Limit    int
+	// Unacknowledged wants only studies with a critical finding of which nobody has taken note.
+	Unacknowledged bool
+	Search         string // words that name, ID, accession number, description or UID hold, each of them
+	Offset         int
+	Limit          int
 }
 
 // Page is a part of the list.
@@ -238,7 +240,9 @@ type Page struct {
 	Critical int            // waiting, of all studies
 	HeldBack int            // waiting, of all studies
 	Total    int
-	Ready    bool // false while studies are still being read from the ledger
+	// Unacknowledged is how many studies have a critical finding of which nobody has taken note, of all studies.
+	Unacknowledged int
+	Ready          bool // false while studies are still being read from the ledger
 }
 
 // Find returns a page. Only the first asking of a search, or of a filter by finding, looks at entries beside those that are shown.
@@ -248,6 +252,7 @@ func (l *List) Find(q Query) Page {
 	p := &l.parts
 	page := Page{
 		Counts: map[Status]int{}, Critical: len(p.critical.entries), HeldBack: len(p.heldBack.entries), Total: len(p.all.entries), Ready: l.ready,
+		Unacknowledged: len(p.unacknowledged.entries),
 	}
 	for status, one := range p.status {
 		page.Counts[status] = len(one.entries)
@@ -286,11 +291,12 @@ func (q Query) words() []string { return strings.Fields(strings.ToLower(q.Search
 
 // key names the studies that are wanted, whatever part of them is.
 func (q Query) key() string {
-	return fmt.Sprint(q.Status, q.Critical, q.HeldBack, int(q.Finding), q.words())
+	return fmt.Sprint(q.Status, q.Critical, q.HeldBack, q.Unacknowledged, int(q.Finding), q.words())
 }
 
 func (q Query) matches(e *Entry, words []string) bool {
-	if len(q.Status) > 0 && !slices.Contains(q.Status, e.Status) || q.Critical && e.Urgency != Critical || q.HeldBack && e.HeldBack == 0 {
+	if len(q.Status) > 0 && !slices.Contains(q.Status, e.Status) || q.Critical && e.Urgency != Critical || q.HeldBack && e.HeldBack == 0 ||
+		q.Unacknowledged && !e.Alert.Open() {
 		return false
 	}
 	if q.Finding >= 0 && !slices.ContainsFunc(e.Findings, func(f queue.FindingScore) bool { return f.Finding == q.Finding }) {
@@ -302,6 +308,18 @@ func (q Query) matches(e *Entry, words []string) bool {
 		}
 	}
 	return true
+}
+
+// Unacknowledged is how many studies have a critical finding of which nobody has taken note, and since when the oldest of them.
+func (l *List) Unacknowledged() (n int, oldest time.Time) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, e := range l.parts.unacknowledged.entries {
+		if oldest.IsZero() || e.Alert.Raised.Before(oldest) {
+			oldest = e.Alert.Raised
+		}
+	}
+	return len(l.parts.unacknowledged.entries), oldest
 }
 
 // Next returns the study to read after uid: the first in the list that waits, is another, and is in nobody's hands.

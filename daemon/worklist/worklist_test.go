@@ -331,3 +331,41 @@ func BenchmarkHundredThousand(b *testing.B) {
 		}
 	})
 }
+
+// TestUnacknowledged: studies with a critical finding of which nobody has taken note are found by that, with the oldest's time, until somebody does.
+func TestUnacknowledged(t *testing.T) {
+	db := open(t, 20)
+	l := run(t, db)
+	alert := func(i int, change func(*queue.Alert)) {
+		err := db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study(fmt.Sprintf("2.25.%09d", i))
+			if err != nil {
+				return err
+			}
+			a := &queue.Alert{Number: 1, Revision: 1, Raised: began.Add(time.Duration(i) * time.Minute)}
+			change(a)
+			s.Alerts = []*queue.Alert{a}
+			return tx.PutStudy(s)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 4 {
+		alert(i, func(*queue.Alert) {})
+	}
+	wait(t, l, func(p Page) bool { return p.Unacknowledged == 4 })
+	alert(0, func(a *queue.Alert) { a.Acknowledged, a.By = began.Add(time.Hour), "rita" })
+	alert(1, func(a *queue.Alert) { a.Over = "the draft was withdrawn" })
+	wait(t, l, func(p Page) bool { return p.Unacknowledged == 2 })
+	var found []string // the one with a finding first
+	for _, e := range l.Find(Query{Finding: -1, Unacknowledged: true, Limit: 10}).Entries {
+		found = append(found, e.UID)
+	}
+	if n, oldest := l.Unacknowledged(); n != 2 || !oldest.Equal(began.Add(2*time.Minute)) || !slices.Equal(found, []string{"2.25.000000003", "2.25.000000002"}) {
+		t.Errorf("%d, the oldest of %v: %v", n, oldest, found)
+	}
+	if p := l.Find(Query{Finding: study.Effusion, Unacknowledged: true, Limit: 10}); p.Matching != 1 || p.Entries[0].UID != "2.25.000000003" {
+		t.Errorf("with an effusion: %+v", p)
+	}
+}

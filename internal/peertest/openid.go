@@ -1,8 +1,6 @@
 package peertest
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -42,7 +40,6 @@ func StartOpenID(t testing.TB, settings OpenIDSettings) *OpenID {
 	}
 	p := &OpenID{Issuer: settings.Issuer, t: t, args: []string{filepath.Join(Root(t), "internal", "peertest", "testdata", "openid.mjs"), module, file}}
 	p.Start()
-	t.Cleanup(p.Stop)
 	return p
 }
 
@@ -50,30 +47,11 @@ func StartOpenID(t testing.TB, settings OpenIDSettings) *OpenID {
 func (p *OpenID) Start() {
 	p.t.Helper()
 	p.cmd = exec.Command(Program(p.t, "node"), p.args...)
-	var errors bytes.Buffer
-	p.cmd.Stderr = &errors
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if lines.Text() == "ready" {
-			return
-		}
-	}
-	p.Stop()
-	p.t.Fatalf("the OpenID provider does not start:\n%s", errors.String())
+	startPeer(p.t, p.cmd)
 }
 
 // Stop ends it.
 func (p *OpenID) Stop() {
-	if p.cmd != nil {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-		p.cmd = nil
-	}
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
 }

@@ -46,9 +46,30 @@ function offer(finding) {
   box.scrollIntoView({ block: "nearest" });
 }
 
+/** The critical finding: acknowledged without leaving the page, and by no single key, which a hand may brush. */
+const alertForm = $("#alert");
+function acknowledged(name, how, time) {
+  alertForm.classList.remove("open");
+  $("#alert-state").textContent = `${name} ${how}${time ? ", " + time : ""}`;
+  $("#acknowledge")?.remove();
+}
+alertForm?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await fetch(alertForm.action, { method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams(new FormData(alertForm)) });
+  if (!answer.ok) { $("#alert-state").textContent = "Not acknowledged: " + await answer.text(); return; }
+  const said = await answer.json();
+  acknowledged(said.name, said.how, said.time);
+});
+
+/** What happens to the critical finding elsewhere. */
+function alertElsewhere(reading) {
+  if (!alertForm || reading.alert_open !== false || !$("#acknowledge") || Number(alertForm.elements.number.value) !== reading.alert) return;
+  if (reading.acknowledged_by) acknowledged(reading.acknowledged_by, reading.acknowledged_how);
+}
+
 follow("/events?study=" + encodeURIComponent(data.uid), {
   presence: (names) => { $("#presence").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "have" : "has"} this study open` : ""; },
-  reading: (reading) => { if (report) report.elsewhere(reading); else if (reading.drafted || (["no draft", "attention"].includes(reading.status) && reading.status !== data.status)) location.reload(); },
+  reading: (reading) => { alertElsewhere(reading); if (report) report.elsewhere(reading); else if (reading.drafted || (["no draft", "attention"].includes(reading.status) && reading.status !== data.status)) location.reload(); },
 });
 
 await viewer.loaded;

@@ -1,0 +1,197 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"llamaxr/daemon/access"
+	"llamaxr/daemon/auditmessage"
+	"llamaxr/daemon/config"
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// kindEscalate is a job that looks whether somebody has taken note of a critical finding.
+const kindEscalate = "escalate"
+
+// Errors of acknowledging.
+var (
+	ErrNoAlert    = errors.New("daemon: the study has no critical finding to take note of")
+	ErrOtherAlert = errors.New("daemon: the study has another critical finding now; look again")
+)
+
+// raise asks for somebody to take note of a draft's critical findings, when one of them is new in the study; the caller stores s. Of a study of
+// which nothing may leave, nobody is asked.
+func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) error {
+	if s.Mode != "" {
+		return nil
+	}
+	next := &queue.Alert{Number: len(s.Alerts) + 1, Revision: record.Draft.Revision, Raised: tx.Now().UTC()}
+	isNew := false
+	for _, f := range a.cfg().CriticalFindings() {
+		if record.Draft.Scores.Present(f) {
+			score, view := record.Draft.Scores.Combined(f)
+			next.Findings = append(next.Findings, queue.FindingScore{Finding: f, Score: score, View: view})
+			isNew = isNew || !known(s, f)
+		}
+	}
+	if !isNew {
+		return nil
+	}
+	sortByScore(next.Findings)
+	if before := s.Alert(); before.Open() {
+		before.Over = fmt.Sprintf("the draft of revision %d has more", next.Revision)
+		if err := tx.Cancel(escalation(s.UID, before).ID); err != nil {
+			return err
+		}
+	}
+	s.Alerts = append(s.Alerts, next)
+	s.Note(tx.Now(), "somebody must take note of "+findingNames(next))
+	if err := a.announce(tx, s, announcement{Event: config.EventAlert, Revision: next.Revision, Number: next.Number}); err != nil {
+		return err
+	}
+	return a.scheduleEscalation(tx, s, next)
+}
+
+// known reports whether an alert of the study that stands has a finding.
+func known(s *queue.Study, f study.Finding) bool {
+	return slices.ContainsFunc(s.Alerts, func(alert *queue.Alert) bool {
+		return alert.Over == "" && slices.ContainsFunc(alert.Findings, func(of queue.FindingScore) bool { return of.Finding == f })
+	})
+}
+
+func findingNames(alert *queue.Alert) string {
+	var names []string
+	for _, f := range alert.Findings {
+		names = append(names, f.Finding.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// alertAt is the payload of an escalation.
+type alertAt struct {
+	Number int `json:"number"` // of the alert
+	Times  int `json:"times"`  // of its escalations, this one with it
+}
+
+// escalation is the next escalation of an alert.
+func escalation(uid string, alert *queue.Alert) queue.Job {
+	at := alertAt{alert.Number, len(alert.Escalated) + 1}
+	return queue.Job{ID: fmt.Sprintf("%s/%s/%d/%d", kindEscalate, uid, at.Number, at.Times), Kind: kindEscalate, Study: uid, Payload: mustJSON(at)}
+}
+
+// scheduleEscalation has somebody look again later, where there is somebody to tell.
+func (a *Appliance) scheduleEscalation(tx *queue.Tx, s *queue.Study, alert *queue.Alert) error {
+	e := a.cfg().Escalation
+	heard := slices.ContainsFunc(a.outlets, func(o outlet) bool { return o.wants(config.EventEscalated) })
+	if e.After == 0 || len(alert.Escalated) >= e.Times || !heard {
+		return nil
+	}
+	job := escalation(s.UID, alert)
+	job.NotBefore = tx.Now().Add(e.After)
+	return tx.Enqueue(job)
+}
+
+// escalate tells others of an alert that is still open.
+func (a *Appliance) escalate(lease *queue.Lease) error {
+	var at alertAt
+	if err := json.Unmarshal(lease.Job.Payload, &at); err != nil {
+		return queue.Permanent(fmt.Errorf("daemon: escalation: %w", err))
+	}
+	uid, told := lease.Job.Study, false
+	err := lease.Done(func(tx *queue.Tx) error {
+		told = false
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		alert := s.AlertNumber(at.Number)
+		if !alert.Open() || len(alert.Escalated) >= at.Times {
+			return nil
+		}
+		alert.Escalated = append(alert.Escalated, tx.Now().UTC())
+		s.Note(tx.Now(), fmt.Sprintf("nobody has taken note of %s: others are told, time %d", findingNames(alert), at.Times))
+		n := announcement{Event: config.EventEscalated, Revision: alert.Revision, Number: alert.Number, Detail: strconv.Itoa(at.Times)}
+		if err := a.announce(tx, s, n); err != nil {
+			return err
+		}
+		if err := a.scheduleEscalation(tx, s, alert); err != nil {
+			return err
+		}
+		told = true
+		return tx.PutStudy(s)
+	})
+	if err == nil && told {
+		a.metrics.Escalations.Inc()
+		a.log.Warn("nobody has taken note of a critical finding", "study", uid, "times", at.Times)
+		a.auditAct(access.Entry{Act: auditmessage.ActEscalated, Study: uid, Detail: fmt.Sprintf("alert %d, time %d", at.Number, at.Times)})
+	}
+	return err
+}
+
+// Acknowledge notes that a reader has taken note of a study's critical findings; number is the alert that he saw. It is durable when Acknowledge
+// returns. Of two readers the first counts: what is returned says who.
+func (a *Appliance) Acknowledge(uid string, number int, by Hand) (alert *queue.Alert, err error) {
+	noted := false
+	err = a.db.Update(func(tx *queue.Tx) error {
+		noted = false
+		s, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			return ErrNoStudy
+		}
+		switch alert = s.Alert(); {
+		case alert == nil, alert.Over != "":
+			return ErrNoAlert
+		case alert.Number != number:
+			return ErrOtherAlert
+		case !alert.Open():
+			return nil
+		}
+		noted = true
+		if err := a.acknowledged(tx, s, by, queue.HowAcknowledged); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
+	if err == nil && noted {
+		a.metrics.Acknowledgement.Observe(alert.Acknowledged.Sub(alert.Raised).Seconds())
+	}
+	return alert, err
+}
+
+// acknowledged closes the study's alert, if one is open; the caller stores s. Who signs or rejects has taken note too.
+func (a *Appliance) acknowledged(tx *queue.Tx, s *queue.Study, by Hand, how string) error {
+	alert := s.Alert()
+	if !alert.Open() {
+		return nil
+	}
+	if err := tx.Cancel(escalation(s.UID, alert).ID); err != nil {
+		return err
+	}
+	alert.Acknowledged, alert.By, alert.ByName, alert.How = tx.Now().UTC(), by.User, by.Name, how
+	s.Note(tx.Now(), fmt.Sprintf("%s took note of %s: %s", by.User, findingNames(alert), how))
+	return a.announce(tx, s, announcement{Event: config.EventAcknowledged, Revision: alert.Revision, Number: alert.Number})
+}
+
+// closeAlert ends the alert of a revision that no longer stands.
+func closeAlert(tx *queue.Tx, s *queue.Study, revision int, why string) error {
+	alert := s.Alert()
+	if !alert.Open() || alert.Revision != revision {
+		return nil
+	}
+	alert.Over = why
+	return tx.Cancel(escalation(s.UID, alert).ID)
+}
+
+// waited is how long ago an alert was raised, as people say it.
+func waited(alert *queue.Alert, now time.Time) string {
+	return now.Sub(alert.Raised).Round(time.Minute).String()
+}
