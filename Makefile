@@ -7,7 +7,7 @@ GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
 
-.PHONY: build demo test test-setup lint bench bench-peers bench-send torture soak fuzz oracles starter screenshots clean
+.PHONY: build demo test test-setup lint bench bench-peers bench-send gpu-check torture soak fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -40,15 +40,24 @@ bench: build
 	@packaging/setup/peers.sh
 	@$(GO) run ./daemon/bench -out docs/BENCHMARKS.md
 
-# Receiving beside storescp, Orthanc and pynetdicom, for docs/BENCHMARKS.md (about ten minutes).
+# Drafting beside llama.cpp, scoring beside ONNX Runtime and OpenVINO, receiving beside storescp, Orthanc and pynetdicom, for docs/BENCHMARKS.md (half an hour).
 bench-peers: build
 	@packaging/setup/peers.sh
+	@packaging/setup/xla-plugin.sh
+	@packaging/setup/smollm2.sh
+	@packaging/setup/bench.sh
 	@$(GO) run ./daemon/bench -peers -out docs/BENCHMARKS.md
 
 # The sender alone, to sinks on loopback, for docs/BENCHMARKS.md (about a minute).
 bench-send:
 	@packaging/setup/peers.sh
 	@$(GO) run ./daemon/bench -send -out docs/BENCHMARKS.md
+
+# XLA on a GPU held to the CPU, with the table for docs/BENCHMARKS.md. On a machine without one it says so and fails.
+gpu-check:
+	@packaging/setup/xla-cuda.sh
+	@packaging/setup/smollm2.sh
+	@LD_LIBRARY_PATH="$$(find $(CURDIR)/.cache/cuda/nvidia -type d -name lib | paste -sd:):$$LD_LIBRARY_PATH" $(GO) run ./daemon/bench -gpu -out docs/BENCHMARKS.md
 
 # The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup

@@ -20,10 +20,15 @@ func main() {
 	flag.StringVar(&opts.scratch, "scratch", "out/bench", "folder on the disk to measure")
 	flag.IntVar(&opts.rounds, "rounds", 3, "rounds of receiving; medians are printed")
 	flag.IntVar(&opts.studies, "studies", 40, "studies of the turnaround")
-	flag.BoolVar(&opts.peers, "peers", false, "measure receiving beside other nodes instead")
+	flag.BoolVar(&opts.peers, "peers", false, "measure models and receiving beside other programs instead")
 	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
 	sink := flag.String("sink", "", "be a sink at this address, which -send starts")
 	flag.IntVar(&opts.part, "part", 1, "with -peers and -send: send the part of the objects that this divides")
+	flag.StringVar(&opts.only, "models", "", "with -peers: only these language models, and no receiving or scoring")
+	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
+	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
+	flag.StringVar(&opts.reports, "reports", "../shared/data/reports/iu_reports.jsonl", "with -peers: human reports to write and to speculate from")
+	flag.BoolVar(&opts.score, "score", false, "as a process that is measured: time the classifier")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -40,7 +45,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	if *asJSON {
+	if *asJSON || opts.score || opts.measure != "" {
 		_ = json.NewEncoder(os.Stdout).Encode(result)
 	}
 }
@@ -49,9 +54,21 @@ type options struct {
 	program, out, scratch string
 	rounds, studies, part int
 	peers, send           bool
+	score, gpu            bool
+	only, measure         string
+	reports               string
 }
 
 func run(ctx context.Context, opts options) (result any, err error) {
+	if opts.score {
+		return scoreOurs(ctx)
+	}
+	if opts.gpu {
+		return checkGPU(ctx, opts)
+	}
+	if opts.measure != "" {
+		return measureOurs(ctx, opts.measure, opts.rounds)
+	}
 	if opts.scratch, err = filepath.Abs(opts.scratch); err != nil {
 		return nil, err
 	}
@@ -67,11 +84,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return table, replaceSection(opts.out, sendHeading, sendSection(table, opts))
 	}
 	if opts.peers {
-		table, err := besidePeers(ctx, opts)
-		if err != nil {
-			return nil, err
-		}
-		return table, replaceSection(opts.out, peersHeading, peersSection(table, opts))
+		return comparison(ctx, opts)
 	}
 	r := &report{Machine: machine(), Rounds: opts.rounds}
 	if r.Receiving, err = receiving(ctx, opts); err != nil {
@@ -84,6 +97,33 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return nil, err
 	}
 	return r, replaceSection(opts.out, heading, r.section())
+}
+
+// comparison is with the peers: models, then receiving.
+func comparison(ctx context.Context, opts options) (any, error) {
+	r := &modelsReport{Load: loadAverage()}
+	var err error
+	if opts.only == "" {
+		if r.Scoring, err = scoring(ctx, opts); err != nil {
+			return nil, err
+		}
+	}
+	if r.Drafting, err = drafting(ctx, opts); err != nil {
+		return nil, err
+	}
+	r.Load += " before, " + loadAverage() + " after"
+	if opts.only != "" {
+		fmt.Fprint(os.Stderr, r.section())
+		return r, nil
+	}
+	if err := replaceSection(opts.out, inferenceHeading, r.section()); err != nil {
+		return nil, err
+	}
+	table, err := besidePeers(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return []any{r, table}, replaceSection(opts.out, peersHeading, peersSection(table, opts))
 }
 
 // say prints progress to the terminal.

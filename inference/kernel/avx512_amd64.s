@@ -87,6 +87,108 @@ done:
 	VZEROUPPER
 	RET
 
+// EACH adds the products of the weights in Z5 with four rows of activations to Z20 to Z23.
+#define EACH(at) \
+	VFMADD231PS at(DX), Z5, Z20 \
+	VFMADD231PS at(R9), Z5, Z21 \
+	VFMADD231PS at(R10), Z5, Z22 \
+	VFMADD231PS at(R11), Z5, Z23
+
+// PARTS is PART for four rows, into Z20 to Z23.
+#define PARTS \
+	VPERMPS     Z30, Z1, Z5 \
+	VMULPS      (DX), Z5, Z20 \
+	VMULPS      (R9), Z5, Z21 \
+	VMULPS      (R10), Z5, Z22 \
+	VMULPS      (R11), Z5, Z23 \
+	VPSRLD $4, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(64) \
+	VPSRLD $8, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(128) \
+	VPSRLD $12, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(192) \
+	VPSRLD $16, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(256) \
+	VPSRLD $20, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(320) \
+	VPSRLD $24, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(384) \
+	VPSRLD $28, Z1, Z4 \
+	VPERMPS Z30, Z4, Z5 \
+	EACH(448)
+
+#define ADDPARTS \
+	VFMADD231PS Z6, Z20, Z0 \
+	VFMADD231PS Z6, Z21, Z10 \
+	VFMADD231PS Z6, Z22, Z11 \
+	VFMADD231PS Z6, Z23, Z12
+
+// func nf4Exactx4AVX512(packed *byte, scales, x *float32, stride, whole, half int, sums *[4]float32)
+TEXT ·nf4Exactx4AVX512(SB), NOSPLIT, $0-56
+	MOVQ      packed+0(FP), SI
+	MOVQ      scales+8(FP), DI
+	MOVQ      x+16(FP), DX
+	MOVQ      stride+24(FP), AX
+	SHLQ      $9, AX
+	LEAQ      (DX)(AX*1), R9
+	LEAQ      (DX)(AX*2), R10
+	LEAQ      (R9)(AX*2), R11
+	MOVQ      whole+32(FP), CX
+	VMOVUPS   ·levels(SB), Z30
+	VMOVDQU32 halves<>(SB), Z29
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	TESTQ     CX, CX
+	JZ        rest
+
+groups:
+	VMOVDQU32    (SI), Z1
+	PARTS
+	VBROADCASTSD (DI), Z6
+	VPERMPS      Z6, Z29, Z6
+	ADDPARTS
+	ADDQ         $64, SI
+	ADDQ         $8, DI
+	ADDQ         $512, DX
+	ADDQ         $512, R9
+	ADDQ         $512, R10
+	ADDQ         $512, R11
+	DECQ         CX
+	JNZ          groups
+
+rest:
+	MOVQ         half+40(FP), CX
+	TESTQ        CX, CX
+	JZ           done
+	VMOVDQU      (SI), Y1
+	PARTS
+	VBROADCASTSS (DI), Y6
+	ADDPARTS
+
+done:
+	MOVQ    sums+48(FP), AX
+	TOTAL
+	VMOVSS  X0, 0(AX)
+	VMOVAPS Z10, Z0
+	TOTAL
+	VMOVSS  X0, 4(AX)
+	VMOVAPS Z11, Z0
+	TOTAL
+	VMOVSS  X0, 8(AX)
+	VMOVAPS Z12, Z0
+	TOTAL
+	VMOVSS  X0, 12(AX)
+	VZEROUPPER
+	RET
+
 // DECODE makes words of the nibbles in Z1, which is spent: Z16 to Z19, by their place from the low end.
 #define DECODE \
 	VPERMW Z30, Z1, Z16 \

@@ -16,13 +16,25 @@ type code struct {
 	order *[group]uint8
 
 	nf4Exact func(packed []byte, scales, x []float32, whole, half int) float32
+	// nf4Exactx4 is nf4Exact for four rows of activations; stride is the number of groups of one.
+	nf4Exactx4 func(packed []byte, scales, x []float32, stride, whole, half int, sums *[4]float32)
+
 	nf4Int16 func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32
-	// nf4Int16x4 is nf4Int16 for four rows of activations; stride is the number of groups of one.
+	// nf4Int16x4 is nf4Int16 for four.
 	nf4Int16x4 func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
 	quantised  func(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)
+}
+
+// oneByOne is nf4Exactx4 by code for one row.
+func oneByOne(one func(packed []byte, scales, x []float32, whole, half int) float32) func([]byte, []float32, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales, x []float32, stride, whole, half int, sums *[4]float32) {
+		for k := range sums {
+			sums[k] = one(packed, scales, x[k*stride*group:], whole, half)
+		}
+	}
 }
 
 // codes are those that this processor can run, the fastest first.

@@ -131,7 +131,8 @@ func TestEveryCodeIsThePortableOne(t *testing.T) {
 func everything(t *testing.T, out, in int) (results []float32) {
 	rng := rand.New(rand.NewPCG(3, uint64(in)))
 	m, _ := packed(t, rng, out, in)
-	head, err := Quantise(out, in, func(_ int, values []float32) error { copy(values, random(rng, in, 0.1)); return nil })
+	weights := random(rng, out*in, 0.1)
+	head, err := Quantise(out, in, func(o int, values []float32) error { copy(values, weights[o*in:]); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,18 +38,30 @@ func (m *NF4) Multiply(y []float32, x *Rows, from, to int) {
 	}
 }
 
+// tile is how many rows of a matrix stay in the first-level cache while the rows of activations pass, four at a time.
+const tile = 8
+
 func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 	whole, half := m.In/group, m.In%group/Block
-	for o := from; o < to; o++ {
-		packed, scales := m.packed[o*m.In/2:], m.scales[o*m.In/Block:]
-		for i := range x.n {
-			y[i*m.Out+o] = active.nf4Exact(packed, scales, x.permuted[i*x.groups*group:], whole, half)
+	var sums [4]float32
+	for ; from < to; from += tile {
+		end := min(from+tile, to)
+		i := 0
+		for ; i+4 <= x.n; i += 4 {
+			for o := from; o < end; o++ {
+				active.nf4Exactx4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.groups*group:], x.groups, whole, half, &sums)
+				for k, s := range sums {
+					y[(i+k)*m.Out+o] = s
+				}
+			}
+		}
+		for ; i < x.n; i++ {
+			for o := from; o < end; o++ {
+				y[i*m.Out+o] = active.nf4Exact(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.groups*group:], whole, half)
+			}
 		}
 	}
 }
-
-// tile is how many rows of a matrix stay in the first-level cache while the rows of activations pass, four at a time.
-const tile = 8
 
 func (m *NF4) multiplyInt16(y []float32, x *Rows, from, to int) {
 	whole, half := m.In/group, m.In%group/Block

@@ -4,7 +4,8 @@ import "math"
 
 // portable is the code for every processor. Its activations lie in their own order.
 var portable = &code{
-	"portable", &inOrder, portableNF4Exact, portableNF4Int16, portableNF4Int16x4, portableQuantised, portableDot, portableAddScaled,
+	"portable", &inOrder, portableNF4Exact, oneByOne(portableNF4Exact), portableNF4Int16, portableNF4Int16x4, portableQuantised,
+	portableDot, portableAddScaled,
 }
 
 // The portable forms sum in the lanes of a vector of 16, as the instructions do. fma rounds once, but for ties of a float64 sum that no

@@ -48,6 +48,7 @@ type Model struct {
 	kept    []int
 	head    *Head
 	guesses guesses
+	plain   bool // no speculation
 }
 
 // machine computes passes of one model.
@@ -216,24 +217,34 @@ type Result struct {
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	text, result, err := m.write(ctx, prompt, limit, func(scores []float32, _ int) int { return argMax(scores) })
+	if err == nil && m.mostGuessed() > 0 {
+		m.guesses.learn(text, result.PromptTokens)
+	}
+	return result, err
+}
+
+// write continues prompt; pick says which token comes after n new ones. It returns the tokens too: the prompt's, the new ones and the one that
+// would come next.
+func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(scores []float32, n int) int) ([]int, *Result, error) {
 	ids := m.Tokenizer.Prompt(prompt)
 	if len(ids)+limit > m.context {
-		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
+		return nil, nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
 	}
 	started := time.Now()
 	computed, err := m.recall(ids)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := m.keptOf(ids)
 	result := &Result{PromptTokens: len(ids), KeptTokens: kept - computed}
 	scores, err := m.forward(ids[kept:], kept, 1)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	result.Prefill = time.Since(started)
 	started = time.Now()
-	next := argMax(scores[0])
+	next := pick(scores[0], 0)
 	text := slices.Clone(ids) // and what is written
 	for len(text)-len(ids) < limit {
 		if m.stops[next] {
@@ -241,31 +252,28 @@ func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result
 			break
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("llama: generating: %w", err)
+			return nil, nil, fmt.Errorf("llama: generating: %w", err)
 		}
 		text = append(text, next)
-		room := min(m.machine.mostWanted()-1, limit-(len(text)-len(ids)))
+		room := min(m.mostGuessed(), limit-(len(text)-len(ids)))
 		drafted := m.guesses.draft(text, room)
 		from := len(text) - 1
 		if scores, err = m.forward(append(text[from:from+1:from+1], drafted...), from, 1+len(drafted)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		result.Passes++
-		next = argMax(scores[0])
+		next = pick(scores[0], len(text)-len(ids))
 		for i := 0; i < len(drafted) && drafted[i] == next && !m.stops[next]; i++ {
 			text = append(text, next)
-			next = argMax(scores[i+1])
+			next = pick(scores[i+1], len(text)-len(ids))
 		}
 		m.kept = m.kept[:len(text)]
-	}
-	if m.machine.mostWanted() > 1 {
-		m.guesses.learn(append(text, next), len(ids))
 	}
 	out := text[len(ids):]
 	result.Decode = time.Since(started)
 	result.NewTokens = len(out)
 	result.Text = m.Tokenizer.Decode(out)
-	return result, nil
+	return append(text, next), result, nil
 }
 
 // keptOf is how many of the first tokens of a prompt need not be computed again, all but the last at most.
