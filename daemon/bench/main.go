@@ -27,6 +27,7 @@ func main() {
 	flag.StringVar(&opts.only, "models", "", "with -peers: only these language models, and no receiving or scoring")
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
+	flag.IntVar(&opts.layers, "layers", 0, "with -peers: only so many layers of the models with random weights, on a machine that is too busy for all")
 	flag.StringVar(&opts.reports, "reports", "../shared/data/reports/iu_reports.jsonl", "with -peers: human reports to write and to speculate from")
 	flag.BoolVar(&opts.score, "score", false, "as a process that is measured: time the classifier")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
@@ -53,6 +54,7 @@ func main() {
 type options struct {
 	program, out, scratch string
 	rounds, studies, part int
+	layers                int
 	peers, send           bool
 	score, gpu            bool
 	only, measure         string
