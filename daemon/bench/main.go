@@ -20,13 +20,14 @@ func main() {
 	flag.StringVar(&opts.scratch, "scratch", "out/bench", "folder on the disk to measure")
 	flag.IntVar(&opts.rounds, "rounds", 3, "rounds of receiving; medians are printed")
 	flag.IntVar(&opts.studies, "studies", 40, "studies of the turnaround")
-	flag.BoolVar(&opts.peers, "peers", false, "measure receiving beside other nodes instead")
+	flag.BoolVar(&opts.peers, "peers", false, "measure models and receiving beside other programs instead")
 	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
 	sink := flag.String("sink", "", "be a sink at this address, which -send starts")
 	flag.IntVar(&opts.part, "part", 1, "with -peers and -send: send the part of the objects that this divides")
 	flag.StringVar(&opts.only, "models", "", "with -peers: only these language models, and no receiving or scoring")
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
+	flag.IntVar(&opts.layers, "layers", 0, "with -peers: only so many layers of the models with random weights, on a machine that is too busy for all")
 	flag.StringVar(&opts.reports, "reports", "../shared/data/reports/iu_reports.jsonl", "with -peers: human reports to write and to speculate from")
 	flag.BoolVar(&opts.score, "score", false, "as a process that is measured: time the classifier")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
@@ -53,6 +54,7 @@ func main() {
 type options struct {
 	program, out, scratch string
 	rounds, studies, part int
+	layers                int
 	peers, send           bool
 	score, gpu            bool
 	only, measure         string

@@ -100,6 +100,10 @@ func drafting(ctx context.Context, opts options) ([]drafted, error) {
 		if opts.only != "" && !strings.Contains(opts.only, c.Name) {
 			continue
 		}
+		if opts.layers > 0 && c.shape != nil {
+			shape := *c.shape
+			c.Name, c.shape, shape.Layers = fmt.Sprintf("%s, %d of %d layers", c.Name, opts.layers, shape.Layers), &shape, opts.layers
+		}
 		folder := filepath.Join(opts.scratch, c.Name)
 		say("%s: making its files", c.Name)
 		if err := c.make(ctx, opts, folder); err != nil {
