@@ -6,8 +6,10 @@ export GOMLX_NO_AUTO_INSTALL := 1
 GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
+RACE := ./study/... ./dicomnet/... ./queue/... ./ingest ./ingest/spool/... ./ingest/atrest ./daemon ./daemon/access ./daemon/auditmessage ./daemon/backup ./daemon/chain \
+	./daemon/dicomweb ./daemon/trace ./daemon/web ./daemon/worklist ./reporting/hl7 ./inference/models
 
-.PHONY: build demo test test-setup lint bench bench-peers bench-send torture soak fuzz oracles starter screenshots clean
+.PHONY: build demo test test-setup lint vuln race bench bench-peers bench-send torture soak fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -33,6 +35,16 @@ lint:
 	@test -z "$$($(GO) tool gofumpt -l .)" || { $(GO) tool gofumpt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	packaging/lint/gosec.sh
+	packaging/lint/vuln.sh
+
+# Published vulnerabilities by the newest database, those of Go's own library too: before a release.
+vuln:
+	packaging/lint/vuln.sh newest
+
+# The race detector over the packages in which goroutines meet; the end-to-end tests start processes of their own, which it does not see.
+race:
+	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout $(TEST_TIMEOUT) $(RACE)
 
 # Figures for docs/BENCHMARKS.md: receive throughput beside storescp, scoring, drafting, image complete to SR delivered.
 bench: build
