@@ -21,6 +21,7 @@ import (
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/pairing/viewnet"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -46,6 +47,7 @@ type Appliance struct {
 	log    *slog.Logger
 	db     *queue.DB
 	spool  *spool.Spool
+	key    *atrest.Key // of the state's files; nil leaves them plain
 	views  *viewnet.Net
 	reader *inference.Reader
 	engine *engine.Engine
@@ -83,13 +85,19 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 			return nil, fmt.Errorf("daemon: state folder: %w", err)
 		}
 	}
+	key, err := atrest.ReadKey(cfg.Encryption.Key)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: encryption.key: %w", err)
+	}
+	if err := key.Check(cfg.State); err != nil {
+		return nil, err
+	}
 	a := &Appliance{
-		log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
+		log: log, key: key, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
 	a.settings.Store(&cfg)
 	a.newMetrics(version)
-	var err error
 	options := upgrading(cfg.State, version, func(from queue.Form, kept string) {
 		log.Warn("the state of an older program is converted", "from", from.Format, "to", queue.Format, "way_back", "llamaxr upgrade --back "+kept)
 	})
@@ -123,9 +131,13 @@ func (a *Appliance) prepare() (err error) {
 			a.listener.Close()
 		}
 	}()
+	if err := a.key.Claim(a.cfg().State); err != nil {
+		return err
+	}
 	if a.spool, err = spool.Open(a.cfg().State, a.cfg().FreeSpace); err != nil {
 		return err
 	}
+	a.spool.EncryptWith(a.key)
 	if err := a.openOutlets(); err != nil {
 		return err
 	}

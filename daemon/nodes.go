@@ -71,9 +71,11 @@ func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid strin
 
 func (a *Appliance) store(ctx context.Context, to config.Destination, paths ...string) error {
 	if to.STOW == "" {
-		return send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil)
+		return send(ctx, a.client(to.AETitle, to.TLS), a.key, to.Address, paths, (*dimse.StatusError).Stored, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, webTime)
 	defer cancel()
-	return a.web(to).Store(ctx, paths...)
+	client := a.web(to)
+	client.Key = a.key
+	return client.Store(ctx, paths...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/inference/models"
+	"llamaxr/ingest/atrest"
 	"llamaxr/queue"
 )
 
@@ -76,7 +77,7 @@ func (v *visit) modes(context.Context) {
 		well = false
 		v.fail(name, fmt.Sprintf("chmod 700 %s", v.Config.State), "others may enter the state folder, which holds patients' images: mode %04o", mode)
 	}
-	keys := []string{v.Config.TLS.Key, v.Config.HTTPKey}
+	keys := []string{v.Config.TLS.Key, v.Config.HTTPKey, v.Config.Encryption.Key}
 	for _, d := range v.Config.Destinations {
 		keys = append(keys, d.TLS.Key)
 	}
@@ -127,6 +128,34 @@ func foreigners(state string) (foreign string) {
 		}
 	}
 	return ""
+}
+
+// encryption holds the key against the state and counts what is plain still. Without a key, and in a state without one, there is nothing to say.
+func (v *visit) encryption(ctx context.Context) {
+	claimed, err := atrest.Claimed(v.Config.State)
+	if err == nil && claimed == "" && v.Config.Encryption.Key == "" {
+		return
+	}
+	if err == nil {
+		var key *atrest.Key
+		if key, err = atrest.ReadKey(v.Config.Encryption.Key); err == nil {
+			err = key.Check(v.Config.State)
+		}
+	}
+	if err != nil {
+		v.fail("encryption", "name the key of this state in encryption.key, and see that the service's user may read it: docs/ADMIN.md", "%v", err)
+		return
+	}
+	plain, all, err := daemon.CountPlain(ctx, v.Config.State)
+	switch {
+	case err != nil:
+		v.fail("encryption", "run doctor as the service's user or as root", "the files cannot be looked at: %v", err)
+	case plain > 0:
+		v.warn("encryption", fmt.Sprintf("stop the appliance, then `llamaxr encryption apply --state %s --key %s`", v.Config.State, v.Config.Encryption.Key),
+			"%d of %d files are plain: they are from before the key", plain, all)
+	default:
+		v.ok("encryption", "all %d files are encrypted", all)
+	}
 }
 
 // database checks the database. Where records are damaged is not told: keys hold identifiers.
