@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/signing"
 	"llamaxr/ingest"
 	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/pairing/viewnet"
@@ -44,17 +46,19 @@ type Appliance struct {
 	settings  atomic.Pointer[config.Config]
 	reloading sync.Mutex
 
-	log    *slog.Logger
-	db     *queue.DB
-	spool  *spool.Spool
-	key    *atrest.Key // of the state's files; nil leaves them plain
-	views  *viewnet.Net
-	reader *inference.Reader
-	engine *engine.Engine
-	tuner  tuner
-	drafts drafts
-	device sr.Device
-	room   room
+	log   *slog.Logger
+	db    *queue.DB
+	spool *spool.Spool
+	key   *atrest.Key // of the state's files; nil leaves them plain
+	// trusted are the keys that adapters must be signed by; empty asks for none.
+	trusted []ed25519.PublicKey
+	views   *viewnet.Net
+	reader  *inference.Reader
+	engine  *engine.Engine
+	tuner   tuner
+	drafts  drafts
+	device  sr.Device
+	room    room
 	// readers are people whom drafting gives way to.
 	readers readers
 	// outlets are the systems that are told of results and events.
@@ -92,8 +96,12 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	if err := key.Check(cfg.State); err != nil {
 		return nil, err
 	}
+	trusted, err := signing.ReadPublic(cfg.Adapters.TrustedKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: adapters.trusted_keys: %w", err)
+	}
 	a := &Appliance{
-		log: log, key: key, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
+		log: log, key: key, trusted: trusted, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
 		credentials: credentials{log: log, own: cfg.TLS},
 	}
 	a.settings.Store(&cfg)

@@ -52,6 +52,7 @@ type Config struct {
 	HeatMap      string        `yaml:"heat_map" reload:"yes" explain:"how the heat map is sent: sc, a Secondary Capture picture of both views; or gsps, a presentation state for each image, which viewers draw over it as outlines that can be switched off (a colour image, and a lateral view that came as another study, still give a picture)"`
 	Sections     string        `yaml:"report_sections" reload:"yes" explain:"how a draft's narrative is divided: plain, findings and impression; or rsna, by RSNA's templates of chest radiographs: procedure, comparison, the findings by organ, impression"`
 	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
+	Adapters     Adapters      `yaml:"adapters" explain:"which adapters may work"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	Captures     bool          `yaml:"read_secondary_captures" reload:"yes" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`

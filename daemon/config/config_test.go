@@ -24,7 +24,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 	want := Default()
 	got.Peers, got.Destinations, got.Sources = want.Peers, want.Destinations, want.Sources // an empty list for none
 	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
-	got.OIDC.Roles = want.OIDC.Roles
+	got.OIDC.Roles, got.Adapters.TrustedKeys = want.OIDC.Roles, want.Adapters.TrustedKeys
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/inference/models"
+	"llamaxr/inference/signing"
 	"llamaxr/ingest/atrest"
 	"llamaxr/queue"
 )
@@ -219,7 +220,11 @@ func (v *visit) jobs(context.Context) {
 
 // models holds the models in use against their digests.
 func (v *visit) models(ctx context.Context) {
-	store := models.OpenStore(filepath.Join(v.Config.State, daemon.ModelFolder))
+	trusted, err := signing.ReadPublic(v.Config.Adapters.TrustedKeys...)
+	if err != nil {
+		v.fail("models", "see that adapters.trusted_keys names public keys that may be read", "%v", err)
+	}
+	store := models.OpenStore(filepath.Join(v.Config.State, daemon.ModelFolder)).Trusting(trusted)
 	starters, chosen := 0, 0
 	for _, role := range models.Roles {
 		m, err := store.InUse(role)
@@ -234,7 +239,12 @@ func (v *visit) models(ctx context.Context) {
 			continue
 		}
 		chosen++
-		if err := store.Verify(ctx, m, nil); err != nil {
+		err = store.Verify(ctx, m, nil)
+		if errors.Is(err, signing.ErrUntrusted) && !errors.Is(err, models.ErrDamaged) {
+			v.fail("models", "have it signed by whoever has the site's key: `llamaxr adapter sign "+m.Name+"`", "%v", err)
+			continue
+		}
+		if err != nil {
 			v.fail("models", "import it again: `llamaxr models import`; look at the disk (smartctl -a)", "%s: %v", m.Name, err)
 			continue
 		}
