@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"llamaxr/daemon/access"
 	"llamaxr/daemon/backup"
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
@@ -70,6 +71,8 @@ type Appliance struct {
 	tracer   *trace.Exporter // nil without a collector
 	draining atomic.Bool
 
+	strangers *access.Rate // of refused associations in the audit log
+
 	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
 	receiver    *ingest.Receiver
@@ -102,7 +105,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	}
 	a := &Appliance{
 		log: log, key: key, trusted: trusted, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
-		credentials: credentials{log: log, own: cfg.TLS},
+		credentials: credentials{log: log, own: cfg.TLS}, strangers: strangerRate(),
 	}
 	a.settings.Store(&cfg)
 	a.newMetrics(version)
@@ -182,7 +185,7 @@ func (a *Appliance) prepare() (err error) {
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg().AETitle, AnyCalled: a.cfg().AnyCalled, Peers: a.cfg().ServerPeers(), TLS: a.cfg().TLS.Credentials(),
 		MaxAssociations: a.cfg().Limits.Associations, MaxPDULength: a.cfg().Limits.PDULength, IdleTimeout: a.cfg().Limits.IdleTime,
-		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Log: a.log,
+		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Stranger: a.auditStranger, Log: a.log,
 	}
 	if a.server.TLS != nil {
 		a.server.TLS.Log = a.log

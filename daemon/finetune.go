@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"llamaxr/daemon/auditmessage"
 	"llamaxr/finetune/tune"
 	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
@@ -162,6 +163,7 @@ func (a *Appliance) UseAdapter(name string) error {
 		return err
 	}
 	a.log.Info("adapter in use", "name", name)
+	a.auditSetting(auditmessage.ActAdapter, name)
 	return nil
 }
 

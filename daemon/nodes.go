@@ -63,6 +63,7 @@ const webTime = leaseTime - time.Minute
 // sendTo stores documents of a study at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID
 // derives from what it says, so the peer has it from an earlier try.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid string, paths ...string) error {
+	a.auditSending(uid, to)
 	err := a.store(ctx, to, paths...)
 	a.auditDelivery(uid, to, err != nil)
 	a.metrics.Delivery(to.String(), len(paths), err)

@@ -167,9 +167,13 @@ func (s *Server) caller(q *http.Request) (who access.User, status int, why strin
 
 // audit writes an entry; false means that it could not be written, and the request must not be answered. Details name no patient.
 func (s *Server) audit(q *http.Request, who, act, detail string) bool {
+	return s.auditStudy(q, who, act, q.PathValue("study"), detail)
+}
+
+func (s *Server) auditStudy(q *http.Request, who, act, study, detail string) bool {
 	const most = 300
 	err := s.Audit.Add(access.Entry{
-		Time: time.Now(), User: who, Address: access.Address(q), Act: "DICOMweb " + act, Study: q.PathValue("study"), Detail: detail[:min(len(detail), most)],
+		Time: time.Now(), User: who, Address: access.Address(q), Act: "DICOMweb " + act, Study: study, Detail: detail[:min(len(detail), most)],
 	})
 	if err != nil {
 		s.Log.Error("audit log", "error", err)
