@@ -81,7 +81,6 @@ func newAdapterVerify() *cobra.Command {
 		},
 	}
 	stateFlag(cmd, &state)
-	cmd.Flags().StringArrayVar(&trust, "trust", nil, "file with a public key; may be given again")
-	_ = cmd.MarkFlagRequired("trust")
+	trustFlag(cmd, &trust)
 	return cmd
 }
