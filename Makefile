@@ -42,9 +42,10 @@ lint:
 vuln:
 	packaging/lint/vuln.sh newest
 
-# The race detector over the packages in which goroutines meet; the end-to-end tests start processes of their own, which it does not see.
+# The race detector over the packages in which goroutines meet; the end-to-end tests start processes of their own, which it does
+# not see, and one test bounds times that it stretches.
 race:
-	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout 60m -skip 'AttackDoesNotStopTheOthers' $(RACE) # which bounds times
+	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout 60m -skip 'AttackDoesNotStopTheOthers' $(RACE)
 
 # Figures for docs/BENCHMARKS.md: receive throughput beside storescp, scoring, drafting, image complete to SR delivered.
 bench: build
