@@ -6,11 +6,13 @@ export GOMLX_NO_AUTO_INSTALL := 1
 GO := go
 TEST_TIMEOUT := 20m
 FUZZ_TIME := 30s
+RACE := ./study/... ./dicomnet/... ./queue/... ./ingest ./ingest/spool/... ./ingest/atrest ./daemon ./daemon/access ./daemon/auditmessage ./daemon/backup ./daemon/bundle ./daemon/chain \
+	./daemon/dicomweb ./daemon/trace ./daemon/web ./daemon/worklist ./reporting/hl7 ./inference/models
 
 # Architectures of `make packages`.
 ARCH := amd64,arm64
 
-.PHONY: build demo packages packages-test test test-setup lint bench bench-peers bench-send gpu-check torture soak fuzz oracles starter screenshots clean
+.PHONY: build demo packages packages-test test test-setup lint vuln race bench bench-peers bench-send gpu-check torture soak fuzz oracles starter screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -46,6 +48,17 @@ lint:
 	@test -z "$$($(GO) tool gofumpt -l .)" || { $(GO) tool gofumpt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	packaging/lint/gosec.sh
+	packaging/lint/vuln.sh
+
+# Published vulnerabilities by the newest database, those of Go's own library too: before a release.
+vuln:
+	packaging/lint/vuln.sh newest
+
+# The race detector over the packages in which goroutines meet; the end-to-end tests start processes of their own, which it does
+# not see, and one test bounds times that it stretches.
+race:
+	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout 60m -skip 'AttackDoesNotStopTheOthers' $(RACE)
 
 # Figures for docs/BENCHMARKS.md: receive throughput beside storescp, scoring, drafting, image complete to SR delivered.
 bench: build

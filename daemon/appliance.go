@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"llamaxr/daemon/access"
 	"llamaxr/daemon/backup"
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
@@ -20,7 +22,9 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/signing"
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/pairing/viewnet"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -43,16 +47,19 @@ type Appliance struct {
 	settings  atomic.Pointer[config.Config]
 	reloading sync.Mutex
 
-	log    *slog.Logger
-	db     *queue.DB
-	spool  *spool.Spool
-	views  *viewnet.Net
-	reader *inference.Reader
-	engine *engine.Engine
-	tuner  tuner
-	drafts drafts
-	device sr.Device
-	room   room
+	log   *slog.Logger
+	db    *queue.DB
+	spool *spool.Spool
+	key   *atrest.Key // of the state's files; nil leaves them plain
+	// trusted are the keys that adapters must be signed by; empty asks for none.
+	trusted []ed25519.PublicKey
+	views   *viewnet.Net
+	reader  *inference.Reader
+	engine  *engine.Engine
+	tuner   tuner
+	drafts  drafts
+	device  sr.Device
+	room    room
 	// readers are people whom drafting gives way to.
 	readers readers
 	// outlets are the systems that are told of results and events.
@@ -63,6 +70,8 @@ type Appliance struct {
 	metrics  *metrics.Metrics
 	tracer   *trace.Exporter // nil without a collector
 	draining atomic.Bool
+
+	strangers *access.Rate // of refused associations in the audit log
 
 	deciding    sync.Mutex // one association at a time has us read files for storage commitment
 	credentials credentials
@@ -83,13 +92,23 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 			return nil, fmt.Errorf("daemon: state folder: %w", err)
 		}
 	}
+	key, err := atrest.ReadKey(cfg.Encryption.Key)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: encryption.key: %w", err)
+	}
+	if err := key.Check(cfg.State); err != nil {
+		return nil, err
+	}
+	trusted, err := signing.ReadPublic(cfg.Adapters.TrustedKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: adapters.trusted_keys: %w", err)
+	}
 	a := &Appliance{
-		log: log, drafts: drafts{filepath.Join(cfg.State, "drafts")}, device: device(version),
-		credentials: credentials{log: log, own: cfg.TLS},
+		log: log, key: key, trusted: trusted, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
+		credentials: credentials{log: log, own: cfg.TLS}, strangers: strangerRate(),
 	}
 	a.settings.Store(&cfg)
 	a.newMetrics(version)
-	var err error
 	options := upgrading(cfg.State, version, func(from queue.Form, kept string) {
 		log.Warn("the state of an older program is converted", "from", from.Format, "to", queue.Format, "way_back", "llamaxr upgrade --back "+kept)
 	})
@@ -123,9 +142,13 @@ func (a *Appliance) prepare() (err error) {
 			a.listener.Close()
 		}
 	}()
+	if err := a.key.Claim(a.cfg().State); err != nil {
+		return err
+	}
 	if a.spool, err = spool.Open(a.cfg().State, a.cfg().FreeSpace); err != nil {
 		return err
 	}
+	a.spool.EncryptWith(a.key)
 	if err := a.openOutlets(); err != nil {
 		return err
 	}
@@ -162,7 +185,7 @@ func (a *Appliance) prepare() (err error) {
 	a.server = &dicomnet.Server{
 		AETitle: a.cfg().AETitle, AnyCalled: a.cfg().AnyCalled, Peers: a.cfg().ServerPeers(), TLS: a.cfg().TLS.Credentials(),
 		MaxAssociations: a.cfg().Limits.Associations, MaxPDULength: a.cfg().Limits.PDULength, IdleTimeout: a.cfg().Limits.IdleTime,
-		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Log: a.log,
+		Accept: dicomnet.AcceptCommitment, NewSession: a.newSession, Stranger: a.auditStranger, Log: a.log,
 	}
 	if a.server.TLS != nil {
 		a.server.TLS.Log = a.log

@@ -195,6 +195,38 @@ func (s *session) auditReceipt(uid string, released bool) {
 	s.a.auditAct(access.Entry{Act: auditmessage.ActReceived, User: s.info.CallingAETitle, Address: host, Study: uid, Detail: outcome(!released)})
 }
 
+// auditRemoval enters that retention removed a study.
+func (a *Appliance) auditRemoval(uid string) {
+	if a.cfg().Audit.Syslog != "" {
+		a.auditAct(access.Entry{Act: auditmessage.ActRemoved, Study: uid})
+	}
+}
+
+// strangerRate bounds the entries of refused callers: each costs a write that is synced, and whoever knocks chooses how often.
+func strangerRate() *access.Rate { return &access.Rate{PerSecond: 0.2, Burst: 60} }
+
+// auditStranger enters that an association was refused for who calls.
+func (a *Appliance) auditStranger(calling, remote string) {
+	host, _, _ := net.SplitHostPort(remote)
+	if a.cfg().Audit.Syslog != "" && a.strangers.Allow("", time.Now()) {
+		a.auditAct(access.Entry{Act: auditmessage.ActStranger, User: calling, Address: host, Detail: auditmessage.Failed})
+	}
+}
+
+// auditSetting enters that what the appliance works by was changed.
+func (a *Appliance) auditSetting(act, detail string) {
+	if a.cfg().Audit.Syslog != "" {
+		a.auditAct(access.Entry{Act: act, Detail: detail})
+	}
+}
+
+// auditSending enters that documents of a study begin to be sent.
+func (a *Appliance) auditSending(uid string, to config.Destination) {
+	if a.cfg().Audit.Syslog != "" {
+		a.auditAct(access.Entry{Act: auditmessage.ActSending, User: to.String(), Study: uid})
+	}
+}
+
 // auditDelivery enters that documents of a study were sent.
 func (a *Appliance) auditDelivery(uid string, to config.Destination, failed bool) {
 	if a.cfg().Audit.Syslog != "" {

@@ -147,3 +147,29 @@ func waitForUsers(t *testing.T, file string, want ...string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// TestStrangersDoNotFillTheAuditLog: refused callers are entered, and a flood of them does not cost a write each.
+func TestStrangersDoNotFillTheAuditLog(t *testing.T) {
+	a := &Appliance{log: slog.New(slog.DiscardHandler), strangers: strangerRate()}
+	cfg := config.Config{Audit: config.Audit{Syslog: "127.0.0.1:1"}}
+	a.settings.Store(&cfg)
+	path := filepath.Join(t.TempDir(), auditFile)
+	var err error
+	if a.room.audit, err = access.OpenAuditLog(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 10_000 {
+		a.auditStranger("EVIL", "10.9.8.7:1234")
+	}
+	a.room.audit.Close()
+	n := 0
+	_, err = access.ReadAudit(path, func(e access.Entry) {
+		n++
+		if e.User != "EVIL" || e.Address != "10.9.8.7" || e.Act != auditmessage.ActStranger {
+			t.Errorf("%+v", e)
+		}
+	})
+	if err != nil || n < 60 || n > 100 {
+		t.Errorf("%d entries of 10,000 refusals, %v", n, err)
+	}
+}

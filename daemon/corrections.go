@@ -153,7 +153,7 @@ func ImportCorrections(state string, list []CorrectionInput) (out []CorrectionOu
 		return nil, err
 	}
 	defer db.Close()
-	return addCorrections(db, drafts{filepath.Join(state, "drafts")}, list), nil
+	return addCorrections(db, drafts{root: filepath.Join(state, "drafts")}, list), nil
 }
 
 // CorrectionList is what is kept.

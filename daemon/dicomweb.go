@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"llamaxr/daemon/dicomweb"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pixel"
 )
@@ -13,19 +14,19 @@ import (
 // webServices are STOW-RS, QIDO-RS and WADO-RS for what this appliance holds.
 func (a *Appliance) webServices() http.Handler {
 	server := &dicomweb.Server{
-		Users: a.room.users, Audit: a.room.audit, OpenOnLoopback: a.cfg().DICOMwebOpen, Ledger: a.db, File: a.spool.Path, Whole: a.whole,
+		Users: a.room.users, Audit: a.room.audit, OpenOnLoopback: a.cfg().DICOMwebOpen, Ledger: a.db, Open: a.openObject, Whole: a.whole,
 		Receive: a.receiver.Receive, Released: a.released, Draw: draw, Requests: a.cfg().Limits.Associations, Idle: a.cfg().Limits.IdleTime, Log: a.log,
 	}
 	return server.Handler()
 }
 
-// draw decodes the first frame of a file and draws it in 8 bits.
-func draw(ctx context.Context, path string) (image.Image, error) {
-	file, err := dicomfile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+// openObject opens the file of an object by the path that the ledger keeps.
+func (a *Appliance) openObject(relative string) (*atrest.File, error) {
+	return a.spool.Open(a.spool.Path(relative))
+}
+
+// draw decodes the first frame of an object and draws it in 8 bits.
+func draw(ctx context.Context, file *dicomfile.File) (image.Image, error) {
 	img, err := levels(ctx, file)
 	if err != nil {
 		return nil, err

@@ -27,9 +27,9 @@ type Seen struct {
 }
 
 // Examine opens an object and lets the view classifier look at it.
-func Examine(ctx context.Context, views *viewnet.Net, path string) *Seen {
+func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, path string) *Seen {
 	seen := &Seen{}
-	file, err := dicomfile.Open(path)
+	file, err := open(path)
 	if err != nil {
 		seen.Reason = err.Error()
 		return seen
@@ -76,7 +76,9 @@ func (s *Seen) Candidate() pairing.Candidate {
 }
 
 // MakeDraft reads the chosen images, scores them, writes the text and guards it. A path may be empty: that view was not acquired.
-func MakeDraft(ctx context.Context, reader *inference.Reader, write Writing, pair study.Pair, frontal, lateral string) (*DraftRecord, error) {
+func MakeDraft(
+	ctx context.Context, reader *inference.Reader, write Writing, pair study.Pair, open dicomfile.Opener, frontal, lateral string,
+) (*DraftRecord, error) {
 	record := &DraftRecord{Views: map[study.Projection]study.Geometry{}, Took: map[string]time.Duration{}, Made: time.Now().UTC().Truncate(time.Second)}
 	started := time.Now()
 	views := map[study.Projection]*study.Normalised{}
@@ -84,7 +86,7 @@ func MakeDraft(ctx context.Context, reader *inference.Reader, write Writing, pai
 		if path == "" {
 			continue
 		}
-		header, normalised, err := load(ctx, path, reader.InputSize())
+		header, normalised, err := load(ctx, open, path, reader.InputSize())
 		if err != nil {
 			return nil, queue.Permanent(err)
 		}
@@ -141,8 +143,8 @@ func WriteDraft(ctx context.Context, engine string, write Writing, scores study.
 	}, nil
 }
 
-func load(ctx context.Context, path string, size int) (*study.Header, *study.Normalised, error) {
-	file, err := dicomfile.Open(path)
+func load(ctx context.Context, open dicomfile.Opener, path string, size int) (*study.Header, *study.Normalised, error) {
+	file, err := open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,8 +169,8 @@ func levels(ctx context.Context, file *dicomfile.File) (*pixel.Image, error) {
 // renderedSide is the longer side of a view in a picture.
 const renderedSide = 1024
 
-// pictures renders the chosen views of a draft, and tells how each grey one asks to be shown.
-func pictures(ctx context.Context, record *DraftRecord, path func(string) string) ([]picture.View, map[study.Projection]*study.Display, error) {
+// pictures renders the chosen views of a draft, and tells how each grey one asks to be shown; open is given the paths of its record.
+func pictures(ctx context.Context, record *DraftRecord, open dicomfile.Opener) ([]picture.View, map[study.Projection]*study.Display, error) {
 	var out []picture.View
 	displays := map[study.Projection]*study.Display{}
 	for _, v := range []struct {
@@ -178,7 +180,7 @@ func pictures(ctx context.Context, record *DraftRecord, path func(string) string
 		if v.path == "" {
 			continue
 		}
-		img, display, err := shownFrom(ctx, path(v.path))
+		img, display, err := shownFrom(ctx, open, v.path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("daemon: picture of the %s view: %w", v.kind, err)
 		}
@@ -190,8 +192,8 @@ func pictures(ctx context.Context, record *DraftRecord, path func(string) string
 }
 
 // shownFrom reads an image and how it asks to be shown; of one that is not grey, display is nil.
-func shownFrom(ctx context.Context, path string) (img *pixel.Image, display *study.Display, err error) {
-	file, err := dicomfile.Open(path)
+func shownFrom(ctx context.Context, open dicomfile.Opener, path string) (img *pixel.Image, display *study.Display, err error) {
+	file, err := open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,13 +11,17 @@ import (
 	"strconv"
 	"time"
 
+	"llamaxr/ingest/atrest"
 	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
 )
 
-// maxRecordSize bounds a draft's record when it is read back; a real one is under 200 KiB.
-const maxRecordSize = 16 << 20
+// Bounds of what is read back.
+const (
+	maxRecordSize   = 16 << 20  // of a draft's record; a real one is under 200 KiB
+	maxDocumentSize = 256 << 20 // of a document or picture; a real one is under 4 MiB
+)
 
 // DraftRecord is all that is kept of one draft: enough to make its documents again, byte for byte.
 type DraftRecord struct {
@@ -63,7 +67,10 @@ type DocumentRecord struct {
 
 // drafts keeps draft records and documents as files under the state folder, one folder a revision. Folder names come from a
 // digest of the Study Instance UID: nothing a peer sends chooses a path.
-type drafts struct{ root string }
+type drafts struct {
+	root string
+	key  *atrest.Key // nil writes plain files
+}
 
 func (d drafts) folder(studyUID string, revision int) string {
 	sum := sha256.Sum256([]byte(studyUID))
@@ -86,6 +93,10 @@ func (d drafts) write(studyUID string, revision int, name string, data []byte) e
 	folder := d.folder(studyUID, revision)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("daemon: making a draft's folder: %w", err)
+	}
+	data, err := d.key.Bytes(data)
+	if err != nil {
+		return err
 	}
 	if err := renameio.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
 		return fmt.Errorf("daemon: writing %s of a draft: %w", name, err)
@@ -112,14 +123,7 @@ func (d drafts) remove(studyUID string, revision int, name string) error {
 
 func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {
 	path := filepath.Join(d.folder(studyUID, revision), recordFile)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("daemon: draft: %w", err)
-	}
-	if info.Size() > maxRecordSize {
-		return nil, fmt.Errorf("daemon: draft record is %d bytes, more than %d", info.Size(), maxRecordSize)
-	}
-	text, err := os.ReadFile(path)
+	text, err := d.key.ReadFile(path, maxRecordSize)
 	if err != nil {
 		return nil, fmt.Errorf("daemon: reading a draft: %w", err)
 	}

@@ -15,8 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"llamaxr/daemon/auditmessage"
 	"llamaxr/finetune/tune"
 	"llamaxr/inference/models"
+	"llamaxr/inference/signing"
 	"llamaxr/queue"
 	"llamaxr/study"
 
@@ -127,6 +129,9 @@ func (a *Appliance) settleTuning(record *tune.Record, err error) {
 			if record.Verdict.Pass {
 				err = a.UseAdapter(name)
 			}
+			if errors.Is(err, signing.ErrUntrusted) { // the gate has judged it; somebody with the site's key has the last word
+				record.State, record.Error, err = tune.Kept, err.Error(), nil
+			}
 		}
 		if err != nil {
 			record.State, record.Error = tune.Failed, err.Error()
@@ -139,7 +144,7 @@ func (a *Appliance) settleTuning(record *tune.Record, err error) {
 }
 
 func (a *Appliance) models() *models.Store {
-	return models.OpenStore(filepath.Join(a.cfg().State, ModelFolder))
+	return models.OpenStore(filepath.Join(a.cfg().State, ModelFolder)).Trusting(a.trusted)
 }
 
 // UseAdapter chooses an adapter of the registry, or the starter's by the name "starter", and puts it to work at once.
@@ -158,6 +163,7 @@ func (a *Appliance) UseAdapter(name string) error {
 		return err
 	}
 	a.log.Info("adapter in use", "name", name)
+	a.auditSetting(auditmessage.ActAdapter, name)
 	return nil
 }
 

@@ -14,11 +14,13 @@ import (
 
 	"llamaxr/daemon/config"
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // Finding is one thing that is wrong with a state.
@@ -52,7 +54,11 @@ type survey struct {
 }
 
 // Fsck checks the state folder of a daemon that does not run, and repairs what is safe. The error is one of checking.
-func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
+// key is that of an encrypted state.
+func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckReport, error) {
+	if err := key.Check(state); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(state, databaseFile)
 	damage, records, err := queue.Fsck(path)
 	if err != nil {
@@ -76,21 +82,24 @@ func Fsck(state string, repair bool, log *slog.Logger) (*FsckReport, error) {
 	defer db.Close()
 	cfg := config.Default()
 	cfg.State = state
-	a := &Appliance{db: db, drafts: drafts{filepath.Join(state, "drafts")}, log: log}
+	a := &Appliance{db: db, key: key, drafts: drafts{filepath.Join(state, "drafts"), key}, log: log}
 	a.settings.Store(&cfg)
 	if a.spool, err = spool.Open(state, 0); err != nil {
 		return nil, err
 	}
 	defer a.spool.Close()
+	a.spool.EncryptWith(key)
 	a.receiver = a.newReceiver()
 	s := survey{a, report, repair, true}
 	return report, s.run()
 }
 
 func (a *Appliance) newReceiver() *ingest.Receiver {
+	open := dicomfile.Opener(a.object)
 	return &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: dicomfile.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, Look: a.look, ReadNote: rejection.Read, Rejected: a.rejected, SamePicture: dicomfile.SamePixels,
+		DB: a.db, Spool: a.spool, ReadHeader: open.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
+		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: open.SamePixels,
+		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
 		IsReport: report.Is, Report: a.noteReport, Log: a.log,
 	}
 }
@@ -143,7 +152,7 @@ func (s *survey) homeless() error {
 
 // rejoin gives an instance its study back.
 func (s *survey) rejoin(i *queue.Instance) error {
-	note, err := rejection.Read(s.a.spool.Path(i.Path))
+	note, err := rejection.Read(s.a.object, s.a.spool.Path(i.Path))
 	isNote := err == nil && note != nil || report.Is(i.Header.SOPClassUID)
 	return s.a.db.Update(func(tx *queue.Tx) error {
 		uid, now := i.Header.StudyInstanceUID, tx.Now().UTC()
@@ -191,6 +200,9 @@ func (s *survey) unknownFiles() error {
 	return nil
 }
 
+// object opens a stored object.
+func (a *Appliance) object(path string) (*dicomfile.File, error) { return ingest.Open(a.spool, path) }
+
 func isMalformed(err error) bool {
 	var bad *dicomfile.Error
 	return errors.As(err, &bad)
@@ -208,10 +220,9 @@ func (s *survey) files() error {
 			if i.Gone != "" {
 				return nil
 			}
-			path := s.a.spool.Path(i.Path)
 			var err error
 			if s.deep {
-				err = ingest.Verify(path, i)
+				err = ingest.Verify(s.a.spool, i)
 			} else if !s.a.spool.Has(i.Path, i.Size) {
 				err = fs.ErrNotExist
 			}

@@ -131,7 +131,7 @@ func outlined(h *study.Header) sr.Input {
 func TestPresentationStateOverItsImage(t *testing.T) {
 	dcmp2pgm := peertest.Program(t, "dcmp2pgm")
 	for name, path := range radiographs(t) {
-		img, display, err := shownFrom(t.Context(), path)
+		img, display, err := shownFrom(t.Context(), dicomfile.Open, path)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -211,7 +211,7 @@ func inquire[T any](state, path string, read func(ledger) (T, error)) (out T, er
 		return out, err
 	}
 	defer db.Close()
-	return read(ledger{db, drafts{filepath.Join(state, "drafts")}})
+	return read(ledger{db, drafts{root: filepath.Join(state, "drafts")}})
 }
 
 // Studies lists the studies of a state folder.
@@ -243,5 +243,5 @@ func Resend(state, id string) error {
 
 // DraftFolder is where the documents of a revision lie.
 func DraftFolder(state, uid string, revision int) string {
-	return drafts{filepath.Join(state, "drafts")}.folder(uid, revision)
+	return drafts{root: filepath.Join(state, "drafts")}.folder(uid, revision)
 }

@@ -63,6 +63,7 @@ const webTime = leaseTime - time.Minute
 // sendTo stores documents of a study at a destination; a refusal that will not pass is permanent. A duplicate is stored: a document's UID
 // derives from what it says, so the peer has it from an earlier try.
 func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid string, paths ...string) error {
+	a.auditSending(uid, to)
 	err := a.store(ctx, to, paths...)
 	a.auditDelivery(uid, to, err != nil)
 	a.metrics.Delivery(to.String(), len(paths), err)
@@ -71,9 +72,11 @@ func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid strin
 
 func (a *Appliance) store(ctx context.Context, to config.Destination, paths ...string) error {
 	if to.STOW == "" {
-		return send(ctx, a.client(to.AETitle, to.TLS), to.Address, paths, (*dimse.StatusError).Stored, nil)
+		return send(ctx, a.client(to.AETitle, to.TLS), a.key, to.Address, paths, (*dimse.StatusError).Stored, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, webTime)
 	defer cancel()
-	return a.web(to).Store(ctx, paths...)
+	client := a.web(to)
+	client.Key = a.key
+	return client.Store(ctx, paths...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"llamaxr/daemon/auditmessage"
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 )
@@ -39,6 +40,7 @@ func (a *Appliance) Reload(next config.Config) (changed []string, err error) {
 	a.db.SetMaxAttempts(next.Limits.Attempts)
 	a.spool.KeepFree(next.FreeSpace)
 	a.settings.Store(&next)
+	a.auditSetting(auditmessage.ActReload, strings.Join(changed, ", "))
 	return changed, nil
 }
 

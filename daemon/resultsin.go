@@ -170,7 +170,7 @@ func (a *Appliance) learnFrom(ctx context.Context, sop string) (string, error) {
 	if i.Gone != "" {
 		return "a report was not read: " + i.Gone, nil
 	}
-	r, err := report.Read(a.spool.Path(i.Path))
+	r, err := report.Read(a.object, a.spool.Path(i.Path))
 	if err != nil {
 		return fmt.Sprintf("a report could not be read: %v", err), nil
 	}

@@ -215,6 +215,7 @@ func (a *Appliance) remove(uid string) (bytes int64, gone bool, err error) {
 	})
 	if err == nil && gone {
 		a.log.Info("study removed by retention", "study", uid, "bytes", bytes)
+		a.auditRemoval(uid)
 	}
 	return bytes, gone, err
 }

@@ -40,7 +40,7 @@ func newKeeper(t *testing.T, retention config.Retention) *keeper {
 	k := &keeper{t: t, state: t.TempDir(), disk: spooltest.New(), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	cfg := config.Default()
 	cfg.Retention = retention
-	k.Appliance = &Appliance{log: slog.New(slog.DiscardHandler), drafts: drafts{filepath.Join(k.state, "drafts")}}
+	k.Appliance = &Appliance{log: slog.New(slog.DiscardHandler), drafts: drafts{root: filepath.Join(k.state, "drafts")}}
 	k.settings.Store(&cfg)
 	k.start()
 	t.Cleanup(func() { _ = k.db.Close() })

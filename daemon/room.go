@@ -19,7 +19,6 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/finetune/tune"
 	"llamaxr/inference/models"
-	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pixel"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
@@ -113,7 +112,7 @@ func (a *Appliance) Values(ctx context.Context, uid, sopInstanceUID string) (*pi
 	if read := s.Pair; instance.Header.StudyInstanceUID != uid && (read == nil || read.Frontal != sopInstanceUID && read.Lateral != sopInstanceUID) {
 		return nil, ErrNoStudy
 	}
-	file, err := dicomfile.Open(a.spool.Path(instance.Path))
+	file, err := a.object(a.spool.Path(instance.Path))
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"image"
 	"image/png"
-	"os"
 	"path/filepath"
 
 	"llamaxr/daemon/config"
@@ -17,6 +16,8 @@ import (
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/inference"
+	"llamaxr/ingest/atrest"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
 	"llamaxr/reporting/pdf"
@@ -44,7 +45,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if looked.Reason == "" {
-		looked = Examine(ctx, a.views, a.spool.Path(instance.Path)).Examination()
+		looked = Examine(ctx, a.views, a.object, a.spool.Path(instance.Path)).Examination()
 	}
 	return lease.Done(func(tx *queue.Tx) error {
 		instance, err := tx.Instance(uid)
@@ -140,7 +141,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		a.readers.giveWay(ctx)
 		return write(ctx, scores)
 	}
-	record, err := MakeDraft(ctx, a.reader, politely, pair, path(frontal), path(lateral))
+	record, err := MakeDraft(ctx, a.reader, politely, pair, a.object, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}
@@ -303,7 +304,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 // same bytes, so a lost file is made again by it.
 func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRecord) error {
 	uid, revision := record.Draft.StudyInstanceUID, record.Draft.Revision
-	documents, files, err := Documents(ctx, record, previous, a.device, a.spool.Path)
+	documents, files, err := Documents(ctx, record, previous, a.device, func(relative string) (*dicomfile.File, error) { return a.object(a.spool.Path(relative)) })
 	if err != nil {
 		return err
 	}
@@ -329,8 +330,8 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 	return a.drafts.save(record)
 }
 
-// Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. path leads to the images.
-func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, path func(string) string) ([]*sr.Document, map[string][]byte, error) {
+// Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. open is given the paths of its record.
+func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, open dicomfile.Opener) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
 	in.Sectioned = record.Sections == config.SectionsRSNA
 	replaced := func(kind string) *sr.Predecessor {
@@ -344,7 +345,7 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		}
 		return nil
 	}
-	views, displays, err := pictures(ctx, record, path)
+	views, displays, err := pictures(ctx, record, open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -505,12 +506,13 @@ func (a *Appliance) delivered(s *queue.Study, revision int) bool {
 // Send stores files at a peer on one association of client's. progress, when not nil, is told each file. A warning counts as stored; a duplicate
 // does not: what the peer has under that UID may be other bytes.
 func Send(ctx context.Context, client dicomnet.Client, address string, paths []string, progress func(path string, err error)) error {
-	return send(ctx, client, address, paths, (*dimse.StatusError).Warning, progress)
+	return send(ctx, client, nil, address, paths, (*dimse.StatusError).Warning, progress)
 }
 
-// send is Send with the caller's own judgement of which statuses count as stored.
+// send is Send of files that key opens, with the caller's own judgement of which statuses count as stored.
 func send(
-	ctx context.Context, client dicomnet.Client, address string, paths []string, stored func(*dimse.StatusError) bool, progress func(path string, err error),
+	ctx context.Context, client dicomnet.Client, key *atrest.Key, address string, paths []string,
+	stored func(*dimse.StatusError) bool, progress func(path string, err error),
 ) error {
 	type object struct {
 		path string
@@ -529,7 +531,7 @@ func send(
 		}
 	}
 	for _, path := range paths {
-		meta, err := readMeta(path)
+		meta, err := readMeta(key, path)
 		if err != nil {
 			report(path, err)
 			continue
@@ -549,7 +551,7 @@ func send(
 		return err
 	}
 	for _, o := range objects {
-		err := sendOne(ctx, association, o.path, o.meta)
+		err := sendOne(ctx, association, key, o.path, o.meta)
 		var status *dimse.StatusError
 		if errors.As(err, &status) && stored(status) {
 			err = nil
@@ -565,8 +567,8 @@ func send(
 	return errors.Join(failures...)
 }
 
-func readMeta(path string) (*part10.Meta, error) {
-	file, err := os.Open(path)
+func readMeta(key *atrest.Key, path string) (*part10.Meta, error) {
+	file, err := key.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -574,8 +576,8 @@ func readMeta(path string) (*part10.Meta, error) {
 	return part10.Decode(file)
 }
 
-func sendOne(ctx context.Context, association *dicomnet.Association, path string, meta *part10.Meta) error {
-	file, err := os.Open(path)
+func sendOne(ctx context.Context, association *dicomnet.Association, key *atrest.Key, path string, meta *part10.Meta) error {
+	file, err := key.Open(path)
 	if err != nil {
 		return err
 	}

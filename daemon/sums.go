@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/queue"
 )
 
@@ -67,7 +68,7 @@ func (d drafts) verify(record *DraftRecord, name string) error {
 		_, err := os.Stat(path)
 		return err
 	}
-	data, err := os.ReadFile(path)
+	data, err := d.key.ReadFile(path, maxDocumentSize)
 	if err != nil {
 		return fmt.Errorf("daemon: %s of a draft: %w", name, err)
 	}
@@ -78,7 +79,9 @@ func (d drafts) verify(record *DraftRecord, name string) error {
 }
 
 // lost reports whether an error says that a file is gone or not what it was.
-func lost(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, fs.ErrNotExist) }
+func lost(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, atrest.ErrDamaged) || errors.Is(err, fs.ErrNotExist)
+}
 
 // wholeDocuments makes the documents of a draft again when one of them is gone or not what was written.
 func (a *Appliance) wholeDocuments(ctx context.Context, record *DraftRecord) error {
@@ -107,7 +110,7 @@ func (a *Appliance) whole(i *queue.Instance) error {
 	if i == nil || i.Gone != "" {
 		return nil
 	}
-	cause := ingest.Verify(a.spool.Path(i.Path), i)
+	cause := ingest.Verify(a.spool, i)
 	if !errors.Is(cause, ingest.ErrFileDamaged) && !errors.Is(cause, fs.ErrNotExist) {
 		return cause
 	}
@@ -123,7 +126,7 @@ func (a *Appliance) remake(uid string, revision int, cause error) error {
 	if !lost(cause) {
 		return cause
 	}
-	if errors.Is(cause, errDamaged) {
+	if !errors.Is(cause, fs.ErrNotExist) {
 		if err := a.drafts.setAside(uid, revision); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -134,7 +134,7 @@ func TestOlderStates(t *testing.T) {
 			}
 			t.Log(kinds)
 			sayTheSame(t, state)
-			report, err := Fsck(state, false, slog.New(slog.DiscardHandler))
+			report, err := Fsck(state, false, nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatalf("fsck: %v", err)
 			}

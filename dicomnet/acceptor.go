@@ -48,6 +48,9 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 	case reject != nil:
 	case why != "":
 		reject = &rejectCallingAETitle
+		if s.Stranger != nil {
+			s.Stranger(request.Calling, c.RemoteAddr().String())
+		}
 	default:
 		id, reject = s.establish(c, peer)
 	}

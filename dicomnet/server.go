@@ -77,6 +77,7 @@ type Server struct {
 	IdleTimeout     time.Duration // between two requests
 	Accept          Accept
 	NewSession      func(ctx context.Context, info *AssociationInfo) (Session, error)
+	Stranger        func(calling, remoteAddr string) // told of each caller that none of Peers is; nil for nobody
 	Log             *slog.Logger
 
 	mu          sync.Mutex

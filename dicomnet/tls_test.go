@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,8 +252,15 @@ func TestPeers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			port, _ := start(t, func(s *Server) { s.Peers, s.TLS = test.peers, credentials(authority, "llamaxr") })
+			var strangers atomic.Int64
+			port, _ := start(t, func(s *Server) {
+				s.Peers, s.TLS = test.peers, credentials(authority, "llamaxr")
+				s.Stranger = func(string, string) { strangers.Add(1) }
+			})
 			err := echo(t, port, Client{TLS: test.shows})
+			if told := strangers.Load() == 1; told == test.ok {
+				t.Errorf("told of %d strangers", strangers.Load())
+			}
 			var rejected *RejectError
 			switch {
 			case test.ok && err != nil:

@@ -1,18 +1,21 @@
 package inference
 
 import (
+	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/models"
+	"llamaxr/inference/signing"
 	"llamaxr/study"
 )
 
@@ -89,4 +92,38 @@ func folderOf(t *testing.T, bundle *models.Bundle) fs.FS {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// TestUnsignedAdapterIsNotLoaded: an adapter in use that no trusted key has signed is not loaded, neither at start nor for one text, and is once it is.
+func TestUnsignedAdapterIsNotLoaded(t *testing.T) {
+	store := models.OpenStore(t.TempDir())
+	silenced(t, store)
+	if _, err := store.Use("silenced"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key")
+	public, err := signing.NewKey(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := signing.ReadPrivate(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := store.Trusting([]ed25519.PublicKey{public})
+	if _, err := choose(strict); !errors.Is(err, signing.ErrUntrusted) || !strings.Contains(err.Error(), "silenced") {
+		t.Errorf("at start: %v", err)
+	}
+	if _, err := new(Reader).adapterPart(strict, "silenced"); !errors.Is(err, signing.ErrUntrusted) {
+		t.Errorf("for one text: %v", err)
+	}
+	if _, err := new(Reader).adapterPart(strict, models.StarterName); err != nil {
+		t.Errorf("the starter's: %v", err)
+	}
+	if _, err := store.Sign(t.Context(), "silenced", key); err != nil {
+		t.Fatal(err)
+	}
+	if chosen, err := choose(strict); err != nil || chosen.adapter.card.Name != "silenced" {
+		t.Errorf("once signed: %v", err)
+	}
 }

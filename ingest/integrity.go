@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"llamaxr/dicomnet/part10"
+	"llamaxr/ingest/atrest"
+	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -19,9 +22,9 @@ import (
 // ErrFileDamaged is returned for a stored file that is not what was received.
 var ErrFileDamaged = errors.New("the file is not what was received")
 
-// Verify holds a stored file against the ledger: its head names the object, its data set has the digest that it came with.
-func Verify(path string, i *queue.Instance) error {
-	meta, sum, size, err := digestOf(path)
+// Verify holds the stored file of an instance against the ledger: its head names the object, its data set has the digest that it came with.
+func Verify(s *spool.Spool, i *queue.Instance) error {
+	meta, sum, size, err := digestOf(s, i.Path)
 	switch {
 	case err != nil:
 		return err
@@ -33,11 +36,28 @@ func Verify(path string, i *queue.Instance) error {
 	return nil
 }
 
-// digestOf reads a stored file: its head, and digest and size of its data set.
-func digestOf(path string) (meta *part10.Meta, sum string, size int64, err error) {
-	file, err := os.Open(path)
+// Open opens a stored object by its path on disk.
+func Open(s *spool.Spool, path string) (*dicomfile.File, error) {
+	file, err := s.Open(path)
 	if err != nil {
-		return nil, "", 0, err
+		return nil, damaged(err)
+	}
+	return dicomfile.From(file)
+}
+
+// damaged makes what does not decrypt a damaged file.
+func damaged(err error) error {
+	if errors.Is(err, atrest.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrFileDamaged, err)
+	}
+	return err
+}
+
+// digestOf reads a stored file: its head, and digest and size of its data set.
+func digestOf(s *spool.Spool, relative string) (meta *part10.Meta, sum string, size int64, err error) {
+	file, err := s.Open(s.Path(relative))
+	if err != nil {
+		return nil, "", 0, damaged(err)
 	}
 	defer file.Close()
 	if meta, err = part10.Decode(file); err != nil {
@@ -48,7 +68,7 @@ func digestOf(path string) (meta *part10.Meta, sum string, size int64, err error
 	}
 	digest := sha256.New()
 	if size, err = io.Copy(digest, file); err != nil {
-		return nil, "", 0, err
+		return nil, "", 0, damaged(err)
 	}
 	return meta, hex.EncodeToString(digest.Sum(nil)), size, nil
 }
@@ -64,7 +84,7 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 	if err != nil || i == nil || i.Gone != "" {
 		return err
 	}
-	if Verify(r.Spool.Path(i.Path), i) == nil {
+	if Verify(r.Spool, i) == nil {
 		return nil // it came again in the meantime
 	}
 	if err := r.Spool.SetAside(i.Path); err != nil {
@@ -96,7 +116,7 @@ func (r *Receiver) Adopt(relative string) error {
 	if err != nil {
 		return err
 	}
-	meta, sum, size, err := digestOf(path)
+	meta, sum, size, err := digestOf(r.Spool, relative)
 	if err != nil {
 		return err
 	}

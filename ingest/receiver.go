@@ -102,6 +102,10 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 		w.Abort()
 		return study.Header{}, resources(err)
 	}
+	if err := w.End(); err != nil {
+		w.Abort()
+		return study.Header{}, resources(err)
+	}
 	header, note, err := r.read(w.Path())
 	if err != nil {
 		w.Abort()

@@ -12,10 +12,24 @@ const (
 	ActStarted  = "appliance started"
 	ActStopped  = "appliance stopped"
 	ActReceived = "DICOM received" // the user is the calling AE title
+	ActSending  = "DICOM sending"  // the user is the destination
 	ActSent     = "DICOM sent"     // the user is the destination
+	ActStranger = "DICOM refused"  // an association; the user is the calling AE title
+	ActRemoved  = "study removed"  // by retention
+	ActReload   = "configuration read again"
+	ActAdapter  = "adapter in use"
 
 	ActEscalated = "critical finding escalated" // there is no message for it: nobody saw anything
 )
+
+// viewAudit is the act of who looks at the page that shows the audit log.
+const viewAudit = "view administration"
+
+// storedByWeb is the act of a machine that stored objects of a study by STOW-RS.
+const storedByWeb = "DICOMweb stored"
+
+// auditLog names the log as an object.
+const auditLog = "file:audit.log"
 
 // Failed begins the detail of an act of those that did not end well.
 const Failed = "failed"
@@ -49,9 +63,19 @@ func Of(e access.Entry, source string, patient Patient) (Message, bool) {
 		}
 		m = event(dcm("110114", "User Authentication"), "E", kind)
 		m.Participants = []Participant{user()}
-	case e.Act == "refused" || e.Act == "DICOMweb refused" || strings.HasPrefix(e.Act, "user "): // A.5.3.11
+	case e.Act == "refused" || e.Act == "DICOMweb refused" || e.Act == ActStranger || strings.HasPrefix(e.Act, "user "): // A.5.3.11
 		m = event(dcm("110113", "Security Alert"), "E", alert(e))
 		m.Participants = []Participant{user()}
+	case e.Act == ActReload || e.Act == ActAdapter || strings.HasPrefix(e.Act, "learning "): // A.5.3.11
+		m = event(dcm("110113", "Security Alert"), "E", dcm("110131", "Software Configuration"))
+		m.Participants = []Participant{me(e.User == "")}
+		if e.User != "" {
+			m.Participants = []Participant{user(), me(false)}
+		}
+	case e.Act == viewAudit: // A.5.3.2
+		m = event(dcm("110101", "Audit Log Used"), "R")
+		m.Participants = []Participant{user()}
+		m.Objects = []Object{{ID: auditLog, Type: "2", Role: "13", IDType: Code{"12", "RFC-3881", "URI"}, Name: "Security Audit Log"}}
 	case strings.HasPrefix(e.Act, "DICOMweb search"): // A.5.3.10
 		m = event(dcm("110112", "Query"), "E")
 		m.Participants = []Participant{user(roleSource), me(false, roleDestination)}
@@ -61,10 +85,18 @@ func Of(e access.Entry, source string, patient Patient) (Message, bool) {
 		}}
 	case e.Study == "" || e.Act == "DICOMweb store" || e.Act == ActEscalated:
 		return m, false
-	case e.Act == ActReceived || e.Act == ActSent || strings.HasPrefix(e.Act, "DICOMweb retrieve"): // A.5.3.7
+	case e.Act == ActSending: // A.5.3.3
+		m = event(dcm("110102", "Begin Transferring DICOM Instances"), "E")
+		m.Participants = []Participant{me(true, roleSource), participant(e.User, e.Address, false, roleDestination)}
+		m.Objects = studyObjects(e.Study, patient)
+	case e.Act == ActRemoved: // A.5.3.8
+		m = event(dcm("110105", "DICOM Study Deleted"), "D")
+		m.Participants = []Participant{me(true)}
+		m.Objects = studyObjects(e.Study, patient)
+	case e.Act == ActReceived || e.Act == storedByWeb || e.Act == ActSent || strings.HasPrefix(e.Act, "DICOMweb retrieve"): // A.5.3.7
 		m = event(dcm("110104", "DICOM Instances Transferred"), "R") // R: whether the receiver had them already is not known
 		switch e.Act {
-		case ActReceived:
+		case ActReceived, storedByWeb:
 			m.Participants = []Participant{user(roleSource), me(false, roleDestination)}
 		case ActSent:
 			m.Participants = []Participant{me(true, roleSource), participant(e.User, e.Address, false, roleDestination)}
@@ -94,7 +126,7 @@ func alert(e access.Entry) Code {
 	switch {
 	case strings.HasPrefix(e.Act, "user "):
 		return dcm("110137", "User security Attributes Changed")
-	case strings.Contains(e.Detail, "token"):
+	case e.Act == ActStranger || strings.Contains(e.Detail, "token"):
 		return dcm("110126", "Node Authentication")
 	}
 	return dcm("110132", "Use of Restricted Function")

@@ -51,6 +51,18 @@ func TestMessages(t *testing.T) {
 			`<ParticipantObjectIdentification ParticipantObjectID="1.2.840.10008.5.1.4.1.2.2.1" ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="3">` +
 			`<ParticipantObjectIDTypeCode csd-code="110181" codeSystemName="DCM" originalText="SOP Class UID"></ParticipantObjectIDTypeCode>` +
 			`<ParticipantObjectQuery>RElDT013ZWIgc2VhcmNoIHN0dWRpZXM6IA==</ParticipantObjectQuery></ParticipantObjectIdentification>`},
+		{storedByWeb, "1.2.3", "", event("R", "0", "110104", "DICOM Instances Transferred") +
+			person + sourceRole + end + me + destinationRole + end + source + objects},
+		{ActSending, "1.2.3", "", event("E", "0", "110102", "Begin Transferring DICOM Instances") +
+			`<ActiveParticipant UserID="XR" UserIsRequestor="true">` + sourceRole + end +
+			`<ActiveParticipant UserID="ann" UserIsRequestor="false" NetworkAccessPointID="10.0.0.7" NetworkAccessPointTypeCode="2">` + destinationRole + end + source + objects},
+		{ActRemoved, "1.2.3", "", event("D", "0", "110105", "DICOM Study Deleted") + `<ActiveParticipant UserID="XR" UserIsRequestor="true">` + end + source + objects},
+		{ActStranger, "", Failed, event("E", "4", "110113", "Security Alert", "110126", "Node Authentication") + person + end + source},
+		{ActReload, "", "peers", event("E", "0", "110113", "Security Alert", "110131", "Software Configuration") + person + end + me + end + source},
+		{"view administration", "", "", event("R", "0", "110101", "Audit Log Used") + person + end + source +
+			`<ParticipantObjectIdentification ParticipantObjectID="file:audit.log" ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="13">` +
+			`<ParticipantObjectIDTypeCode csd-code="12" codeSystemName="RFC-3881" originalText="URI"></ParticipantObjectIDTypeCode>` +
+			`<ParticipantObjectName>Security Audit Log</ParticipantObjectName></ParticipantObjectIdentification>`},
 		{"view worklist", "", "", ""},
 	} {
 		e := access.Entry{Time: at, User: "ann", Address: "10.0.0.7", Act: c.act, Study: c.study, Detail: c.detail}

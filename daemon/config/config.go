@@ -54,6 +54,7 @@ type Config struct {
 	HeatMap      string        `yaml:"heat_map" reload:"yes" explain:"how the heat map is sent: sc, a Secondary Capture picture of both views; or gsps, a presentation state for each image, which viewers draw over it as outlines that can be switched off (a colour image, and a lateral view that came as another study, still give a picture)"`
 	Sections     string        `yaml:"report_sections" reload:"yes" explain:"how a draft's narrative is divided: plain, findings and impression; or rsna, by RSNA's templates of chest radiographs: procedure, comparison, the findings by organ, impression"`
 	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
+	Adapters     Adapters      `yaml:"adapters" explain:"which adapters may work"`
 	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	Captures     bool          `yaml:"read_secondary_captures" reload:"yes" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
@@ -61,6 +62,7 @@ type Config struct {
 	FreeSpace    int64         `yaml:"minimum_free_bytes" reload:"yes" explain:"below this much free disk space new objects are refused with 0xA700"`
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
+	Encryption   Encryption    `yaml:"encryption" explain:"of images, documents and drafts on this machine's disk; see docs/ADMIN.md"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	Audit        Audit         `yaml:"audit" explain:"DICOM audit messages by syslog"`

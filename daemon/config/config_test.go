@@ -25,6 +25,7 @@ func TestExplainedFileIsTheDefault(t *testing.T) {
 	got.Peers, got.Destinations, got.Sources = want.Peers, want.Destinations, want.Sources // an empty list for none
 	got.HL7.Destinations, got.HL7.Peers, got.FHIR, got.Webhooks = want.HL7.Destinations, want.HL7.Peers, want.FHIR, want.Webhooks
 	got.OIDC.Roles, got.Mail.To, got.Mail.EscalateTo = want.OIDC.Roles, want.Mail.To, want.Mail.EscalateTo
+	got.Adapters.TrustedKeys = want.Adapters.TrustedKeys
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained file reads as\n%+v\nwant the defaults\n%+v", got, want)
 	}

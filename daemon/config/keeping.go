@@ -8,6 +8,11 @@ type Retention struct {
 	BelowFree int64 `yaml:"below_free_bytes" explain:"files that were kept for keep_days are removed, oldest study first, only while less than this much disk space is free; 0 removes them at once"`
 }
 
+// Encryption is how files are kept from who has the disk.
+type Encryption struct {
+	Key string `yaml:"key" explain:"file with the key, as llamaxr encryption new-key writes it, or credential:NAME; empty writes plain files. A state that is encrypted starts with its key only"`
+}
+
 // Commitment is how we ask others for storage commitment (PS3.4, annex J).
 type Commitment struct {
 	AnswerTime time.Duration `yaml:"answer_time" explain:"a PACS that does not answer for this long is asked again, limits.attempts times"`

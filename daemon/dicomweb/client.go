@@ -22,12 +22,14 @@ import (
 	"llamaxr/dicomnet/dicomjson"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
+	"llamaxr/ingest/atrest"
 )
 
 // Bounds of what another node may answer.
 const (
 	maxAnswer = 16 << 20
-	maxError  = 300 // bytes of its text that are kept
+	maxSent   = 256 << 20 // of a file of ours
+	maxError  = 300       // bytes of its text that are kept
 	maxToken  = 4 << 10
 )
 
@@ -36,6 +38,7 @@ type Client struct {
 	URL       string // of the service, for example https://pacs.example/dicom-web
 	TokenFile string // whose first line is shown as a bearer token; empty for none. It is read for each request: tokens change
 	TLS       *dicomnet.Credentials
+	Key       *atrest.Key // opens the files that are sent; nil for plain ones
 }
 
 // HTTPError is an answer of another node that tells of no single object.
@@ -65,7 +68,7 @@ func (c *Client) Store(ctx context.Context, paths ...string) error {
 	w := multipart.NewWriter(&body)
 	var sent []string // SOP Instance UIDs
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		data, err := c.Key.ReadFile(path, maxSent)
 		if err != nil {
 			return err
 		}

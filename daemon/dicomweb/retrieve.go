@@ -1,16 +1,17 @@
 package dicomweb
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"image/jpeg"
 	"image/png"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
-	"os"
 	"slices"
 
 	"llamaxr/dicomnet/dicomjson"
@@ -111,7 +112,7 @@ func (s *Server) sendPart(body *multipart.Writer, i *queue.Instance, check bool)
 			return err
 		}
 	}
-	file, err := os.Open(s.File(i.Path))
+	file, err := s.Open(i.Path)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (s *Server) metadata(w http.ResponseWriter, q *http.Request) {
 	w.WriteHeader(whole(gone))
 	between := "["
 	for _, i := range objects {
-		text, err := attributesOf(s.File(i.Path))
+		text, err := s.attributesOf(i)
 		if err == nil {
 			_, err = w.Write(append([]byte(between), text...))
 		}
@@ -151,13 +152,31 @@ func (s *Server) metadata(w http.ResponseWriter, q *http.Request) {
 	_, _ = io.WriteString(w, "]")
 }
 
-func attributesOf(path string) ([]byte, error) {
-	file, err := dicomfile.Open(path)
+// object opens an object for its attributes and pixel data.
+func (s *Server) object(i *queue.Instance) (*dicomfile.File, error) {
+	file, err := s.Open(i.Path)
+	if err != nil {
+		return nil, err
+	}
+	return dicomfile.From(file)
+}
+
+func (s *Server) attributesOf(i *queue.Instance) ([]byte, error) {
+	file, err := s.object(i)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	return json.Marshal(file.JSON())
+}
+
+func (s *Server) drawn(ctx context.Context, i *queue.Instance) (image.Image, error) {
+	file, err := s.object(i)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return s.Draw(ctx, file)
 }
 
 // jpegQuality is that of rendered pictures, which are for looking at on a page.
@@ -174,7 +193,7 @@ func (s *Server) rendered(w http.ResponseWriter, q *http.Request) {
 	if len(objects) == 0 || !s.sound(w, q, objects[0]) || !s.audited(w, q, "retrieve rendered", objects[0].Header.SOPInstanceUID) {
 		return
 	}
-	picture, err := s.Draw(q.Context(), s.File(objects[0].Path))
+	picture, err := s.drawn(q.Context(), objects[0])
 	switch {
 	case errors.Is(err, pixel.ErrNoPixels):
 		http.Error(w, "the object holds no picture", http.StatusNotAcceptable)

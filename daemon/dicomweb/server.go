@@ -15,6 +15,7 @@ import (
 	"llamaxr/daemon/access"
 	"llamaxr/dicomnet/dicomjson"
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -33,8 +34,8 @@ type Server struct {
 	Ledger interface {
 		View(read func(*queue.Tx) error) error
 	}
-	// File leads from the path that the ledger keeps to the file.
-	File func(path string) string
+	// Open opens the file of an object, by the path that the ledger keeps.
+	Open func(path string) (*atrest.File, error)
 	// Whole holds a file against what was received; one that is not is set aside, with an error.
 	Whole func(*queue.Instance) error
 	// Receive makes an object durable; its error is an *ingest.StatusError.
@@ -42,7 +43,7 @@ type Server struct {
 	// Released is told the studies that a request brought objects of, once it ends.
 	Released func(studies []string)
 	// Draw decodes the first frame of an object and draws it in 8 bits.
-	Draw func(ctx context.Context, path string) (image.Image, error)
+	Draw func(ctx context.Context, object *dicomfile.File) (image.Image, error)
 	// Requests is how many are served at once; one more is told to come back.
 	Requests int
 	// Idle is how long a request may stand still.
@@ -166,9 +167,13 @@ func (s *Server) caller(q *http.Request) (who access.User, status int, why strin
 
 // audit writes an entry; false means that it could not be written, and the request must not be answered. Details name no patient.
 func (s *Server) audit(q *http.Request, who, act, detail string) bool {
+	return s.auditStudy(q, who, act, q.PathValue("study"), detail)
+}
+
+func (s *Server) auditStudy(q *http.Request, who, act, study, detail string) bool {
 	const most = 300
 	err := s.Audit.Add(access.Entry{
-		Time: time.Now(), User: who, Address: access.Address(q), Act: "DICOMweb " + act, Study: q.PathValue("study"), Detail: detail[:min(len(detail), most)],
+		Time: time.Now(), User: who, Address: access.Address(q), Act: "DICOMweb " + act, Study: study, Detail: detail[:min(len(detail), most)],
 	})
 	if err != nil {
 		s.Log.Error("audit log", "error", err)

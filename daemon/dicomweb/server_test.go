@@ -23,6 +23,7 @@ import (
 	"llamaxr/daemon/access"
 	"llamaxr/dicomnet/dicomjson"
 	"llamaxr/ingest"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
@@ -61,7 +62,7 @@ func newSite(t testing.TB, minFree int64, change func(*Server)) *site {
 	must(err)
 	log := slog.New(slog.DiscardHandler)
 	receiver := &ingest.Receiver{
-		DB: s.db, Spool: store, ReadHeader: dicomfile.ReadHeader, ReadNote: rejection.Read, Log: log,
+		DB: s.db, Spool: store, ReadHeader: dicomfile.ReadHeader, ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(dicomfile.Open, path) }, Log: log,
 		Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
 		Rejected: func(*queue.Tx, *queue.Study, ingest.RejectedObjects) error { return nil },
 	}
@@ -75,10 +76,12 @@ func newSite(t testing.TB, minFree int64, change func(*Server)) *site {
 	audit, err := access.OpenAuditLog(s.audit)
 	must(err)
 	s.server = &Server{
-		Users: users, Audit: audit, Ledger: s.db, File: store.Path, Receive: receiver.Receive, Requests: 8, Idle: time.Minute, Log: log,
-		Whole:    func(i *queue.Instance) error { return ingest.Verify(store.Path(i.Path), i) },
+		Users: users, Audit: audit, Ledger: s.db, Open: func(path string) (*atrest.File, error) { return store.Open(store.Path(path)) }, Receive: receiver.Receive, Requests: 8, Idle: time.Minute, Log: log,
+		Whole:    func(i *queue.Instance) error { return ingest.Verify(store, i) },
 		Released: func(studies []string) { s.done = append(s.done, studies...) },
-		Draw:     func(context.Context, string) (image.Image, error) { return image.NewGray(image.Rect(0, 0, 2, 2)), nil },
+		Draw: func(context.Context, *dicomfile.File) (image.Image, error) {
+			return image.NewGray(image.Rect(0, 0, 2, 2)), nil
+		},
 	}
 	if change != nil {
 		change(s.server)

@@ -54,7 +54,7 @@ func (s *Server) store(w http.ResponseWriter, q *http.Request) {
 		}
 		done = append(done, s.storePart(q, part))
 	}
-	s.release(done)
+	s.release(q, done)
 	if len(done) == 0 {
 		http.Error(w, "the request holds no object", http.StatusBadRequest)
 		return
@@ -64,7 +64,7 @@ func (s *Server) store(w http.ResponseWriter, q *http.Request) {
 
 // broken answers a body that ends early, breaks the form or passes a limit. What came before it is durable, and said to be.
 func (s *Server) broken(w http.ResponseWriter, q *http.Request, done []stored, err error) {
-	s.release(done)
+	s.release(q, done)
 	status := http.StatusBadRequest
 	var large *http.MaxBytesError
 	if errors.Is(err, errTooMuch) || errors.As(err, &large) {
@@ -118,11 +118,12 @@ func (s *Server) storePart(q *http.Request, part *multipart.Part) stored {
 }
 
 // release tells which studies may be complete now.
-func (s *Server) release(done []stored) {
+func (s *Server) release(q *http.Request, done []stored) {
 	var studies []string
 	for _, o := range done {
 		if o.reason == 0 && !slices.Contains(studies, o.study) {
 			studies = append(studies, o.study)
+			s.auditStudy(q, user(q).Name, "stored", o.study, "")
 		}
 	}
 	s.Released(studies)

@@ -12,6 +12,8 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/inference/models"
+	"llamaxr/inference/signing"
+	"llamaxr/ingest/atrest"
 	"llamaxr/queue"
 )
 
@@ -76,7 +78,7 @@ func (v *visit) modes(context.Context) {
 		well = false
 		v.fail(name, fmt.Sprintf("chmod 700 %s", v.Config.State), "others may enter the state folder, which holds patients' images: mode %04o", mode)
 	}
-	keys := []string{v.Config.TLS.Key, v.Config.HTTPKey}
+	keys := []string{v.Config.TLS.Key, v.Config.HTTPKey, v.Config.Encryption.Key}
 	for _, d := range v.Config.Destinations {
 		keys = append(keys, d.TLS.Key)
 	}
@@ -127,6 +129,34 @@ func foreigners(state string) (foreign string) {
 		}
 	}
 	return ""
+}
+
+// encryption holds the key against the state and counts what is plain still. Without a key, and in a state without one, there is nothing to say.
+func (v *visit) encryption(ctx context.Context) {
+	claimed, err := atrest.Claimed(v.Config.State)
+	if err == nil && claimed == "" && v.Config.Encryption.Key == "" {
+		return
+	}
+	if err == nil {
+		var key *atrest.Key
+		if key, err = atrest.ReadKey(v.Config.Encryption.Key); err == nil {
+			err = key.Check(v.Config.State)
+		}
+	}
+	if err != nil {
+		v.fail("encryption", "name the key of this state in encryption.key, and see that the service's user may read it: docs/ADMIN.md", "%v", err)
+		return
+	}
+	plain, all, err := daemon.CountPlain(ctx, v.Config.State)
+	switch {
+	case err != nil:
+		v.fail("encryption", "run doctor as the service's user or as root", "the files cannot be looked at: %v", err)
+	case plain > 0:
+		v.warn("encryption", fmt.Sprintf("stop the appliance, then `llamaxr encryption apply --state %s --key %s`", v.Config.State, v.Config.Encryption.Key),
+			"%d of %d files are plain: they are from before the key", plain, all)
+	default:
+		v.ok("encryption", "all %d files are encrypted", all)
+	}
 }
 
 // database checks the database. Where records are damaged is not told: keys hold identifiers.
@@ -190,7 +220,11 @@ func (v *visit) jobs(context.Context) {
 
 // models holds the models in use against their digests.
 func (v *visit) models(ctx context.Context) {
-	store := models.OpenStore(filepath.Join(v.Config.State, daemon.ModelFolder))
+	trusted, err := signing.ReadPublic(v.Config.Adapters.TrustedKeys...)
+	if err != nil {
+		v.fail("models", "see that adapters.trusted_keys names public keys that may be read", "%v", err)
+	}
+	store := models.OpenStore(filepath.Join(v.Config.State, daemon.ModelFolder)).Trusting(trusted)
 	starters, chosen := 0, 0
 	for _, role := range models.Roles {
 		m, err := store.InUse(role)
@@ -205,7 +239,12 @@ func (v *visit) models(ctx context.Context) {
 			continue
 		}
 		chosen++
-		if err := store.Verify(ctx, m, nil); err != nil {
+		err = store.Verify(ctx, m, nil)
+		if errors.Is(err, signing.ErrUntrusted) && !errors.Is(err, models.ErrDamaged) {
+			v.fail("models", "have it signed by whoever has the site's key: `llamaxr adapter sign "+m.Name+"`", "%v", err)
+			continue
+		}
+		if err != nil {
 			v.fail("models", "import it again: `llamaxr models import`; look at the disk (smartctl -a)", "%s: %v", m.Name, err)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/config"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/pairing/viewnet"
 	"llamaxr/ingest/phantom"
@@ -52,7 +53,7 @@ func TestPhantomsWithLyingHeaders(t *testing.T) {
 				var candidates []pairing.Candidate
 				var uids []string
 				for _, path := range paths {
-					seen := daemon.Examine(t.Context(), views, path)
+					seen := daemon.Examine(t.Context(), views, dicomfile.Open, path)
 					candidates = append(candidates, seen.Candidate())
 					uids = append(uids, seen.Header.SOPInstanceUID)
 				}

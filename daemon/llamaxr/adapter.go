@@ -12,8 +12,8 @@ import (
 )
 
 func newAdapter() *cobra.Command {
-	cmd := &cobra.Command{Use: "adapter", Short: "Import, list, show and choose adapters"}
-	cmd.AddCommand(newAdapterImport(), newAdapterList(), newAdapterShow(), newAdapterUse(), newAdapterRollback())
+	cmd := &cobra.Command{Use: "adapter", Short: "Import, list, show, sign and choose adapters"}
+	cmd.AddCommand(newAdapterImport(), newAdapterList(), newAdapterShow(), newAdapterUse(), newAdapterRollback(), newAdapterSign(), newAdapterVerify())
 	return cmd
 }
 

@@ -77,7 +77,7 @@ func inspect(cmd *cobra.Command, path, want, state string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	seen := daemon.Examine(cmd.Context(), views, path)
+	seen := daemon.Examine(cmd.Context(), views, dicomfile.Open, path)
 	if seen.Header.SOPClassUID == "" {
 		return errors.New(seen.Reason)
 	}
@@ -207,7 +207,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string)
 	var candidates []pairing.Candidate
 	byUID := map[string]string{}
 	for _, path := range files {
-		seen := daemon.Examine(cmd.Context(), views, path)
+		seen := daemon.Examine(cmd.Context(), views, dicomfile.Open, path)
 		if seen.Header.SOPInstanceUID == "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", path, seen.Reason)
 			continue
@@ -222,7 +222,7 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string)
 	if err != nil {
 		return nil, err
 	}
-	record, err := daemon.MakeDraft(cmd.Context(), reader, reader.Write, pair, byUID[pair.Frontal], byUID[pair.Lateral])
+	record, err := daemon.MakeDraft(cmd.Context(), reader, reader.Write, pair, dicomfile.Open, byUID[pair.Frontal], byUID[pair.Lateral])
 	if err != nil {
 		return nil, err
 	}

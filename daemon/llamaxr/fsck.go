@@ -6,12 +6,13 @@ import (
 	"log/slog"
 
 	"llamaxr/daemon"
+	"llamaxr/ingest/atrest"
 
 	"github.com/spf13/cobra"
 )
 
 func newFsck() *cobra.Command {
-	var state string
+	var state, keyFile string
 	var asJSON, repair bool
 	cmd := &cobra.Command{
 		Use:   "fsck --state DIR",
@@ -21,7 +22,11 @@ func newFsck() *cobra.Command {
 			"or was repaired, 1 else.",
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := daemon.Fsck(state, repair, slog.New(slog.DiscardHandler))
+			key, err := atrest.ReadKey(keyFile)
+			if err != nil {
+				return err
+			}
+			report, err := daemon.Fsck(state, repair, key, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
 			}
@@ -37,6 +42,7 @@ func newFsck() *cobra.Command {
 		},
 	}
 	stateFlags(cmd, &state, &asJSON)
+	cmd.Flags().StringVar(&keyFile, "key", "", "file with the key of an encrypted state (encryption.key)")
 	cmd.Flags().BoolVar(&repair, "repair", false, "set aside what is damaged and make again what can be made")
 	return cmd
 }

@@ -74,7 +74,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newRun(), newEcho(), newSend(), newFetch(), newStudies(), newShow(), newInspect(), newDraft(), newLabel(), newEvaluate(), newQueue(),
-		newModels(), newAdapter(), newCorrections(), newFinetune(), newUser(), newAudit(), newConfig(), newFsck(), newConformance(), newBackup(), newRestore(), newUpgrade(), newDoctor(), newSetup(), newService(),
+		newModels(), newAdapter(), newCorrections(), newFinetune(), newUser(), newAudit(), newConfig(), newFsck(), newEncryption(), newSigningKey(), newBundle(), newConformance(), newBackup(), newRestore(), newUpgrade(), newDoctor(), newSetup(), newService(),
 		newDemo(), newPhantom(), newVersion(), newManual(),
 	)
 	return root

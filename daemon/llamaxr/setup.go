@@ -205,11 +205,16 @@ func handOver(state string) error {
 	if !ok {
 		return nil
 	}
-	return filepath.WalkDir(filepath.Join(state, daemon.ModelFolder), func(path string, _ fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(state) // the service's user may write here: a link that it puts in our way must not lead us out
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), daemon.ModelFolder, func(name string, _ fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		return errors.Join(err, os.Lchown(path, int(owner.Uid), int(owner.Gid)))
+		return errors.Join(err, root.Lchown(name, int(owner.Uid), int(owner.Gid)))
 	})
 }
 

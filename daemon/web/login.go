@@ -108,7 +108,7 @@ func (r *Room) logout(w http.ResponseWriter, q *http.Request) {
 		}
 		r.sessions.End(cookie.Value)
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteStrictMode})
 	if there != "" {
 		r.goOn(w, "Logged out here", there, "You are logged out here. Going on to log out at "+r.appliance.SignOn().Name()+".")
 		return

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -45,10 +46,13 @@ var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 // Store is the registry: one folder, usually "models" in the state folder. Files are kept by their digest; a model is a manifest that
 // lists them, itself a file kept by its digest; a name points at a manifest. Only writing the name, the last act of an import,
 // makes a model be there, so that one that was killed leaves nothing to be seen, and any changed bit changes a digest.
-type Store struct{ root string }
+type Store struct {
+	root    string
+	trusted []ed25519.PublicKey // one of them must have signed an adapter; empty asks for none
+}
 
 // OpenStore returns the store in a folder, which is made when something is imported.
-func OpenStore(root string) *Store { return &Store{root} }
+func OpenStore(root string) *Store { return &Store{root: root} }
 
 func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.root}, parts...)...)
@@ -154,7 +158,7 @@ func (f modelFiles) Open(name string) (fs.File, error) {
 	return os.Open(f.store.Path(f.model, name))
 }
 
-// Verify reads all of a model's files again and reports each that is not what the manifest says.
+// Verify reads all of a model's files again and reports each that is not what the manifest says, and an adapter that nobody trusted has signed.
 func (s *Store) Verify(ctx context.Context, m *Model, progress func(Progress)) error {
 	var faults []error
 	meter := newMeter(progress, m.Size())
@@ -171,7 +175,7 @@ func (s *Store) Verify(ctx context.Context, m *Model, progress func(Progress)) e
 				got, size, want.SHA256, want.Size))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, s.authentic(m))...)
 }
 
 func hashFile(ctx context.Context, path string, read func(int)) (sum string, size int64, err error) {

@@ -59,6 +59,9 @@ func (s *Store) Use(name string) (dropped string, err error) {
 			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", name, m.Base.Name, m.Base.Digest, used, digest)
 		}
 	}
+	if err := s.authentic(m); err != nil {
+		return "", err
+	}
 	if err := s.remember(m.Kind.Role(), name); err != nil {
 		return "", err
 	}

@@ -25,6 +25,37 @@ type File struct {
 	closer    io.Closer
 }
 
+// Source is an open file.
+type Source interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// From reads the attributes of src and keeps it open for its pixel data; it closes it when it fails.
+func From(src Source) (*File, error) {
+	f, err := Read(src, src.Size())
+	if err != nil {
+		_ = src.Close() // nothing was written
+		return nil, err
+	}
+	f.closer = src
+	return f, nil
+}
+
+// Opener opens a DICOM file by its path; Open is one.
+type Opener func(path string) (*File, error)
+
+// ReadHeader returns the header of a file.
+func (open Opener) ReadHeader(path string) (study.Header, error) {
+	f, err := open(path)
+	if err != nil {
+		return study.Header{}, err
+	}
+	defer f.Close()
+	return f.Header, nil
+}
+
 // Open reads the attributes of a file and keeps it open for its pixel data.
 func Open(path string) (*File, error) {
 	file, err := os.Open(path)
@@ -50,14 +81,7 @@ func Open(path string) (*File, error) {
 }
 
 // ReadHeader returns the header of a file.
-func ReadHeader(path string) (study.Header, error) {
-	f, err := Open(path)
-	if err != nil {
-		return study.Header{}, err
-	}
-	defer f.Close()
-	return f.Header, nil
-}
+func ReadHeader(path string) (study.Header, error) { return Opener(Open).ReadHeader(path) }
 
 // Read reads the attributes of size bytes; r must stay readable as long as the pixel data is wanted.
 func Read(r io.ReaderAt, size int64) (*File, error) {

@@ -84,18 +84,18 @@ func (f *File) FirstFrame(n int) []Fragment {
 }
 
 // SamePixels reports whether the pixel data of two files are the same bytes in the same encoding; files without any are not.
-func SamePixels(a, b string) (bool, error) {
-	first, err := pixelDigest(a)
+func (open Opener) SamePixels(a, b string) (bool, error) {
+	first, err := open.pixelDigest(a)
 	if err != nil {
 		return false, err
 	}
-	second, err := pixelDigest(b)
+	second, err := open.pixelDigest(b)
 	return first != "" && first == second, err
 }
 
 // pixelDigest is empty for a file without pixel data.
-func pixelDigest(path string) (string, error) {
-	f, err := Open(path)
+func (open Opener) pixelDigest(path string) (string, error) {
+	f, err := open(path)
 	if err != nil {
 		return "", err
 	}

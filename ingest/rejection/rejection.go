@@ -1,7 +1,7 @@
 // Package rejection reads rejection notes: Key Object Selection documents that take objects back (IHE RAD, Imaging Object Change
 // Management; PS3.3 A.35.4, PS3.16 TID 2010).
 //
-//	note, err := rejection.Read(path) // nil when the document is no rejection note
+//	note, err := rejection.Read(dicomfile.Open, path) // nil when the document is no rejection note
 package rejection
 
 import (
@@ -25,8 +25,8 @@ const MaxObjects = 10_000
 var ErrNote = errors.New("rejection note")
 
 // Read reads a stored document; the note is nil when it is none of a rejection's titles.
-func Read(path string) (*study.RejectionNote, error) {
-	file, err := dicomfile.Open(path)
+func Read(open dicomfile.Opener, path string) (*study.RejectionNote, error) {
+	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}

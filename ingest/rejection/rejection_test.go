@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/phantom"
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/internal/peertest"
@@ -60,7 +61,7 @@ func TestRead(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(path)
+		got, err := Read(dicomfile.Open, path)
 		if !errors.Is(err, test.err) || (got == nil) != (test.want == 0) {
 			t.Errorf("%+v: %v, %v", test, got, err)
 			continue
@@ -81,10 +82,10 @@ func TestAnImageIsNoNote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Read(files[0]); got != nil || err != nil {
+	if got, err := Read(dicomfile.Open, files[0]); got != nil || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	if got, err := Read(filepath.Join(peertest.SharedData(t, "dicom"), "sr", "test-SR.dcm")); got != nil || err != nil {
+	if got, err := Read(dicomfile.Open, filepath.Join(peertest.SharedData(t, "dicom"), "sr", "test-SR.dcm")); got != nil || err != nil {
 		t.Errorf("an SR: %v, %v", got, err)
 	}
 }

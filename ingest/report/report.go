@@ -1,6 +1,6 @@
 // Package report reads SR documents that other systems store: the text of a report and what it says of itself (PS3.3 C.17, PS3.16 TID 2000).
 //
-//	r, err := report.Read(path) // nil when the object is no SR document
+//	r, err := report.Read(dicomfile.Open, path) // nil when the object is no SR document
 //	if r.Final() { ... r.Text() ... }
 package report
 
@@ -70,8 +70,8 @@ func (r *Report) Text() string {
 }
 
 // Read reads a stored object; the report is nil when it is none.
-func Read(path string) (*Report, error) {
-	file, err := dicomfile.Open(path)
+func Read(open dicomfile.Opener, path string) (*Report, error) {
+	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/internal/peertest"
 
@@ -103,7 +104,7 @@ func TestOtherPrograms(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(peertest.SharedData(t, "dicom/sr"), "*.dcm"))
 	read := 0
 	for _, path := range files {
-		if r, err := Read(path); err == nil && r != nil && r.Text() != "" {
+		if r, err := Read(dicomfile.Open, path); err == nil && r != nil && r.Text() != "" {
 			read++
 		} else if err != nil {
 			t.Logf("%s: %v", filepath.Base(path), err)
@@ -112,7 +113,7 @@ func TestOtherPrograms(t *testing.T) {
 	if read == 0 {
 		t.Errorf("none of %d documents has a text", len(files))
 	}
-	if r, err := Read(filepath.Join(peertest.SharedData(t, "dicom/transfer_syntaxes"), "ct_image.dcm")); r != nil || err != nil {
+	if r, err := Read(dicomfile.Open, filepath.Join(peertest.SharedData(t, "dicom/transfer_syntaxes"), "ct_image.dcm")); r != nil || err != nil {
 		t.Errorf("an image: %+v, %v", r, err)
 	}
 	var many []*dicomwrite.Set

@@ -22,6 +22,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"llamaxr/ingest/atrest"
 )
 
 // ErrNoSpace is returned when the disk is full or fuller than the watermark.
@@ -43,6 +45,7 @@ type Spool struct {
 	root    string
 	minFree atomic.Int64
 	journal *journal
+	key     *atrest.Key
 }
 
 // Open makes the folders and removes what a crash left half written. Objects are refused while less than minFree bytes are free.
@@ -120,6 +123,12 @@ func (s *Spool) Close() error {
 
 // KeepFree changes how many bytes must be free for an object to be taken.
 func (s *Spool) KeepFree(bytes int64) { s.minFree.Store(bytes) }
+
+// EncryptWith has objects that begin from now on encrypted, and those that are encrypted opened; nil writes them plain.
+func (s *Spool) EncryptWith(key *atrest.Key) { s.key = key }
+
+// Open opens a file of the spool, by its path on disk, as the bytes that were received.
+func (s *Spool) Open(path string) (*atrest.File, error) { return s.key.Open(path) }
 
 // Path returns where an object lies, from the path that the ledger keeps.
 func (s *Spool) Path(relative string) string { return filepath.Join(s.root, relative) }
@@ -212,9 +221,24 @@ func (s *Spool) Free() (int64, error) {
 type Writer struct {
 	spool *Spool
 	file  File
+	out   io.WriteCloser // encrypts to the Writer's stored, or is it
+	ended bool
 	hash  hash.Hash
 	size  int64
-	head  int64 // bytes of the file before the data set
+	whole int64 // bytes of the file as it lies on disk
+}
+
+// stored writes to a Writer's file and counts what is in it.
+type stored struct{ w *Writer }
+
+// Write implements io.Writer.
+func (s stored) Write(b []byte) (int, error) {
+	n, err := s.w.file.Write(b)
+	s.w.whole += int64(n)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 // Begin starts an object with the head of its file, which is not part of its digest.
@@ -230,10 +254,9 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 	if err != nil {
 		return nil, full(fmt.Errorf("spool: %w", err))
 	}
-	w := &Writer{spool: s, file: file, hash: sha256.New(), head: int64(len(head))}
-	n, err := file.Write(head)
-	if err == nil && n < len(head) {
-		err = io.ErrShortWrite
+	w := &Writer{spool: s, file: file, hash: sha256.New()}
+	if w.out, err = s.key.Encrypt(stored{w}); err == nil {
+		_, err = w.out.Write(head)
 	}
 	if err != nil {
 		w.Abort()
@@ -244,13 +267,25 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 
 // Write takes the next bytes of the data set.
 func (w *Writer) Write(b []byte) (int, error) {
-	n, err := w.file.Write(b)
+	n, err := w.out.Write(b)
 	w.size += int64(n)
 	w.hash.Write(b[:n])
 	if err != nil {
 		return n, full(fmt.Errorf("spool: %w", err))
 	}
 	return n, nil
+}
+
+// End says that the data set is whole: its file can be opened from now on.
+func (w *Writer) End() error {
+	if w.ended {
+		return nil
+	}
+	w.ended = true
+	if err := w.out.Close(); err != nil {
+		return full(fmt.Errorf("spool: %w", err))
+	}
+	return nil
 }
 
 // Path is where the object lies while it is written.
@@ -278,12 +313,15 @@ func (w *Writer) commit(room, key string) (string, error) {
 		relative = filepath.Join(room, name[:2], name)
 	}
 	path := w.spool.Path(relative)
-	if room == objects {
-		if slot, ok := w.spool.journal.take(relative, w.head+w.size); ok {
+	err := w.End()
+	if err == nil && room == objects {
+		if slot, ok := w.spool.journal.take(relative, w.whole); ok {
 			return relative, w.commitToJournal(slot, relative)
 		}
 	}
-	err := w.file.Sync()
+	if err == nil {
+		err = w.file.Sync()
+	}
 	if closed := w.file.Close(); err == nil {
 		err = closed
 	}
@@ -309,7 +347,7 @@ func (w *Writer) commit(room, key string) (string, error) {
 func (w *Writer) commitToJournal(slot int, relative string) error {
 	j, path := w.spool.journal, w.spool.Path(relative)
 	_, absent := w.spool.files.Size(path)
-	err := j.write(slot, relative, w.file, w.head+w.size)
+	err := j.write(slot, relative, w.file, w.whole)
 	if err == nil {
 		err = w.spool.files.Rename(w.file.Name(), path)
 	}

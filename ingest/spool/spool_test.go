@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/spool"
 	"llamaxr/ingest/spool/spooltest"
 )
@@ -26,6 +28,39 @@ func bodyOf(key string) []byte {
 		return large
 	}
 	return small
+}
+
+// keys are those that a spool is tried with: none, and one.
+func keys(t *testing.T) []*atrest.Key {
+	t.Helper()
+	key, err := atrest.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*atrest.Key{nil, key}
+}
+
+// open opens a spool on a disk of a test.
+func open(t *testing.T, disk *spooltest.Disk, encrypt *atrest.Key) *spool.Spool {
+	t.Helper()
+	s, err := spool.OpenOn(disk, "/s", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.EncryptWith(encrypt)
+	return s
+}
+
+// plain is what a file that a key wrote says; it fails where that should be encrypted and is not.
+func plain(key *atrest.Key, data []byte) ([]byte, error) {
+	r, encrypted, err := key.Reader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	if encrypted != (key != nil) {
+		return nil, fmt.Errorf("encrypted: %v", encrypted)
+	}
+	return io.ReadAll(r)
 }
 
 // store writes one object in three pieces.
@@ -47,17 +82,17 @@ func store(s *spool.Spool, key string) (path string, err error) {
 
 // TestEveryFault: whichever call fails and however, Commit says so, nothing is left to be seen, and the next object goes in.
 func TestEveryFault(t *testing.T) {
-	for _, key := range []string{"small", "large"} {
-		everyFault(t, key)
+	for _, encrypt := range keys(t) {
+		for _, key := range []string{"small", "large"} {
+			everyFault(t, encrypt, key)
+		}
 	}
 }
 
-func everyFault(t *testing.T, key string) {
+func everyFault(t *testing.T, encrypt *atrest.Key, key string) {
+	t.Helper()
 	dry := spooltest.New()
-	s, err := spool.OpenOn(dry, "/s", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := open(t, dry, encrypt)
 	opened := dry.Steps()
 	if _, err := store(s, key); err != nil {
 		t.Fatal(err)
@@ -70,10 +105,7 @@ func everyFault(t *testing.T, key string) {
 		for _, fault := range []spooltest.Fault{spooltest.Before, spooltest.After, spooltest.Short} {
 			for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
 				disk := spooltest.New()
-				s, err := spool.OpenOn(disk, "/s", 0)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s := open(t, disk, encrypt)
 				base, what := disk.Steps(), ""
 				disk.Plan = func(n int, call string) (spooltest.Fault, error) {
 					if n == base+step {
@@ -82,8 +114,8 @@ func everyFault(t *testing.T, key string) {
 					}
 					return spooltest.None, nil
 				}
-				_, err = store(s, key)
-				name := fmt.Sprintf("%s, step %d (%s), fault %d, %v", key, step, what, fault, cause)
+				_, err := store(s, key)
+				name := fmt.Sprintf("%s by key %q, step %d (%s), fault %d, %v", key, encrypt.Public(), step, what, fault, cause)
 				switch {
 				case err == nil:
 					t.Errorf("%s: no error", name)
@@ -114,14 +146,18 @@ func everyFault(t *testing.T, key string) {
 
 // TestPowerCut: what Commit returned for is there after a power cut at any later or earlier step; nothing else survives a sweep.
 func TestPowerCut(t *testing.T) {
+	for _, encrypt := range keys(t) {
+		powerCut(t, encrypt)
+	}
+}
+
+func powerCut(t *testing.T, encrypt *atrest.Key) {
+	t.Helper()
 	for step := 1; step <= 60; step++ {
 		for _, fault := range []spooltest.Fault{spooltest.Before, spooltest.After, spooltest.Short} {
 			for variant, keep := range []float64{0, 0.5, 0.5, 1} {
 				disk := spooltest.New()
-				s, err := spool.OpenOn(disk, "/s", 0)
-				if err != nil {
-					t.Fatal(err)
-				}
+				s := open(t, disk, encrypt)
 				disk.Plan = planned(disk.Steps()+step, fault, spooltest.ErrCut)
 				committed := map[string]string{}
 				for i, key := range []string{"0", "1", "large", "3"} {
@@ -135,10 +171,8 @@ func TestPowerCut(t *testing.T) {
 				_ = s.Settle()
 				disk.Cut(rand.New(rand.NewPCG(uint64(step), uint64(variant))), keep)
 				name := fmt.Sprintf("cut at %d (%d), keep %g", step, fault, keep)
-				if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
-					t.Fatal(name, err)
-				}
-				sweep(t, name, disk, s, committed)
+				s = open(t, disk, encrypt)
+				sweep(t, name, disk, s, encrypt, committed)
 			}
 		}
 	}
@@ -154,7 +188,7 @@ func planned(step int, fault spooltest.Fault, cause error) func(int, string) (sp
 }
 
 // sweep checks that the committed objects, by their path, are whole, and that nothing else is left after a sweep.
-func sweep(t *testing.T, when string, disk *spooltest.Disk, s *spool.Spool, committed map[string]string) {
+func sweep(t *testing.T, when string, disk *spooltest.Disk, s *spool.Spool, encrypt *atrest.Key, committed map[string]string) {
 	t.Helper()
 	known := map[string]bool{}
 	for path := range committed {
@@ -165,6 +199,9 @@ func sweep(t *testing.T, when string, disk *spooltest.Disk, s *spool.Spool, comm
 	}
 	for path, key := range committed {
 		got, err := disk.Read(s.Path(path))
+		if err == nil {
+			got, err = plain(encrypt, got)
+		}
 		if err != nil || !bytes.Equal(got, append(bytes.Clone(head), bodyOf(key)...)) {
 			t.Errorf("%s: a committed object is lost or altered: %v", when, err)
 		}
@@ -218,7 +255,7 @@ func TestSettleFails(t *testing.T) {
 				if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
 					t.Fatal(name, err)
 				}
-				sweep(t, name, disk, s, committed)
+				sweep(t, name, disk, s, nil, committed)
 				for path := range committed {
 					if err := s.Remove(path); err != nil {
 						t.Errorf("%s: %v", name, err)
@@ -298,7 +335,7 @@ func TestManyObjectsInTheJournal(t *testing.T) {
 	if s, err = spool.OpenOn(disk, "/s", 0); err != nil {
 		t.Fatal(err)
 	}
-	sweep(t, "100 objects", disk, s, committed)
+	sweep(t, "100 objects", disk, s, nil, committed)
 }
 
 // TestTheDiskForgets: the disk of these tests does lose what is not synced, or they would prove nothing.
@@ -398,5 +435,39 @@ func TestOnTheRealDisk(t *testing.T) {
 	full, _ := spool.Open(root, 1<<62)
 	if _, err := full.Begin(head); !errors.Is(err, spool.ErrNoSpace) {
 		t.Errorf("a full disk: %v", err)
+	}
+}
+
+// BenchmarkStore is what encryption costs a receiver: an object of 10 MB, a radiograph's, made durable on this machine's disk.
+func BenchmarkStore(b *testing.B) {
+	key, err := atrest.NewKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := make([]byte, 10<<20)
+	for i := range data {
+		data[i] = byte(i * i >> 8)
+	}
+	for name, key := range map[string]*atrest.Key{"plain": nil, "encrypted": key} {
+		b.Run(name, func(b *testing.B) {
+			s, err := spool.Open(b.TempDir(), 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.EncryptWith(key)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				w, err := s.Begin(head)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(w, bytes.NewReader(data)); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := w.Commit("k"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

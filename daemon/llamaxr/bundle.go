@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"llamaxr/daemon/bundle"
+	"llamaxr/inference/signing"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+)
+
+func newBundle() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bundle",
+		Short: "Carry models, adapters and the program to a site without the internet, in one signed file",
+		Args:  exactly(0, "a command"),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBundleCreate(), newBundleVerify(), newBundleInstall())
+	return cmd
+}
+
+func newBundleCreate() *cobra.Command {
+	var state, keyFile, to string
+	var what bundle.Content
+	cmd := &cobra.Command{
+		Use:   "create --to FILE --key FILE [--state DIR --model NAME]... [--program FILE]",
+		Short: "Write a bundle of models and adapters of a registry, and a program",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(what.Models) == 0 && what.Program == "" {
+				return usageError{errors.New("a bundle needs --model or --program")}
+			}
+			key, err := signing.ReadPrivate(keyFile)
+			if err != nil {
+				return err
+			}
+			if _, err := os.Lstat(to); err == nil {
+				return fmt.Errorf("%s is there already", to)
+			}
+			out, err := renameio.NewPendingFile(to, renameio.WithPermissions(0o644))
+			if err != nil {
+				return err
+			}
+			defer func() { _ = out.Cleanup() }() // does nothing once it has its name
+			what.By, what.Now = "llamaxr "+version, time.Now()
+			m, err := bundle.Create(out, store(state), what, key)
+			if err != nil {
+				return err
+			}
+			if err := out.CloseAtomicallyReplace(); err != nil {
+				return err
+			}
+			return printBundle(cmd.OutOrStdout(), m)
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "", "state folder whose models it is made of")
+	cmd.Flags().StringArrayVar(&what.Models, "model", nil, "model or adapter, as `llamaxr models list` names it; may be given again")
+	cmd.Flags().StringVar(&what.Program, "program", "", "file with the program")
+	cmd.Flags().StringVar(&keyFile, "key", "", "file with the private key (llamaxr signing-key)")
+	cmd.Flags().StringVar(&to, "to", "", "file to write")
+	_ = cmd.MarkFlagRequired("key")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+func newBundleVerify() *cobra.Command {
+	var trust []string
+	cmd := &cobra.Command{
+		Use:   "verify FILE --trust FILE...",
+		Short: "Hold a bundle against its signature and every file against its digest",
+		Args:  exactly(1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			trusted, err := signing.ReadPublic(trust...)
+			if err != nil {
+				return err
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			m, err := bundle.Verify(file, trusted)
+			if err != nil {
+				return err
+			}
+			return printBundle(cmd.OutOrStdout(), m)
+		},
+	}
+	trustFlag(cmd, &trust)
+	return cmd
+}
+
+func newBundleInstall() *cobra.Command {
+	var state string
+	var trust []string
+	var target bundle.Target
+	cmd := &cobra.Command{
+		Use:   "install FILE --state DIR --trust FILE... [--program-to FILE]",
+		Short: "Put a bundle's models into a registry, and its program into its place, when all of it is what was signed",
+		Long: "Run it as the service's user. A model of the same name is replaced; one in use stays in use until another is chosen: `llamaxr models use`,\n" +
+			"`llamaxr adapter use`. The program is installed only with --program-to, whose folder must be writable; restart the service afterwards.",
+		Args: exactly(1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			trusted, err := signing.ReadPublic(trust...)
+			if err != nil {
+				return err
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			m, err := bundle.Install(file, store(state), trusted, target)
+			if err != nil {
+				return err
+			}
+			if m.Program() && target.Program == "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "the bundle holds a program, which is not installed: --program-to says where")
+			}
+			return printBundle(cmd.OutOrStdout(), m)
+		},
+	}
+	stateFlag(cmd, &state)
+	trustFlag(cmd, &trust)
+	cmd.Flags().StringVar(&target.Program, "program-to", "", "file that the bundle's program takes the place of")
+	return cmd
+}
+
+func trustFlag(cmd *cobra.Command, trust *[]string) {
+	cmd.Flags().StringArrayVar(trust, "trust", nil, "file with a public key; may be given again")
+	_ = cmd.MarkFlagRequired("trust")
+}
+
+func printBundle(out io.Writer, m *bundle.Manifest) error {
+	for _, model := range m.Models {
+		fmt.Fprintf(out, "%s: %s, digest %.16s\n", model.Name, model.Kind, model.Digest)
+	}
+	size := int64(0)
+	for _, f := range m.Files {
+		size += f.Size
+	}
+	program := ""
+	if m.Program() {
+		program = ", a program among them"
+	}
+	_, err := fmt.Fprintf(out, "%d files of %d bytes%s, made by %s at %s\n", len(m.Files), size, program, m.By, m.Created.Format(time.RFC3339))
+	return err
+}

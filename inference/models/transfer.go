@@ -1,0 +1,154 @@
+package models
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// stagePattern names the folders in which models from elsewhere lie until they are whole.
+const stagePattern = ".stage-*"
+
+// Part is one file of a model as it lies in a store.
+type Part struct {
+	Name string // within a store, with slashes
+	Path string
+}
+
+// Parts returns the files of a model, its signatures among them, its manifest last.
+func (s *Store) Parts(name string) (*Model, []Part, error) {
+	m, err := s.Get(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []Part
+	add := func(folder, name string) { out = append(out, Part{folder + "/" + name, s.path(folder, name)}) }
+	for _, file := range m.names() {
+		add(blobFolder, m.Files[file].SHA256)
+	}
+	signatures, err := s.Signatures(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, fingerprint := range slices.Sorted(maps.Keys(signatures)) {
+		add(signatureFolder, m.Digest()+"."+fingerprint)
+	}
+	add(blobFolder, m.manifest)
+	return m, out, nil
+}
+
+// Stage makes a folder in which files for InstallStaged are put under their SHA-256, and removes what earlier ones left.
+func (s *Store) Stage() (string, error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	left, err := filepath.Glob(s.path(stagePattern))
+	if err != nil {
+		return "", fmt.Errorf("models: %w", err)
+	}
+	for _, folder := range left {
+		if err := os.RemoveAll(folder); err != nil {
+			return "", fmt.Errorf("models: %w", err)
+		}
+	}
+	folder, err := os.MkdirTemp(s.root, stagePattern)
+	if err != nil {
+		return "", fmt.Errorf("models: %w", err)
+	}
+	return folder, nil
+}
+
+// InstallStaged makes models of the files in a folder of Stage. manifests are the SHA-256 of the models' manifests, signatures the names of files
+// with signatures. All files take their place first, then the names, so that a model is there whole or not at all.
+func (s *Store) InstallStaged(folder string, manifests, signatures []string) error {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var list []*Model
+	for _, sum := range manifests {
+		m, err := s.stagedModel(folder, sum)
+		if err != nil {
+			return err
+		}
+		list = append(list, m)
+	}
+	for _, m := range list {
+		for _, sum := range append(m.sums(), m.manifest) {
+			from := filepath.Join(folder, sum)
+			if err := os.Chmod(from, 0o400); errors.Is(err, fs.ErrNotExist) {
+				continue // of an earlier model of the list
+			} else if err != nil {
+				return fmt.Errorf("models: %w", err)
+			}
+			if err := os.Rename(from, s.path(blobFolder, sum)); err != nil {
+				return fmt.Errorf("models: %w", err)
+			}
+		}
+	}
+	if err := os.MkdirAll(s.path(signatureFolder), 0o700); err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	for _, name := range signatures {
+		if _, err := readSmall(filepath.Join(folder, name), ed25519.SignatureSize); err != nil {
+			return fmt.Errorf("models: signature %s: %w", name, err)
+		}
+		if err := os.Rename(filepath.Join(folder, name), s.path(signatureFolder, name)); err != nil {
+			return fmt.Errorf("models: %w", err)
+		}
+	}
+	for _, folder := range []string{blobFolder, signatureFolder} {
+		if err := syncFolder(s.path(folder)); err != nil {
+			return err
+		}
+	}
+	for _, m := range list {
+		if err := s.point(refFolder, m.Name, m); err != nil {
+			return err
+		}
+	}
+	return s.sweep()
+}
+
+// sums are the digests of a model's files.
+func (m *Model) sums() (out []string) {
+	for _, name := range m.names() {
+		out = append(out, m.Files[name].SHA256)
+	}
+	return out
+}
+
+// stagedModel reads a manifest in a stage; all files that it names must lie there, their digests were held against them.
+func (s *Store) stagedModel(folder, sum string) (*Model, error) {
+	data, err := readSmall(filepath.Join(folder, sum), maxManifest)
+	if err != nil {
+		return nil, fmt.Errorf("models: manifest %s: %w", sum, err)
+	}
+	if got := sumOf(data); got != sum {
+		return nil, fmt.Errorf("models: manifest %s: %w: SHA-256 %s", sum, ErrDamaged, got)
+	}
+	m := new(Model)
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("models: manifest %s: %w: %w", sum, ErrDamaged, err)
+	}
+	m.manifest = sum
+	if !validName.MatchString(m.Name) || m.Kind == KindAdapter && m.Base == nil {
+		return nil, fmt.Errorf("models: manifest %s: %w: %q is no model of this program", sum, ErrDamaged, m.Name)
+	}
+	for name, file := range m.Files {
+		info, err := os.Lstat(filepath.Join(folder, filepath.Base(file.SHA256)))
+		if err != nil || filepath.Base(file.SHA256) != file.SHA256 || info.Size() != file.Size {
+			return nil, fmt.Errorf("models: %s: %w: its file %s is not there", m.Name, ErrDamaged, name)
+		}
+	}
+	return m, nil
+}
