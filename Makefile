@@ -2,6 +2,8 @@
 # GOEXPERIMENT=simd turns on GoMLX's vector kernels; without it everything gives the same answers, slower.
 export GOEXPERIMENT := simd
 export GOMLX_NO_AUTO_INSTALL := 1
+# The Go that go.mod names, which has fixes that a server needs; where it cannot be had, the one that is here.
+export GOTOOLCHAIN := $(shell GOTOOLCHAIN=auto go version >/dev/null 2>&1 && echo auto || echo local)
 
 GO := go
 TEST_TIMEOUT := 20m

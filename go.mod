@@ -2,6 +2,9 @@ module llamaxr
 
 go 1.26.5
 
+// has fixes of the standard library that a server needs
+toolchain go1.26.10
+
 require (
 	codeberg.org/go-pdf/fpdf v0.11.1
 	filippo.io/age v1.3.2
