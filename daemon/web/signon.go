@@ -54,7 +54,7 @@ func (r *Room) signedOn(w http.ResponseWriter, q *http.Request) {
 	if cookie, err := q.Cookie(bindingCookie); err == nil {
 		binding = cookie.Value
 	}
-	http.SetCookie(w, &http.Cookie{Name: bindingCookie, Path: signon.Back, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: bindingCookie, Path: signon.Back, MaxAge: -1, HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteLaxMode})
 	person, err := provider.Finish(q.Context(), q.URL.Query(), binding)
 	if err == nil && r.taken(person.Name) {
 		err = errTwoOfOneName

@@ -17,9 +17,12 @@ with open(report) as file:
 faults = 0
 for package, errors in result.get("Golang errors", {}).items():
     for error in errors:
-        # The kernels' functions have their bodies in assembly, which gosec does not read.
+        # The kernels' functions have their bodies in assembly, which gosec does not read; of many it tells ten. `go vet` has loaded them whole.
         lines = [l for l in error["error"].splitlines() if not l.startswith("#") and "missing function body" not in l]
+        bodies = "missing function body" in error["error"]
         for line in lines:
+            if bodies and line.endswith("too many errors"):
+                continue
             print(f"gosec: {package}: {line}")
             faults += 1
 for issue in result["Issues"]:
