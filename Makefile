@@ -87,7 +87,7 @@ gpu-check:
 	@packaging/setup/smollm2.sh
 	@LD_LIBRARY_PATH="$$(find $(CURDIR)/.cache/cuda/nvidia -type d -name lib | paste -sd:):$$LD_LIBRARY_PATH" $(GO) run ./daemon/bench -gpu -out docs/BENCHMARKS.md
 
-# The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations, 1,000 phantoms with lying headers, grounding on 300.
+# The long forms: kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations (at the server and at the appliance), 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup
 	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut|LargeSite' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/...
 
