@@ -61,6 +61,7 @@ type Config struct {
 	FreeSpace    int64         `yaml:"minimum_free_bytes" reload:"yes" explain:"below this much free disk space new objects are refused with 0xA700"`
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
+	Learning     Learning      `yaml:"learning" explain:"when fine-tuning on corrections begins by itself; see docs/FINETUNING.md"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	Audit        Audit         `yaml:"audit" explain:"DICOM audit messages by syslog"`
@@ -234,6 +235,7 @@ func (c Config) Check() error {
 	}
 	c.checkKeeping(fault)
 	c.checkArchive(fault)
+	c.checkLearning(fault)
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		d.check(func(sub, format string, args ...any) { fault(key+"."+sub, format, args...) })
