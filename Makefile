@@ -14,7 +14,7 @@ RACE := ./study/... ./dicomnet/... ./queue/... ./ingest ./ingest/spool/... ./ing
 # Architectures of `make packages`.
 ARCH := amd64,arm64
 
-.PHONY: build demo packages packages-test test test-setup lint vuln race bench bench-peers bench-send gpu-check torture soak fuzz oracles starter screenshots clean
+.PHONY: build demo packages packages-test test test-setup lint vuln race bench bench-peers bench-send gpu-check torture soak fuzz oracles starter experiment screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -106,6 +106,13 @@ oracles:
 starter:
 	@packaging/setup/xla-plugin.sh
 	$(GO) run ./finetune/starter/trainer -model all
+
+# The recipes of docs/EXPERIMENTS.md, each trained and measured (hours on 2 cores; stopped, it goes on where it was). The short form is in
+# `make test`; EXPERIMENT="-steps 60 -test-studies 30" is one between.
+experiment:
+	@packaging/setup/xla-plugin.sh
+	@packaging/setup/smollm2.sh
+	$(GO) run ./finetune/experiment/experiment $(EXPERIMENT)
 
 # Pictures of the reading room for README.
 screenshots: test-setup

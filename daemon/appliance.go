@@ -274,6 +274,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	wg.Go(func() {
 		a.spool.Run(work, func(err error) { a.log.Error("received objects stay in the journal", "error", err) })
 	})
+	wg.Go(func() { a.scheduleTuning(work) })
 	wg.Go(func() { a.results.serve(work, a.log) })
 	wg.Go(func() { a.tracer.Run(work) })
 	trail := a.startAuditTrail()

@@ -11,6 +11,10 @@ import (
 // each label's own threshold to it (facts: torchxrayvision 1.5.7, xrv.models.op_norm).
 const OperatingPoint = 0.5
 
+// SurePoint is the score below which a present finding is only called possible: near the operating point the classifier is wrong about as
+// often as right.
+const SurePoint = 0.6
+
 // Scores are the calibrated probabilities of one view, each in [0, 1], in the order of Findings. A finding that the classifier does not know is
 // NotScored: it is neither present nor absent, and nothing may be said of it.
 type Scores [NumFindings]float32

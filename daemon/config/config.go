@@ -63,6 +63,7 @@ type Config struct {
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Encryption   Encryption    `yaml:"encryption" explain:"of images, documents and drafts on this machine's disk; see docs/ADMIN.md"`
+	Learning     Learning      `yaml:"learning" explain:"when fine-tuning on corrections begins by itself; see docs/FINETUNING.md"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	Audit        Audit         `yaml:"audit" explain:"DICOM audit messages by syslog"`
@@ -236,6 +237,7 @@ func (c Config) Check() error {
 	}
 	c.checkKeeping(fault)
 	c.checkArchive(fault)
+	c.checkLearning(fault)
 	for i, d := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		d.check(func(sub, format string, args ...any) { fault(key+"."+sub, format, args...) })

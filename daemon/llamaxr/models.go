@@ -65,7 +65,7 @@ func rows(s *models.Store) ([]modelRow, error) {
 func importFlags(cmd *cobra.Command, what *models.Import, state *string, precision *string, asJSON *bool) {
 	cmd.Flags().StringVar(&what.Name, "name", "", "the model's name here; from the source's name when not given")
 	cmd.Flags().StringVar(precision, "precision", string(llama.NF4), "nf4: linear layers in 4 bits; full: values as they are")
-	cmd.Flags().StringVar(&what.Template, "template", "", "prompt template when no adapter is used: grounded/1 (the default) or paper/1")
+	cmd.Flags().StringVar(&what.Template, "template", "", "prompt template when no adapter is used: grounded/1 (the default), grounded/2 or paper/1")
 	cmd.Flags().StringVar(&what.AcceptLicence, "accept-licence", "", "name of the model's licence, which you have read and accept")
 	cmd.Flags().StringVar(&what.LicenceFile, "licence-file", "", "the licence's text, where it does not lie beside the model")
 	stateFlags(cmd, state, asJSON)

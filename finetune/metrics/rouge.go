@@ -5,7 +5,11 @@ import "strings"
 // RougeL is rouge_score's rougeL F-measure with its stemmer: the longest common subsequence of stemmed lower-case words (Lin 2004), in
 // [0, 1]. A text without a word scores 0.
 func RougeL(reference, candidate string) float64 {
-	a, b := rougeWords(reference), rougeWords(candidate)
+	return RougeLOfWords(RougeWords(reference), RougeWords(candidate))
+}
+
+// RougeLOfWords is RougeL of texts whose words are known already: who compares one text with many takes it apart once.
+func RougeLOfWords(a, b []string) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}

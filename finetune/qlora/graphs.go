@@ -7,8 +7,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// loss is the summed weighted cross-entropy of a batch, and the sum of its weights.
-func (t *trainer) loss(tokens, weights, cos, sin *Node, params, frozen []*Node) (sum, weight *Node) {
+// batchInputs is how many inputs of a graph are a batch: tokens [B, T+1], places [R] (the places, of B*T, whose next token is asked),
+// the asked tokens' weights [R], cos and sin.
+const batchInputs = 5
+
+// loss is the summed weighted cross-entropy of a batch, and the sum of its weights. The scores over the vocabulary, the widest thing of
+// all, are computed where a token is asked and nowhere else.
+func (t *trainer) loss(batch, params, frozen []*Node) (sum, weight *Node) {
+	tokens, places, weights, cos, sin := batch[0], batch[1], batch[2], batch[3], batch[4]
 	byName := map[string]*Node{}
 	for i, s := range t.trained {
 		byName[s.name] = params[i]
@@ -26,20 +32,30 @@ func (t *trainer) loss(tokens, weights, cos, sin *Node, params, frozen []*Node) 
 		}
 	}
 	read := Slice(tokens, AxisRange(), AxisRange(0, length))
-	asked := Slice(tokens, AxisRange(), AxisRange(1))
-	x := Einsum("btv,vh->bth", OneHot(read, c.VocabSize, dtypes.Float32), byName[llama.EmbeddingName])
-	hidden := network.Forward(x, cos, sin, llama.Causal(tokens.Graph(), length))
+	next := Slice(tokens, AxisRange(), AxisRange(1))
+	asked := Gather(Reshape(next, next.Shape().Size()), ExpandAxes(places, -1))
+	hidden := network.Forward(t.embed(read, byName[llama.EmbeddingName]), cos, sin, llama.Causal(tokens.Graph(), length))
+	hidden = Gather(Reshape(hidden, read.Shape().Size(), c.HiddenSize), ExpandAxes(places, -1))
 	logProbabilities := LogSoftmax(network.Logits(hidden), -1)
 	picked := ReduceSum(Mul(logProbabilities, OneHot(asked, c.VocabSize, dtypes.Float32)), -1)
 	return Neg(ReduceAllSum(Mul(picked, weights))), ReduceAllSum(weights)
 }
 
-// accumulateGraph adds a batch's gradient. Inputs: tokens, weights, cos, sin, [loss sum, weight sum], gradients so far, parameters,
-// frozen. Outputs: the sums, the gradients.
+// embed looks tokens up. Where the embedding trains, as a product, whose gradient is one too.
+func (t *trainer) embed(tokens, embedding *Node) *Node {
+	if t.opts.Rank == 0 {
+		return Einsum("btv,vh->bth", OneHot(tokens, t.opts.Config.VocabSize, dtypes.Float32), embedding)
+	}
+	return Gather(embedding, ExpandAxes(tokens, -1))
+}
+
+// accumulateGraph adds a batch's gradient. Inputs: the batch, [loss sum, weight sum], gradients so far, parameters, frozen. Outputs: the
+// sums, the gradients.
 func (t *trainer) accumulateGraph(in []*Node) []*Node {
 	n := len(t.trained)
-	totals, gradients, params, frozen := in[4], in[5:5+n], in[5+n:5+2*n], in[5+2*n:]
-	sum, weight := t.loss(in[0], in[1], in[2], in[3], params, frozen)
+	batch, totals, rest := in[:batchInputs], in[batchInputs], in[batchInputs+1:]
+	gradients, params, frozen := rest[:n], rest[n:2*n], rest[2*n:]
+	sum, weight := t.loss(batch, params, frozen)
 	out := []*Node{Add(totals, Concatenate([]*Node{Reshape(sum, 1), Reshape(weight, 1)}, 0))}
 	for i, g := range Gradient(sum, params...) {
 		out = append(out, Add(gradients[i], g))
@@ -47,10 +63,10 @@ func (t *trainer) accumulateGraph(in []*Node) []*Node {
 	return out
 }
 
-// lossGraph measures a batch. Inputs: tokens, weights, cos, sin, parameters, frozen. Outputs: loss sum, weight sum.
+// lossGraph measures a batch. Inputs: the batch, parameters, frozen. Outputs: loss sum, weight sum.
 func (t *trainer) lossGraph(in []*Node) []*Node {
 	n := len(t.trained)
-	sum, weight := t.loss(in[0], in[1], in[2], in[3], in[4:4+n], in[4+n:])
+	sum, weight := t.loss(in[:batchInputs], in[batchInputs:batchInputs+n], in[batchInputs+n:])
 	return []*Node{sum, weight}
 }
 

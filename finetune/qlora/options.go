@@ -19,6 +19,23 @@ type Batch struct {
 	Weights      []float32
 }
 
+// askedParts: the asked places are filled up to a multiple of this part of a batch, so that few lengths are compiled.
+const askedParts = 2
+
+// asked lists the places, counted over all sequences, whose weight is not zero, with their weights. What fills the list weighs nothing.
+func (b Batch) asked() (places []int32, weights []float32) {
+	for at, w := range b.Weights {
+		if w != 0 {
+			places, weights = append(places, int32(at)), append(weights, w)
+		}
+	}
+	part := max((len(b.Weights)+askedParts-1)/askedParts, 1)
+	for len(places) == 0 || len(places)%part != 0 {
+		places, weights = append(places, 0), append(weights, 0)
+	}
+	return places, weights
+}
+
 // Options are the settings of one run.
 type Options struct {
 	Config *llama.Config

@@ -167,13 +167,15 @@ func (t *trainer) validate() error {
 	return nil
 }
 
-// batch makes the first four inputs of a graph.
+// batch makes the first inputs of a graph.
 func (t *trainer) batch(b Batch) []any {
 	c := t.opts.Config
 	cos, sin := c.Rotary(b.Length)
+	places, weights := b.asked()
 	return []any{
-		tensors.FromFlatDataAndDimensions(b.Tokens, b.Size, b.Length+1), tensors.FromFlatDataAndDimensions(b.Weights, b.Size, b.Length),
-		tensors.FromFlatDataAndDimensions(cos, b.Length, c.HeadDim), tensors.FromFlatDataAndDimensions(sin, b.Length, c.HeadDim),
+		tensors.FromFlatDataAndDimensions(b.Tokens, b.Size, b.Length+1), tensors.FromFlatDataAndDimensions(places, len(places)),
+		tensors.FromFlatDataAndDimensions(weights, len(weights)), tensors.FromFlatDataAndDimensions(cos, b.Length, c.HeadDim),
+		tensors.FromFlatDataAndDimensions(sin, b.Length, c.HeadDim),
 	}
 }
 

@@ -94,6 +94,26 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 	}
 }
 
+// TestAskedPlaces: every place whose token is asked for is there once with its weight, what fills the list weighs nothing, and few lengths occur.
+func TestAskedPlaces(t *testing.T) {
+	for _, weights := range [][]float32{{0, 0, 4, 0, 1, 1}, {0, 0, 0, 0}, {1, 1, 1}} {
+		b := Batch{Size: 1, Length: len(weights), Weights: weights}
+		places, asked := b.asked()
+		left := slices.Clone(weights)
+		for i, at := range places {
+			if asked[i] != 0 && asked[i] != left[at] {
+				t.Errorf("%v: place %d weighs %g", weights, at, asked[i])
+			}
+			if asked[i] != 0 {
+				left[at] = 0
+			}
+		}
+		if slices.ContainsFunc(left, func(w float32) bool { return w != 0 }) || len(places) != len(asked) || len(places)%((len(weights)+askedParts-1)/askedParts) != 0 {
+			t.Errorf("%v: asked %v with %v", weights, places, asked)
+		}
+	}
+}
+
 // distance is the root of the summed squares of differences.
 func distance(a, b []float32) float64 {
 	sum := 0.0

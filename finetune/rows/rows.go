@@ -39,7 +39,7 @@ type Row struct {
 // Make makes a row. report has the form FINDINGS: ... IMPRESSION: ...; one without an impression teaches its findings alone, not that
 // the text ends there.
 func Make(tokenizer *llama.Tokenizer, prompt, report string, w Weights) Row {
-	r := Row{Tokens: append([]int{tokenizer.BOS}, tokenizer.Encode(prompt)...)}
+	r := Row{Tokens: tokenizer.Prompt(prompt)}
 	for range r.Tokens {
 		r.Weights = append(r.Weights, w.Prompt)
 	}

@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,10 @@ func TestWeights(t *testing.T) {
 		if !strings.Contains(said.String(), first+"|") {
 			t.Errorf("%q does not weigh most: %s", first, said.String())
 		}
+	}
+	tokenizer.AddBOS = false
+	if plain := Make(tokenizer, prompt, report, Grounded); !slices.Equal(plain.Tokens, row.Tokens[1:]) {
+		t.Error("a row of a model whose prompts begin without BOS begins with it")
 	}
 	if cut := Batch([]Row{row}, 16, tokenizer.EOS); cut.Length != 16 {
 		t.Errorf("cut to %d", cut.Length)

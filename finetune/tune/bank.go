@@ -110,7 +110,7 @@ func (b *Bank) Compose(scores study.PairScores, impression string, rng *rand.Ran
 	for _, f := range order {
 		polarity := study.Absent
 		if score, _ := scores.Combined(f); scores.Present(f) {
-			if polarity = study.Uncertain; score >= sure {
+			if polarity = study.Uncertain; score >= study.SurePoint {
 				polarity = study.Present
 			}
 		}
@@ -130,9 +130,6 @@ func (b *Bank) Compose(scores study.PairScores, impression string, rng *rand.Ran
 		return "FINDINGS: " + text + "\n"
 	}
 }
-
-// sure is the score below which a present finding is only possible.
-const sure = 0.6
 
 // draw picks a sentence as often as it is written; none of none.
 func draw(list map[string]int, rng *rand.Rand) string {

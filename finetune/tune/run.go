@@ -211,6 +211,9 @@ func (r *run) load() error {
 	if r.tokens, err = llama.ParseTokenizer(text); err != nil {
 		return err
 	}
+	if err := r.tokens.Fit(r.config); err != nil {
+		return err
+	}
 	data, err := read(llama.WeightsFile)
 	if err != nil {
 		return fmt.Errorf("tune: the language model: %w", err)

@@ -147,7 +147,7 @@ func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, err
 	m := &Model{Config: s.Config, context: min(s.Config.MaxPositions, maxContext)}
 	var err error
 	if m.Tokenizer, err = ParseTokenizer(s.Tokenizer); err == nil {
-		err = m.Tokenizer.fit(s.Config)
+		err = m.Tokenizer.Fit(s.Config)
 	}
 	if err != nil {
 		file.release()

@@ -107,11 +107,11 @@ func (s *Source) check() error {
 	if err != nil {
 		return err
 	}
-	return tokenizer.fit(s.Config)
+	return tokenizer.Fit(s.Config)
 }
 
-// fit holds a tokenizer to the model it is for, and takes from the model which tokens begin and end a text.
-func (t *Tokenizer) fit(c *Config) error {
+// Fit holds a tokenizer to the model it is for, and takes from the model which tokens begin and end a text.
+func (t *Tokenizer) Fit(c *Config) error {
 	if t.Size() > c.VocabSize {
 		return fmt.Errorf("llama: %s has %d tokens, the model %d: they do not belong together", TokenizerFile, t.Size(), c.VocabSize)
 	}

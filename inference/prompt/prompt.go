@@ -1,7 +1,8 @@
-// Package prompt fills the two prompt templates: "paper", figure 4 of LLaMA-XR (arXiv 2506.03178) word for word, and "grounded",
-// ours: the same Alpaca form with each finding named beside its two scores, because 36 bare floats are a poor input (the paper's
-// recipe, reproduced independently, wrote nearly the same report whatever the scores were). An adapter's manifest names the
-// template it was trained on.
+// Package prompt fills the prompt templates: "paper", figure 4 of LLaMA-XR (arXiv 2506.03178) word for word, and "grounded", ours,
+// because 36 bare floats are a poor input (the paper's recipe, reproduced independently, wrote nearly the same report whatever the scores
+// were). grounded/1 is the Alpaca form with each finding named beside its two scores; grounded/2 is short and names what is to be said, in
+// the order in which it is to be said, so that a model of 135 million parameters follows and a step costs a fifth. An adapter's manifest
+// names the template it was trained on.
 package prompt
 
 import (
@@ -29,9 +30,11 @@ const groundedInstruction = "Generate a medical report based on the given classi
 	"two views: Frontal and Lateral. Each line names a condition and gives its confidence scores on the Frontal and the Lateral view; " +
 	"0.50 and above is positive, n/a was not acquired. Say what is positive on either view and nothing else."
 
+const plannedInstruction = "Report a chest X-ray. Scores in percent, frontal/lateral.\n"
+
 // Template is one way to put 36 scores into words.
 type Template struct {
-	Name string // with its version: "paper/1", "grounded/1"
+	Name string // with its version: "paper/1", "grounded/2"
 	Head string // constant, so that a model's state after it can be kept
 	Tail string // constant, before the response
 	body func(study.PairScores) string
@@ -41,11 +44,12 @@ type Template struct {
 var (
 	Paper    = Template{"paper/1", fmt.Sprintf(alpaca, paperInstruction), "\n\n### Response:\n", paperBody}
 	Grounded = Template{"grounded/1", fmt.Sprintf(alpaca, groundedInstruction), "\n\n### Response:\n", groundedBody}
+	Planned  = Template{"grounded/2", plannedInstruction, "\nReport:\n", plannedBody}
 )
 
 // ByName returns the template an adapter's manifest names.
 func ByName(name string) (Template, error) {
-	for _, t := range []Template{Paper, Grounded} {
+	for _, t := range []Template{Paper, Grounded, Planned} {
 		if t.Name == name {
 			return t, nil
 		}
@@ -101,3 +105,38 @@ func cut(s *study.Scores, f study.Finding) string {
 
 // Hundredths is a score as the grounded template shows it, in whole hundredths, cut downwards.
 func Hundredths(score float32) int { return int(math.Floor(float64(score)*100 + 1e-6)) }
+
+// plannedBody names what is present, then what is possible, each with both scores in whole percent, - where a view was not acquired or the
+// finding is not scored on it; then, where there are any, the findings that no view scores. What is not named is absent.
+func plannedBody(scores study.PairScores) string {
+	var present, possible, unknown []string
+	for _, f := range study.Findings() {
+		named := fmt.Sprintf("%s %s/%s", f, percent(scores.Frontal, f), percent(scores.Lateral, f))
+		switch score, from := scores.Combined(f); {
+		case from == study.ProjectionUnknown:
+			unknown = append(unknown, f.String())
+		case score >= study.SurePoint:
+			present = append(present, named)
+		case scores.Present(f):
+			possible = append(possible, named)
+		}
+	}
+	list := func(name string, findings []string) string {
+		if len(findings) == 0 {
+			findings = []string{"none"}
+		}
+		return name + ": " + strings.Join(findings, ", ")
+	}
+	text := list("Present", present) + "\n" + list("Possible", possible)
+	if len(unknown) > 0 {
+		text += "\n" + list("Not scored", unknown)
+	}
+	return text
+}
+
+func percent(s *study.Scores, f study.Finding) string {
+	if !s.Scored(f) {
+		return "-"
+	}
+	return strconv.Itoa(Hundredths(s[f]))
+}

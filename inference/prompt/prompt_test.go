@@ -33,3 +33,21 @@ func TestScoresAreCutAndMissingViewsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestPlannedNamesWhatIsToBeSaid: present and possible by the higher view, in the order of the findings; nothing else but what is not scored.
+func TestPlannedNamesWhatIsToBeSaid(t *testing.T) {
+	frontal, lateral := study.Scores{study.Effusion: 0.4999, study.Mass: 0.5, study.Nodule: 0.29, study.Edema: 0.61}, study.Scores{study.Effusion: 0.93}
+	frontal[study.Hernia], lateral[study.Hernia] = study.NotScored(), study.NotScored()
+	for _, test := range []struct {
+		scores study.PairScores
+		want   string
+	}{
+		{study.PairScores{Frontal: &frontal, Lateral: &lateral}, "Present: Edema 61/0, Effusion 49/93\nPossible: Mass 50/0\nNot scored: Hernia\nReport:\n"},
+		{study.PairScores{Lateral: &study.Scores{}}, "Present: none\nPossible: none\nReport:\n"},
+		{study.PairScores{Lateral: &study.Scores{study.Mass: 1}}, "Present: Mass -/100\nPossible: none\nReport:\n"},
+	} {
+		if got := Planned.Fill(test.scores); got != Planned.Head+test.want {
+			t.Errorf("%q\nwant %q", got, Planned.Head+test.want)
+		}
+	}
+}

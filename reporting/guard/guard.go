@@ -18,6 +18,9 @@ var (
 	clearLungs = regexp.MustCompile(`(?i)\b(?:lungs? (?:are|is|remain) (?:\w+ )?clear|clear lungs?)\b`)
 )
 
+// soundBones denies a fracture.
+var soundBones = regexp.MustCompile(`(?i)\b(?:bon(?:y|es?)|osseous|skelet\w+)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|\bno (?:\w+ )?(?:bony|osseous|skeletal) abnormalit`)
+
 // outsideLungs are the findings that leave the lungs clear.
 var outsideLungs = map[study.Finding]bool{
 	study.Cardiomegaly: true, study.EnlargedCardiomediastinum: true, study.Effusion: true, study.Fracture: true,
@@ -173,9 +176,9 @@ const normalAgainstScores = "calls the chest normal, which the scores do not say
 
 // callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
 func (c *checker) callsNormal(sentence string) bool {
-	normal, clear := normalChest.MatchString(sentence), clearLungs.MatchString(sentence)
+	normal, clear, bones := normalChest.MatchString(sentence), clearLungs.MatchString(sentence), soundBones.MatchString(sentence)
 	for _, f := range study.Findings() {
-		if (c.scores.Present(f) || !c.scores.Scored(f)) && (normal || clear && !outsideLungs[f]) {
+		if (c.scores.Present(f) || !c.scores.Scored(f)) && (normal || clear && !outsideLungs[f] || bones && f == study.Fracture) {
 			return true
 		}
 	}

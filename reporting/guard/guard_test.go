@@ -157,10 +157,24 @@ func TestVerdicts(t *testing.T) {
 		{"A chest tube is in place.", study.VerdictRemoved, "device"},
 		{"No acute abnormality.", study.VerdictRemoved, "normal"},
 		{"The lungs are clear.", study.VerdictKept, ""}, // an effusion is outside the lungs
+		{"The bony structures are intact.", study.VerdictKept, ""},
 	} {
 		got := Check(test.text, scores, nil)[0]
 		if got.Verdict != test.verdict || !strings.Contains(got.Reason, test.reason) {
 			t.Errorf("%q: verdict %s (%s), want %s (%s)", test.text, got.Verdict, got.Reason, test.verdict, test.reason)
+		}
+	}
+}
+
+// TestSoundBonesDenyAFracture: what calls the bones normal does not stand beside a fracture that is scored present.
+func TestSoundBonesDenyAFracture(t *testing.T) {
+	scores := study.PairScores{Frontal: &study.Scores{study.Fracture: 0.9}}
+	for _, text := range []string{
+		"The bony structures are intact.", "The skeletal structures are normal.", "No acute bony abnormality.", "Visualized osseous structures are unremarkable.",
+		"The bones are without acute abnormality.",
+	} {
+		if got := Check(text, scores, nil)[0]; got.Verdict != study.VerdictRemoved {
+			t.Errorf("%q is %s", text, got.Verdict)
 		}
 	}
 }

@@ -6,10 +6,6 @@ import (
 	"llamaxr/study"
 )
 
-// hedgedBelow is the score under which a present finding is only called possible: near the operating point the classifier
-// is wrong about as often as right.
-const hedgedBelow = 0.6
-
 // Sentences used when there is nothing to name.
 const (
 	nothingScored = "No scored finding reaches its operating point."
@@ -44,7 +40,7 @@ func Statement(f study.Finding, scores study.PairScores) string {
 	if !scores.Present(f) {
 		return phrases[0]
 	}
-	if score, _ := scores.Combined(f); score < hedgedBelow {
+	if score, _ := scores.Combined(f); score < study.SurePoint {
 		return phrases[1]
 	}
 	return phrases[2]
@@ -57,7 +53,7 @@ func Conclusion(scores study.PairScores) string {
 		if !scores.Present(f) {
 			continue
 		}
-		if score, _ := scores.Combined(f); score < hedgedBelow {
+		if score, _ := scores.Combined(f); score < study.SurePoint {
 			possible = append(possible, terms[f])
 		} else {
 			sure = append(sure, terms[f])

@@ -7,7 +7,7 @@
 // holds a draft against scores (package guard) must know of every claim.
 //
 // Against the human MeSH terms of the IU reports, present and uncertain counting as positive, micro-F1 is 0.94 on the half whose errors
-// were looked at and 0.95 on the other (TestAgainstHumanTerms; humanLabels there maps the terms). Known to remain: differentials in words
+// were looked at and 0.95 on the other (TestAgainstHumanTerms; FromMeSH maps the terms). Known to remain: differentials in words
 // that no rule knows, negated lists that end without a sign, thickening called fissural or apical only.
 //
 //	labels := labeler.Label("No effusion. Possible left basal atelectasis.")

@@ -113,8 +113,8 @@ func TestAgainstHumanTerms(t *testing.T) {
 			continue
 		}
 		said := Label(report.Findings + "\n" + report.Impression)
-		human := humanLabels(report.Terms)
-		for _, f := range labelled {
+		human := FromMeSH(report.Terms)
+		for _, f := range InMeSH() {
 			positive := said[f] == study.Present || said[f] == study.Uncertain
 			half := &seen
 			if report.UID%2 == 1 {
@@ -132,7 +132,7 @@ func TestAgainstHumanTerms(t *testing.T) {
 		counts *[study.NumFindings]counts
 	}{{"even uids, seen", &seen}, {"odd uids, unseen", &unseen}} {
 		var all counts
-		for _, f := range labelled {
+		for _, f := range InMeSH() {
 			c := half.counts[f]
 			t.Logf("%s: %-28s tp %4d fp %4d fn %4d F1 %.3f", half.name, f, c.tp, c.fp, c.fn, c.f1())
 			all.tp, all.fp, all.fn = all.tp+c.tp, all.fp+c.fp, all.fn+c.fn
@@ -159,66 +159,6 @@ func (c *counts) count(said, human bool) {
 }
 
 func (c counts) f1() float64 { return 2 * float64(c.tp) / max(float64(2*c.tp+c.fp+c.fn), 1) }
-
-// labelled are the findings for which the MeSH terms have a counterpart.
-var labelled = []study.Finding{
-	study.Atelectasis, study.Cardiomegaly, study.Consolidation, study.Edema, study.Effusion, study.Emphysema, study.Fibrosis,
-	study.Fracture, study.Hernia, study.Infiltration, study.LungOpacity, study.Mass, study.Nodule, study.PleuralThickening,
-	study.Pneumonia, study.Pneumothorax,
-}
-
-// humanLabels maps the MeSH terms ("Opacity/lung/base/left") to findings.
-func humanLabels(terms []string) map[study.Finding]bool {
-	out := map[study.Finding]bool{}
-	for _, term := range terms {
-		head, rest, _ := strings.Cut(term, "/")
-		switch head {
-		case "Pulmonary Atelectasis":
-			out[study.Atelectasis] = true
-		case "Cardiomegaly":
-			out[study.Cardiomegaly] = true
-		case "Cardiac Shadow":
-			if strings.Contains(rest, "enlarged") {
-				out[study.Cardiomegaly] = true
-			}
-		case "Consolidation":
-			out[study.Consolidation] = true
-		case "Pulmonary Edema":
-			out[study.Edema] = true
-		case "Pleural Effusion":
-			out[study.Effusion] = true
-		case "Hydropneumothorax", "Hemopneumothorax":
-			out[study.Effusion], out[study.Pneumothorax] = true, true
-		case "Hemothorax":
-			out[study.Effusion] = true
-		case "Emphysema", "Pulmonary Emphysema", "Bullous Emphysema":
-			out[study.Emphysema] = true
-		case "Pulmonary Fibrosis", "Fibrosis", "Lung Diseases, Interstitial":
-			out[study.Fibrosis] = true
-		case "Fractures, Bone":
-			out[study.Fracture] = true
-		case "Hernia, Hiatal", "Hernia, Diaphragmatic":
-			out[study.Hernia] = true
-		case "Infiltrate":
-			out[study.Infiltration] = true
-		case "Opacity", "Airspace Disease":
-			out[study.LungOpacity] = true
-		case "Mass":
-			out[study.Mass] = true
-		case "Nodule":
-			out[study.Nodule] = true
-		case "Thickening":
-			if strings.Contains(rest, "pleura") {
-				out[study.PleuralThickening] = true
-			}
-		case "Pneumonia":
-			out[study.Pneumonia] = true
-		case "Pneumothorax":
-			out[study.Pneumothorax] = true
-		}
-	}
-	return out
-}
 
 func FuzzLabel(f *testing.F) {
 	f.Add("No effusion. Possible mass; 1.5 cm nodule.")

@@ -1,0 +1,143 @@
+package experiment
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"llamaxr/finetune/qlora"
+	"llamaxr/finetune/rows"
+	"llamaxr/finetune/starter"
+	"llamaxr/finetune/tune"
+	"llamaxr/inference/llama"
+	"llamaxr/inference/prompt"
+	"llamaxr/study"
+)
+
+// Condition is one recipe under trial.
+type Condition struct {
+	Name     string          `json:"name"`
+	Says     string          `json:"says"` // what it is, for the table
+	Template prompt.Template `json:"-"`
+	Preset   tune.Preset     `json:"preset"`
+	Steps    int             `json:"steps"`
+	// Studies is how many test studies are written about, 0 all.
+	Studies int `json:"studies"`
+	// Levers make what is learnt follow the scores.
+	Levers Levers `json:"levers"`
+}
+
+// Levers are what can be done to the training rows, each alone.
+type Levers struct {
+	Composed bool `json:"composed"` // reports composed of the training reports' sentences, abnormal first, one a finding, for the row's scores
+	Balanced bool `json:"balanced"` // three draws of four have a finding
+	Paired   bool `json:"paired"`   // each row comes with one in which one finding's scores, and its sentence, changed sides
+}
+
+var every = Levers{Composed: true, Balanced: true, Paired: true}
+
+// site are the values of the preset, for a new adapter; what is composed is the conditions' own matter. longest is in tokens.
+func site(longest int) tune.Preset {
+	p := tune.Site
+	p.Continue, p.Composed, p.MaxTokens = false, 0, longest
+	return p
+}
+
+// Conditions are those of the table, the one with the goals first: a run that is stopped early has it.
+func Conditions() []Condition {
+	return []Condition{
+		{Name: "grounded", Says: "template grounded/2, `site` values, all levers", Template: prompt.Planned, Preset: site(128), Steps: 240, Levers: every},
+		{Name: "paper-site", Says: "template paper/1, `site` values, all levers", Template: prompt.Paper, Preset: site(640), Steps: 240, Levers: every},
+		{Name: "paper", Says: "template paper/1, preset `paper`", Template: prompt.Paper, Preset: tune.Paper, Steps: 200},
+	}
+}
+
+// ConditionByName finds a condition.
+func ConditionByName(name string) (Condition, error) {
+	for _, c := range Conditions() {
+		if c.Name == name {
+			return c, nil
+		}
+	}
+	return Condition{}, fmt.Errorf("experiment: unknown condition %q: grounded, paper-site or paper", name)
+}
+
+// lesson is one row before it is tokens.
+type lesson struct {
+	scores study.PairScores
+	text   string
+}
+
+// lessons makes a condition's rows.
+type lessons struct {
+	condition Condition
+	seed      uint64
+	simulator *Simulator
+	wording   *Wording
+	reports   []Report
+	abnormal  []Report // those with a finding that is scored present
+	tokens    *llama.Tokenizer
+}
+
+func newLessons(c Condition, seed uint64, s *Simulator, w *Wording, reports []Report, tokens *llama.Tokenizer) *lessons {
+	l := &lessons{condition: c, seed: seed, simulator: s, wording: w, reports: reports, tokens: tokens}
+	for _, r := range reports {
+		if present(s.Scores(r)) > 0 {
+			l.abnormal = append(l.abnormal, r)
+		}
+	}
+	return l
+}
+
+func present(scores study.PairScores) (n int) {
+	for _, yes := range study.Findings() {
+		if scores.Present(yes) {
+			n++
+		}
+	}
+	return n
+}
+
+// drawn are the rows of a batch, the same for the same number.
+func (l *lessons) drawn(number int) (out []lesson) {
+	rng := rand.New(rand.NewPCG(l.seed<<32|uint64(number), streamBatch))
+	for len(out) < l.condition.Preset.Batch {
+		from := l.reports
+		if l.condition.Levers.Balanced && len(l.abnormal) > 0 && rng.IntN(4) < 3 {
+			from = l.abnormal
+		}
+		r := from[rng.IntN(len(from))]
+		scores := l.simulator.Scores(r)
+		if !l.condition.Levers.Composed {
+			out = append(out, lesson{scores, r.Text.String()})
+			continue
+		}
+		out = append(out, lesson{scores, l.wording.Compose(scores)})
+		if l.condition.Levers.Paired && len(out) < l.condition.Preset.Batch {
+			scores = starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
+			out = append(out, lesson{scores, l.wording.Compose(scores)})
+		}
+	}
+	return out
+}
+
+func (l *lessons) batch(list []lesson) qlora.Batch {
+	var made []rows.Row
+	for _, one := range list {
+		made = append(made, rows.Make(l.tokens, l.condition.Template.Fill(one.scores), one.text, l.condition.Preset.Weights))
+	}
+	return rows.Batch(made, l.condition.Preset.MaxTokens, l.tokens.EOS)
+}
+
+// validationBatches are how many batches measure the loss of reports that never train.
+const validationBatches = 3
+
+// validate are batches of other reports.
+func (l *lessons) validate(reports []Report) (out []qlora.Batch) {
+	other := *l
+	other.seed++
+	other.reports, other.abnormal = reports, nil
+	for number := range validationBatches {
+		out = append(out, other.batch(other.drawn(number)))
+	}
+	return out
+}

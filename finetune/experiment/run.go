@@ -1,0 +1,398 @@
+package experiment
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"llamaxr/finetune/metrics"
+	"llamaxr/finetune/qlora"
+	"llamaxr/finetune/tune"
+	"llamaxr/inference/engine"
+	"llamaxr/inference/llama"
+	"llamaxr/study"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Options are what a condition's run needs.
+type Options struct {
+	Folder string // of all conditions; each has its own in it
+	Base   string // folder of the language model, as Import leaves it
+	Seed   uint64
+	Engine *engine.Engine
+	Meteor string // folder of METEOR 1.5, "" for none
+	Log    func(format string, args ...any)
+}
+
+// Result is what a condition came to; it lies in its folder as result.json.
+type Result struct {
+	Condition    Condition    `json:"condition"`
+	Engine       string       `json:"engine"`
+	Reports      int          `json:"training_reports"`
+	Trained      Trained      `json:"trained"`
+	Studies      int          `json:"studies"`
+	Own          Figures      `json:"own"`       // of the model's text
+	Delivered    Figures      `json:"delivered"` // of what leaves the guard
+	Guard        float64      `json:"guard"`     // share of the delivered sentences that the guard wrote
+	Removed      float64      `json:"removed"`   // share of the model's sentences that the guard took out
+	Distinct     int          `json:"distinct"`  // texts of the model
+	Vectors      int          `json:"vectors"`   // distinct score vectors, as many as studies
+	Unfinished   int          `json:"unfinished"`
+	WriteSeconds float64      `json:"write_seconds"`
+	Example      [][2]string  `json:"example,omitempty"`
+	Losses       []tune.Point `json:"losses"`
+	Validation   []tune.Point `json:"validation"`
+}
+
+// Trained is what training cost.
+type Trained struct {
+	Steps      int     `json:"steps"`
+	Rows       int     `json:"rows"`
+	Tokens     int     `json:"tokens"` // padding included
+	Seconds    float64 `json:"seconds"`
+	CPUSeconds float64 `json:"cpu_seconds"` // of both cores
+	MedianStep float64 `json:"median_step_seconds"`
+}
+
+// Figures are a metrics report without its single pairs.
+type Figures struct {
+	Paper     map[string]float64                            `json:"paper"`
+	Coco      map[string]float64                            `json:"coco"`
+	Clinical  map[string]float64                            `json:"clinical"`
+	Grounding map[string]float64                            `json:"grounding"`
+	Intervals map[metrics.Group]map[string]metrics.Interval `json:"intervals"`
+}
+
+func figuresOf(r *metrics.Report) Figures {
+	return Figures{r.Paper, r.Coco, r.Clinical, r.Grounding, r.Intervals}
+}
+
+// Files of a condition's folder.
+const (
+	resultFile     = "result.json"
+	progressFile   = "training.json"
+	checkpointFile = "checkpoint.safetensors"
+	writtenFile    = "written.jsonl"
+	adapterFolder  = "adapter"
+)
+
+// maxReportTokens bounds a text, as the appliance does.
+const maxReportTokens = 220
+
+// checkpointEvery is in steps: what a kill costs.
+const checkpointEvery = 10
+
+// ErrOtherSettings is returned for a folder that holds a run with other settings.
+var ErrOtherSettings = errors.New("experiment: the folder holds a run with other settings: remove it, or name another")
+
+// Run trains the condition's adapter and writes about the test studies. A folder that holds a part of it is gone on from; one that holds more
+// test studies than are asked for keeps them.
+func Run(ctx context.Context, c Condition, all []Report, opts Options) (*Result, error) {
+	r := &run{condition: c, opts: opts, folder: filepath.Join(opts.Folder, c.Name), train: split(all, toTrain)}
+	if err := os.MkdirAll(r.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	r.simulator = NewSimulator(r.train, opts.Seed)
+	if err := r.learn(ctx, split(all, toValidate)); err != nil {
+		return nil, err
+	}
+	tests := TestStudies(all, c.Studies)
+	written, err := r.write(ctx, tests)
+	if err != nil {
+		return nil, err
+	}
+	result, err := judge(ctx, r.simulator, opts, tests, func(t Report) Written { return written[t.UID] })
+	if err != nil {
+		return nil, err
+	}
+	result.Condition, result.Engine, result.Reports, result.Trained = c, opts.Engine.Name, len(r.train), r.progress.Trained
+	result.Losses, result.Validation = r.progress.Losses, r.progress.Validation
+	return result, r.putJSON(resultFile, result)
+}
+
+// TestStudies are n of the reports that never train, all when 0, always the same first.
+func TestStudies(all []Report, n int) []Report {
+	tests := split(all, toTest)
+	rand.New(rand.NewPCG(1, streamOrder)).Shuffle(len(tests), func(i, j int) { tests[i], tests[j] = tests[j], tests[i] })
+	if n > 0 && n < len(tests) {
+		tests = tests[:n]
+	}
+	return tests
+}
+
+type run struct {
+	condition Condition
+	opts      Options
+	folder    string
+	config    *llama.Config
+	weights   llama.Weights
+	tokens    *llama.Tokenizer
+	train     []Report
+	simulator *Simulator
+	progress  progress
+}
+
+// progress is what is known of the training; it lies beside the checkpoint.
+type progress struct {
+	Condition  Condition    `json:"condition"`
+	Seed       uint64       `json:"seed"`
+	Done       bool         `json:"done"`
+	Trained    Trained      `json:"trained"`
+	Steps      []float64    `json:"step_seconds"`
+	Losses     []tune.Point `json:"losses"`
+	Validation []tune.Point `json:"validation"`
+}
+
+func (r *run) load() error {
+	read := map[string][]byte{}
+	for _, name := range []string{llama.ConfigFile, llama.TokenizerFile, llama.WeightsFile} {
+		data, err := os.ReadFile(filepath.Join(r.opts.Base, name))
+		if err != nil {
+			return fmt.Errorf("experiment: the language model: %w", err)
+		}
+		read[name] = data
+	}
+	var err error
+	if r.config, err = llama.ParseConfig(read[llama.ConfigFile]); err != nil {
+		return err
+	}
+	if r.weights, err = llama.ReadWeights(r.config, read[llama.WeightsFile]); err != nil {
+		return err
+	}
+	if r.tokens, err = llama.ParseTokenizer(read[llama.TokenizerFile]); err != nil {
+		return err
+	}
+	return r.tokens.Fit(r.config)
+}
+
+// learn trains the adapter, or goes on with it.
+func (r *run) learn(ctx context.Context, validation []Report) error {
+	c := r.condition
+	began := plain(c)
+	began.Studies = 0 // they are not trained on
+	r.progress = progress{Condition: began, Seed: r.opts.Seed}
+	text, err := os.ReadFile(r.path(progressFile))
+	switch {
+	case err == nil:
+		r.progress = progress{}
+		if err := json.Unmarshal(text, &r.progress); err != nil {
+			return fmt.Errorf("experiment: %s: %w", progressFile, err)
+		}
+		if !reflect.DeepEqual(r.progress.Condition, began) || r.progress.Seed != r.opts.Seed {
+			return fmt.Errorf("%w: %s", ErrOtherSettings, r.folder)
+		}
+		if r.progress.Done {
+			return nil
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("experiment: %w", err)
+	}
+	var wording *Wording
+	if c.Levers.Composed {
+		r.opts.Log("%s: choosing the training reports' wording", c.Name)
+		wording = NewWording(r.train)
+	}
+	l := newLessons(c, r.opts.Seed, r.simulator, wording, r.train, r.tokens)
+	p := c.Preset
+	at, cpu, tokens := time.Now(), processorTime(), 0
+	options := qlora.Options{
+		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Seed: r.opts.Seed, Steps: c.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Schedule: qlora.Linear(p.Warmup), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, CheckpointEvery: checkpointEvery,
+		Validate: l.validate(validation), ValidateEvery: max(c.Steps/4, 1),
+		Next: func(number int) qlora.Batch {
+			b := l.batch(l.drawn(number))
+			tokens += b.Size * b.Length
+			return b
+		},
+		Progress: func(step int, loss float64) {
+			took, used := time.Since(at).Seconds(), processorTime()-cpu
+			at, cpu = time.Now(), processorTime()
+			t := &r.progress.Trained
+			t.Steps, t.Rows, t.Tokens, t.Seconds = step+1, t.Rows+p.Batch*max(p.Accumulate, 1), t.Tokens+tokens, t.Seconds+took
+			t.CPUSeconds += used
+			tokens = 0
+			r.progress.Steps = append(r.progress.Steps, took)
+			r.progress.Losses = append(r.progress.Losses, tune.Point{Step: step, Loss: loss})
+			r.opts.Log("%s: step %d of %d, loss %.3f, %.1f s, %.1f s of processor time", c.Name, step+1, c.Steps, loss, took, used)
+		},
+		Validated: func(steps int, loss float64, _ bool) {
+			r.progress.Validation = append(r.progress.Validation, tune.Point{Step: steps, Loss: loss})
+			r.opts.Log("%s: validation loss %.3f after %d steps", c.Name, loss, steps)
+			at, cpu = time.Now(), processorTime()
+		},
+		Checkpoint: func(s *qlora.State) error {
+			data, err := s.Encode()
+			if err != nil {
+				return err
+			}
+			if err := r.put(checkpointFile, data); err != nil {
+				return err
+			}
+			return r.putJSON(progressFile, r.progress)
+		},
+	}
+	if data, err := os.ReadFile(r.path(checkpointFile)); err == nil {
+		if options.Resume, err = qlora.DecodeState(data); err != nil {
+			return err
+		}
+		r.progress.cut(options.Resume.Step)
+	}
+	trained, err := qlora.Train(ctx, r.opts.Engine, options)
+	if err != nil {
+		return err
+	}
+	if err := r.putAdapter(trained.Adapter); err != nil {
+		return err
+	}
+	slices.Sort(r.progress.Steps)
+	r.progress.Trained.MedianStep, r.progress.Steps = r.progress.Steps[len(r.progress.Steps)/2], nil
+	r.progress.Done = true
+	return r.putJSON(progressFile, r.progress)
+}
+
+// processorTime is what this process has used of all cores, in seconds.
+func processorTime() float64 {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
+}
+
+// cut forgets what was done after the checkpoint.
+func (p *progress) cut(steps int) {
+	p.Steps, p.Losses = p.Steps[:min(steps, len(p.Steps))], p.Losses[:min(steps, len(p.Losses))]
+	p.Validation = slices.DeleteFunc(p.Validation, func(v tune.Point) bool { return v.Step > steps })
+}
+
+// plain is a condition as it comes back from its file.
+func plain(c Condition) (out Condition) {
+	text, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		panic(err) // plain values
+	}
+	return out
+}
+
+// Written is what the model wrote about one test study, and about its scores with one finding's changed.
+type Written struct {
+	UID      int           `json:"uid"`
+	Text     string        `json:"text"`
+	Finished bool          `json:"finished"` // the model ended it
+	Finding  study.Finding `json:"finding"`
+	Changed  string        `json:"changed"`
+	Seconds  float64       `json:"seconds"`
+}
+
+// write writes about the test studies that have not been written about.
+func (r *run) write(ctx context.Context, tests []Report) (map[int]Written, error) {
+	written := map[int]Written{}
+	data, err := os.ReadFile(r.path(writtenFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var w Written
+		if json.Unmarshal(lines.Bytes(), &w) == nil { // a line that was cut by a kill is written again
+			written[w.UID] = w
+		}
+	}
+	missing := slices.DeleteFunc(slices.Clone(tests), func(t Report) bool { _, ok := written[t.UID]; return ok })
+	if len(missing) == 0 {
+		return written, nil
+	}
+	model, err := llama.Load(r.opts.Engine, os.DirFS(r.opts.Base))
+	if err != nil {
+		return nil, err
+	}
+	if err := model.SetAdapter(os.DirFS(r.path(adapterFolder))); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(r.path(writtenFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	defer file.Close()
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		if _, err := file.WriteString("\n"); err != nil {
+			return nil, fmt.Errorf("experiment: %w", err)
+		}
+	}
+	for i, t := range missing {
+		changed, f := r.simulator.Changed(t)
+		at := time.Now()
+		first, err := model.Generate(ctx, r.condition.Template.Fill(r.simulator.Scores(t)), maxReportTokens)
+		if err != nil {
+			return nil, err
+		}
+		second, err := model.Generate(ctx, r.condition.Template.Fill(changed), maxReportTokens)
+		if err != nil {
+			return nil, err
+		}
+		w := Written{t.UID, first.Text, first.Finished, f, second.Text, time.Since(at).Seconds()}
+		line, err := json.Marshal(w)
+		if err != nil {
+			return nil, fmt.Errorf("experiment: %w", err)
+		}
+		if _, err := file.Write(append(line, '\n')); err != nil {
+			return nil, fmt.Errorf("experiment: %w", err)
+		}
+		written[t.UID] = w
+		r.opts.Log("%s: %d of %d test studies written about, %.1f s", r.condition.Name, i+1, len(missing), w.Seconds)
+	}
+	return written, nil
+}
+
+func (r *run) path(name string) string { return filepath.Join(r.folder, name) }
+
+func (r *run) put(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o755); err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	if err := renameio.WriteFile(r.path(name), data, 0o644); err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	return nil
+}
+
+func (r *run) putJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	return r.put(name, append(text, '\n'))
+}
+
+func (r *run) putAdapter(a *llama.Adapter) error {
+	config, data, err := llama.WriteAdapter(r.config, a, "SmolLM2-135M-Instruct")
+	if err != nil {
+		return err
+	}
+	if err := r.put(filepath.Join(adapterFolder, llama.AdapterConfigFile), config); err != nil {
+		return err
+	}
+	if err := r.putJSON(filepath.Join(adapterFolder, llama.AdapterManifestFile), llama.AdapterManifest{Template: r.condition.Template.Name}); err != nil {
+		return err
+	}
+	return r.put(filepath.Join(adapterFolder, llama.AdapterWeightsFile), data)
+}
