@@ -6,7 +6,7 @@ export GOMLX_NO_AUTO_INSTALL := 1
 export GOTOOLCHAIN := $(shell GOTOOLCHAIN=auto go version >/dev/null 2>&1 && echo auto || echo local)
 
 GO := go
-TEST_TIMEOUT := 20m
+TEST_TIMEOUT := 30m
 FUZZ_TIME := 30s
 RACE := ./study/... ./dicomnet/... ./queue/... ./ingest ./ingest/spool/... ./ingest/atrest ./daemon ./daemon/access ./daemon/auditmessage ./daemon/backup ./daemon/bundle ./daemon/chain \
 	./daemon/dicomweb ./daemon/trace ./daemon/web ./daemon/worklist ./reporting/hl7 ./inference/models
