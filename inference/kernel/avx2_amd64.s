@@ -120,6 +120,31 @@ done:
 	VMULPS       Y6, Y12, Y6 \
 	VFMADD231PS  Y6, Y5, acc
 
+// PRODUCTS puts into z eight sums of the products of the weights in Y1 to Y4 with the activations at x; Y6 and Y7 are spent.
+#define PRODUCTS(x, z) \
+	VPMADDWD (x), Y1, z \
+	VPMADDWD 32(x), Y2, Y6 \
+	VPADDD   Y6, z, z \
+	VPMADDWD 64(x), Y3, Y6 \
+	VPMADDWD 96(x), Y4, Y7 \
+	VPADDD   Y7, Y6, Y6 \
+	VPADDD   Y6, z, z
+
+// ONE adds the products of the next 64 weights with the activations at DX, times the scale of weights at w, to X0.
+#define ONE(w) \
+	DECODE \
+	PRODUCTS(DX, Y5) \
+	VEXTRACTI128 $1, Y5, X6 \
+	VPADDD       X6, X5, X5 \
+	VPHADDD      X5, X5, X5 \
+	VPHADDD      X5, X5, X5 \
+	VCVTDQ2PS    X5, X5 \
+	VMOVSS       w(DI), X6 \
+	VMULSS       (BX), X6, X6 \
+	VFMADD231SS  X6, X5, X0 \
+	ADDQ         $32, SI \
+	ADDQ         $128, DX
+
 #define TABLES \
 	VPBROADCASTQ   nibble<>(SB), Y13 \
 	VBROADCASTI128 ·roundedBytes(SB), Y14 \
@@ -132,60 +157,61 @@ TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
 	MOVQ   x+16(FP), DX
 	MOVQ   xScales+24(FP), BX
 	MOVQ   whole+32(FP), CX
-	ADDQ   half+40(FP), CX
-	MOVQ   $2, AX
 	TABLES
-	VXORPS Y0, Y0, Y0
-
-halves:
-	TESTQ CX, CX
-	JZ    next
+	VXORPS X0, X0, X0
+	TESTQ  CX, CX
+	JZ     rest
 
 groups:
-	DECODE
-	VBROADCASTSS (DI), Y12
-	SUM(DX, BX, Y0)
-	ADDQ         $64, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
+	ONE(0)
+	ONE(4)
+	ADDQ $8, DI
+	ADDQ $4, BX
+	DECQ CX
+	JNZ  groups
 
-next:
-	DECQ    AX
-	JZ      done
-	VMOVAPS Y0, Y11
-	VXORPS  Y0, Y0, Y0
-	MOVQ    packed+0(FP), SI
-	MOVQ    scales+8(FP), DI
-	MOVQ    x+16(FP), DX
-	MOVQ    xScales+24(FP), BX
-	MOVQ    whole+32(FP), CX
-	ADDQ    $32, SI
-	ADDQ    $4, DI
-	ADDQ    $128, DX
-	JMP     halves
+rest:
+	CMPQ half+40(FP), $0
+	JEQ  done
+	ONE(0)
 
 done:
-	VMOVAPS Y11, Y1
-	TOTAL
-	VMOVSS  X0, ret+48(FP)
+	VMOVSS X0, ret+48(FP)
 	VZEROUPPER
 	RET
 
+// FOUR is ONE for the rows at DX, R9, R10 and R11, into the four lanes of X0.
+#define FOUR(w) \
+	DECODE \
+	PRODUCTS(DX, Y8) \
+	PRODUCTS(R9, Y9) \
+	PRODUCTS(R10, Y10) \
+	PRODUCTS(R11, Y11) \
+	VPHADDD      Y9, Y8, Y8 \
+	VPHADDD      Y11, Y10, Y10 \
+	VPHADDD      Y10, Y8, Y8 \
+	VEXTRACTI128 $1, Y8, X9 \
+	VPADDD       X9, X8, X8 \
+	VCVTDQ2PS    X8, X8 \
+	VMOVSS       (BX), X6 \
+	VINSERTPS    $0x10, (R12), X6, X6 \
+	VINSERTPS    $0x20, (R13), X6, X6 \
+	VINSERTPS    $0x30, (R8), X6, X6 \
+	VBROADCASTSS w(DI), X7 \
+	VMULPS       X6, X7, X6 \
+	VFMADD231PS  X6, X8, X0 \
+	ADDQ         $32, SI \
+	ADDQ         $128, DX \
+	ADDQ         $128, R9 \
+	ADDQ         $128, R10 \
+	ADDQ         $128, R11
+
 // func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
-TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $128-64
+TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ   packed+0(FP), SI
 	MOVQ   scales+8(FP), DI
 	MOVQ   x+16(FP), DX
 	MOVQ   xScales+24(FP), BX
-	MOVQ   whole+40(FP), CX
-	ADDQ   half+48(FP), CX
-	MOVQ   $2, R14
-	TABLES
-
-halves:
 	MOVQ   stride+32(FP), R8
 	MOVQ   R8, AX
 	SHLQ   $8, AX
@@ -195,68 +221,31 @@ halves:
 	LEAQ   (BX)(R8*4), R12
 	LEAQ   (BX)(R8*8), R13
 	LEAQ   (R12)(R8*8), R8
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
+	MOVQ   whole+40(FP), CX
+	TABLES
+	VXORPS X0, X0, X0
 	TESTQ  CX, CX
-	JZ     next
+	JZ     rest
 
 groups:
-	DECODE
-	VBROADCASTSS (DI), Y12
-	SUM(DX, BX, Y8)
-	SUM(R9, R12, Y9)
-	SUM(R10, R13, Y10)
-	SUM(R11, R8, Y11)
-	ADDQ         $64, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $256, R9
-	ADDQ         $256, R10
-	ADDQ         $256, R11
-	ADDQ         $4, BX
-	ADDQ         $4, R12
-	ADDQ         $4, R13
-	ADDQ         $4, R8
-	DECQ         CX
-	JNZ          groups
+	FOUR(0)
+	FOUR(4)
+	ADDQ $8, DI
+	ADDQ $4, BX
+	ADDQ $4, R12
+	ADDQ $4, R13
+	ADDQ $4, R8
+	DECQ CX
+	JNZ  groups
 
-next:
-	DECQ    R14
-	JZ      done
-	VMOVUPS Y8, first-128(SP)
-	VMOVUPS Y9, second-96(SP)
-	VMOVUPS Y10, third-64(SP)
-	VMOVUPS Y11, fourth-32(SP)
-	MOVQ    packed+0(FP), SI
-	MOVQ    scales+8(FP), DI
-	MOVQ    x+16(FP), DX
-	MOVQ    xScales+24(FP), BX
-	MOVQ    whole+40(FP), CX
-	ADDQ    $32, SI
-	ADDQ    $4, DI
-	ADDQ    $128, DX
-	JMP     halves
+rest:
+	CMPQ half+48(FP), $0
+	JEQ  done
+	FOUR(0)
 
 done:
 	MOVQ    sums+56(FP), AX
-	VMOVUPS first-128(SP), Y0
-	VMOVAPS Y8, Y1
-	TOTAL
-	VMOVSS  X0, 0(AX)
-	VMOVUPS second-96(SP), Y0
-	VMOVAPS Y9, Y1
-	TOTAL
-	VMOVSS  X0, 4(AX)
-	VMOVUPS third-64(SP), Y0
-	VMOVAPS Y10, Y1
-	TOTAL
-	VMOVSS  X0, 8(AX)
-	VMOVUPS fourth-32(SP), Y0
-	VMOVAPS Y11, Y1
-	TOTAL
-	VMOVSS  X0, 12(AX)
+	VMOVUPS X0, (AX)
 	VZEROUPPER
 	RET
 

@@ -189,15 +189,512 @@ done:
 	VZEROUPPER
 	RET
 
-// DECODE makes words of the nibbles in Z1, which is spent: Z16 to Z19, by their place from the low end.
-#define DECODE \
-	VPERMW Z30, Z1, Z16 \
-	VPSRLW $4, Z1, Z2 \
+// COLUMN puts 16 bytes of rows i, 4 + i, 8 + i and 12 + i of a tile into the four quarters of a vector, from the addresses of the first four.
+#define COLUMN(a, b, c, d, z) \
+	VBROADCASTI32X4 a, z \
+	VBROADCASTI32X4 b, K1, z \
+	VBROADCASTI32X4 c, K2, z \
+	VBROADCASTI32X4 d, K3, z
+
+// CHUNK loads 16 bytes from at on of each of 16 rows and turns them: Z10 to Z13 hold 8 weights of every row. Z14, Z15, Z28 and Z29 are spent.
+// SI, R10, R11 and R12 are rows 0, 4, 8 and 12; R8 and R9 are the bytes of one row and of three.
+#define CHUNK(at) \
+	COLUMN(at(SI), at(R10), at(R11), at(R12), Z10) \
+	COLUMN(at(SI)(R8*1), at(R10)(R8*1), at(R11)(R8*1), at(R12)(R8*1), Z11) \
+	COLUMN(at(SI)(R8*2), at(R10)(R8*2), at(R11)(R8*2), at(R12)(R8*2), Z12) \
+	COLUMN(at(SI)(R9*1), at(R10)(R9*1), at(R11)(R9*1), at(R12)(R9*1), Z13) \
+	VPUNPCKLDQ  Z11, Z10, Z14 \
+	VPUNPCKHDQ  Z11, Z10, Z15 \
+	VPUNPCKLDQ  Z13, Z12, Z28 \
+	VPUNPCKHDQ  Z13, Z12, Z29 \
+	VPUNPCKLQDQ Z28, Z14, Z10 \
+	VPUNPCKHQDQ Z28, Z14, Z11 \
+	VPUNPCKLQDQ Z29, Z15, Z12 \
+	VPUNPCKHQDQ Z29, Z15, Z13
+
+// TILE makes ready for CHUNK and DECODE with SI and R8: where rows are, which quarters are filled, the levels.
+#define TILE \
+	LEAQ      (R8)(R8*2), R9 \
+	LEAQ      (SI)(R8*4), R10 \
+	LEAQ      (SI)(R8*8), R11 \
+	LEAQ      (R10)(R8*8), R12 \
+	MOVL      $0x00F0, AX \
+	KMOVW     AX, K1 \
+	MOVL      $0x0F00, AX \
+	KMOVW     AX, K2 \
+	MOVL      $0xF000, AX \
+	KMOVW     AX, K3 \
+	VMOVDQU32 ·rounded(SB), Z30
+
+#define STEP \
+	ADDQ $32, SI \
+	ADDQ $32, R10 \
+	ADDQ $32, R11 \
+	ADDQ $32, R12
+
+// DECODE makes words of the nibbles in z, which is spent: Z16 to Z19, by their place from the low end.
+#define DECODE(z) \
+	VPERMW Z30, z, Z16 \
+	VPSRLW $4, z, Z2 \
 	VPERMW Z30, Z2, Z17 \
-	VPSRLW $8, Z1, Z2 \
+	VPSRLW $8, z, Z2 \
 	VPERMW Z30, Z2, Z18 \
-	VPSRLW $12, Z1, Z1 \
-	VPERMW Z30, Z1, Z19
+	VPSRLW $12, z, z \
+	VPERMW Z30, z, Z19
+
+// PRODUCTS keeps at AX the products of the weights in Z1 with the activations at R15. What comes R9 bytes later is asked for: the
+// processor does not see by itself where rows go on.
+#define PRODUCTS \
+	PREFETCHT1 (R14)(R9*1) \
+	DECODE(Z1) \
+	VPMADDWD   (R15), Z16, Z5 \
+	VPDPWSSD   64(R15), Z17, Z5 \
+	VPDPWSSD   128(R15), Z18, Z5 \
+	VPDPWSSD   192(R15), Z19, Z5 \
+	VMOVDQU32  Z5, (AX)
+
+// QUARTERS, HALVES and SINGLES add up lanes of two vectors into the second: of each block of two rows four lanes are left, of four rows two,
+// of eight rows one. Z28 is spent.
+#define QUARTERS(b, a) \
+	VSHUFI32X4 $0xDD, b, a, Z28 \
+	VSHUFI32X4 $0x88, b, a, a \
+	VPADDD     Z28, a, a
+
+#define HALVES(b, a) \
+	VPUNPCKHQDQ b, a, Z28 \
+	VPUNPCKLQDQ b, a, a \
+	VPADDD      Z28, a, a
+
+#define SINGLES(b, a) \
+	VSHUFPS $0xDD, b, a, Z28 \
+	VSHUFPS $0x88, b, a, a \
+	VPADDD  Z28, a, a
+
+// BLOCKS adds up the products of a group of all sixteen rows, at AX: Z14 those of its first block, Z15 of its second.
+#define BLOCKS \
+	VMOVDQU32 0(AX), Z6 \
+	VMOVDQU32 256(AX), Z5 \
+	QUARTERS(Z5, Z6) \
+	VMOVDQU32 64(AX), Z7 \
+	VMOVDQU32 320(AX), Z5 \
+	QUARTERS(Z5, Z7) \
+	HALVES(Z7, Z6) \
+	VMOVDQU32 128(AX), Z8 \
+	VMOVDQU32 384(AX), Z5 \
+	QUARTERS(Z5, Z8) \
+	VMOVDQU32 192(AX), Z9 \
+	VMOVDQU32 448(AX), Z5 \
+	QUARTERS(Z5, Z9) \
+	HALVES(Z9, Z8) \
+	SINGLES(Z8, Z6) \
+	VMOVDQU32 512(AX), Z10 \
+	VMOVDQU32 768(AX), Z5 \
+	QUARTERS(Z5, Z10) \
+	VMOVDQU32 576(AX), Z11 \
+	VMOVDQU32 832(AX), Z5 \
+	QUARTERS(Z5, Z11) \
+	HALVES(Z11, Z10) \
+	VMOVDQU32 640(AX), Z12 \
+	VMOVDQU32 896(AX), Z5 \
+	QUARTERS(Z5, Z12) \
+	VMOVDQU32 704(AX), Z13 \
+	VMOVDQU32 960(AX), Z5 \
+	QUARTERS(Z5, Z13) \
+	HALVES(Z13, Z12) \
+	SINGLES(Z12, Z10) \
+	VSHUFI32X4 $0x88, Z10, Z6, Z14 \
+	VSHUFI32X4 $0xDD, Z10, Z6, Z15
+
+// ADDBLOCK adds the products in z times the scales at w and BX to Z0.
+#define ADDBLOCK(z, w) \
+	VCVTDQ2PS   z, z \
+	VMOVUPS     w(DI), Z4 \
+	VMULPS.BCST (BX), Z4, Z4 \
+	VFMADD231PS Z4, z, Z0
+
+// func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *[9][16][16]int32, tiles int)
+// Row after row, as they lie in memory, for eight groups at a time; then lanes of all rows are added up together.
+TEXT ·nf4TilesAVX512(SB), NOSPLIT, $8-80
+	MOVQ      packed+0(FP), SI
+	MOVQ      stride+8(FP), R8
+	MOVQ      scales+16(FP), DI
+	VMOVDQU32 ·rounded(SB), Z30
+
+	// What comes a tile later, of small ones eight KB, is asked for.
+	MOVQ    R8, R9
+	SHLQ    $4, R9
+	MOVQ    $8192, AX
+	CMPQ    R9, AX
+	CMOVQLT AX, R9
+
+tiles:
+	MOVQ   x+24(FP), DX
+	MOVQ   xScales+32(FP), BX
+	MOVQ   whole+40(FP), CX
+	VPXORD Z0, Z0, Z0
+
+segments:
+	MOVQ    $8, R10
+	CMPQ    R10, CX
+	CMOVQGT CX, R10
+	XORQ    AX, AX
+	CMPQ    R10, CX
+	CMOVQEQ half+48(FP), AX
+	MOVQ    AX, halves-8(SP)
+	MOVQ    SI, R11
+	MOVQ    scratch+64(FP), R12
+
+rows:
+	MOVQ  R11, R14
+	MOVQ  DX, R15
+	MOVQ  R12, AX
+	MOVQ  R10, R13
+	TESTQ R13, R13
+	JZ    half
+
+groups:
+	VMOVDQU64 (R14), Z1
+	PRODUCTS
+	ADDQ      $64, R14
+	ADDQ      $256, R15
+	ADDQ      $1024, AX
+	DECQ      R13
+	JNZ       groups
+
+half:
+	CMPQ    halves-8(SP), $0
+	JEQ     next
+	VMOVDQU (R14), Y1
+	PRODUCTS
+
+next:
+	ADDQ  R8, R11
+	ADDQ  $64, R12
+	MOVQ  scratch+64(FP), AX
+	LEAQ  1024(AX), R13
+	CMPQ  R12, R13
+	JNE   rows
+	MOVQ  R10, R13
+	TESTQ R13, R13
+	JZ    last
+
+sums:
+	BLOCKS
+	ADDBLOCK(Z14, 0)
+	ADDBLOCK(Z15, 64)
+	ADDQ $1024, AX
+	ADDQ $128, DI
+	ADDQ $4, BX
+	DECQ R13
+	JNZ  sums
+
+last:
+	CMPQ halves-8(SP), $0
+	JEQ  more
+	BLOCKS
+	ADDBLOCK(Z14, 0)
+	ADDQ $64, DI
+	ADDQ $32, SI
+
+more:
+	SUBQ    R10, CX
+	SHLQ    $6, R10
+	ADDQ    R10, SI
+	LEAQ    (DX)(R10*4), DX
+	TESTQ   CX, CX
+	JNZ     segments
+	MOVQ    y+56(FP), AX
+	VMOVUPS Z0, (AX)
+	ADDQ    $64, y+56(FP)
+
+	// SI is at the end of the tile's first row.
+	MOVQ R8, AX
+	SHLQ $4, AX
+	SUBQ R8, AX
+	ADDQ AX, SI
+	DECQ tiles+72(FP)
+	JNZ  tiles
+	VZEROUPPER
+	RET
+
+// CLEAR readies the sums of four rows of activations.
+#define CLEAR \
+	VPXORD Z20, Z20, Z20 \
+	VPXORD Z21, Z21, Z21 \
+	VPXORD Z22, Z22, Z22 \
+	VPXORD Z23, Z23, Z23
+
+// EACH16 adds the products of two weights a row, in z, with those of four rows of activations, at DX and three strides R13 on, to Z20 to Z23.
+#define EACH16(x, z) \
+	VPDPWSSD.BCST x(DX), z, Z20 \
+	VPDPWSSD.BCST x(DX)(R13*1), z, Z21 \
+	VPDPWSSD.BCST x(DX)(R13*2), z, Z22 \
+	VPDPWSSD.BCST x(AX), z, Z23
+
+// FOUR does so for 8 weights a row.
+#define FOUR(z, x) \
+	DECODE(z) \
+	EACH16(x, Z16) \
+	EACH16(64+x, Z17) \
+	EACH16(128+x, Z18) \
+	EACH16(192+x, Z19)
+
+#define SCALED(s, z, acc) \
+	VCVTDQ2PS   z, z \
+	VMULPS.BCST s, Z4, Z5 \
+	VFMADD231PS Z5, z, acc
+
+// BLOCK4 adds the products of the next 64 weights of every row to Z0, Z1, Z6 and Z7, for each row of activations.
+#define BLOCK4 \
+	CLEAR \
+	CHUNK(0) \
+	FOUR(Z10, 0) \
+	FOUR(Z11, 4) \
+	FOUR(Z12, 8) \
+	FOUR(Z13, 12) \
+	CHUNK(16) \
+	FOUR(Z10, 16) \
+	FOUR(Z11, 20) \
+	FOUR(Z12, 24) \
+	FOUR(Z13, 28) \
+	VMOVUPS     (DI), Z4 \
+	SCALED((BX), Z20, Z0) \
+	SCALED((BX)(R14*1), Z21, Z1) \
+	SCALED((BX)(R14*2), Z22, Z6) \
+	SCALED((R15), Z23, Z7) \
+	ADDQ        $64, DI \
+	STEP
+
+// AHEAD asks for the next 1024 bytes at CX: what comes a tile later, of small ones eight KB.
+#define AHEAD \
+	PREFETCHT1 0(CX) \
+	PREFETCHT1 64(CX) \
+	PREFETCHT1 128(CX) \
+	PREFETCHT1 192(CX) \
+	PREFETCHT1 256(CX) \
+	PREFETCHT1 320(CX) \
+	PREFETCHT1 384(CX) \
+	PREFETCHT1 448(CX) \
+	PREFETCHT1 512(CX) \
+	PREFETCHT1 576(CX) \
+	PREFETCHT1 640(CX) \
+	PREFETCHT1 704(CX) \
+	PREFETCHT1 768(CX) \
+	PREFETCHT1 832(CX) \
+	PREFETCHT1 896(CX) \
+	PREFETCHT1 960(CX) \
+	ADDQ $1024, CX
+
+// func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][16]float32)
+TEXT ·nf4Tilex4AVX512(SB), NOSPLIT, $8-72
+	MOVQ    packed+0(FP), SI
+	MOVQ    stride+8(FP), R8
+	MOVQ    R8, CX
+	SHLQ    $4, CX
+	MOVQ    $8192, AX
+	CMPQ    CX, AX
+	CMOVQLT AX, CX
+	ADDQ    SI, CX
+	TILE
+	MOVQ   scales+16(FP), DI
+	MOVQ   x+24(FP), DX
+	MOVQ   xScales+32(FP), BX
+	MOVQ   groups+40(FP), R13
+	LEAQ   (R13*4), R14
+	SHLQ   $8, R13
+	LEAQ   (DX)(R13*2), AX
+	ADDQ   R13, AX
+	LEAQ   (BX)(R14*2), R15
+	ADDQ   R14, R15
+	MOVQ   whole+48(FP), R9
+	MOVQ   R9, left-8(SP)
+	LEAQ   (R8)(R8*2), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	CMPQ   left-8(SP), $0
+	JEQ    rest
+
+groups:
+	AHEAD
+	BLOCK4
+	ADDQ $32, DX
+	ADDQ $32, AX
+	BLOCK4
+	ADDQ $224, DX
+	ADDQ $224, AX
+	ADDQ $4, BX
+	ADDQ $4, R15
+	DECQ left-8(SP)
+	JNZ  groups
+
+rest:
+	CMPQ half+56(FP), $0
+	JEQ  done
+	BLOCK4
+
+done:
+	MOVQ    sums+64(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+#define KEEP(z, at) \
+	DECODE(z) \
+	VMOVDQU32 Z16, at(DI) \
+	VMOVDQU32 Z17, at+64(DI) \
+	VMOVDQU32 Z18, at+128(DI) \
+	VMOVDQU32 Z19, at+192(DI)
+
+// func nf4PanelAVX512(packed *byte, stride, blocks int, panel *int16)
+// Writes the words of 16 rows: for each block and 8 weights of a row four vectors, by the nibbles' place from the low end.
+TEXT ·nf4PanelAVX512(SB), NOSPLIT, $0-32
+	MOVQ packed+0(FP), SI
+	MOVQ stride+8(FP), R8
+	TILE
+	MOVQ blocks+16(FP), CX
+	MOVQ panel+24(FP), DI
+
+blocks:
+	CHUNK(0)
+	KEEP(Z10, 0)
+	KEEP(Z11, 256)
+	KEEP(Z12, 512)
+	KEEP(Z13, 768)
+	CHUNK(16)
+	KEEP(Z10, 1024)
+	KEEP(Z11, 1280)
+	KEEP(Z12, 1536)
+	KEEP(Z13, 1792)
+	STEP
+	ADDQ $2048, DI
+	DECQ CX
+	JNZ  blocks
+	VZEROUPPER
+	RET
+
+// TWELVE adds the products of the weights at w with twelve rows of activations to Z0 to Z11.
+#define TWELVE(w, x) \
+	VMOVDQU32     w(SI), Z24 \
+	VPDPWSSD.BCST x(R8), Z24, Z0 \
+	VPDPWSSD.BCST x(R8)(R12*1), Z24, Z1 \
+	VPDPWSSD.BCST x(R8)(R12*2), Z24, Z2 \
+	VPDPWSSD.BCST x(R9), Z24, Z3 \
+	VPDPWSSD.BCST x(R9)(R12*1), Z24, Z4 \
+	VPDPWSSD.BCST x(R9)(R12*2), Z24, Z5 \
+	VPDPWSSD.BCST x(R10), Z24, Z6 \
+	VPDPWSSD.BCST x(R10)(R12*1), Z24, Z7 \
+	VPDPWSSD.BCST x(R10)(R12*2), Z24, Z8 \
+	VPDPWSSD.BCST x(R11), Z24, Z9 \
+	VPDPWSSD.BCST x(R11)(R12*1), Z24, Z10 \
+	VPDPWSSD.BCST x(R11)(R12*2), Z24, Z11
+
+// SCALE adds a block's sums in z to acc and clears them.
+#define SCALE(s, z, acc) \
+	VCVTDQ2PS   z, z \
+	VMULPS.BCST s(BX), Z25, Z26 \
+	VFMADD231PS Z26, z, acc \
+	VPXORD      z, z, z
+
+#define MOVEX(by) \
+	ADDQ $by, R8 \
+	ADDQ $by, R9 \
+	ADDQ $by, R10 \
+	ADDQ $by, R11
+
+// func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// Twelve rows of activations times the panel; the scales of a group of each row lie together.
+TEXT ·nf4RowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ   panel+0(FP), SI
+	MOVQ   scales+8(FP), DI
+	MOVQ   x+16(FP), R8
+	MOVQ   xScales+24(FP), BX
+	MOVQ   groups+32(FP), R12
+	SHLQ   $8, R12
+	LEAQ   (R12)(R12*2), AX
+	LEAQ   (R8)(AX*1), R9
+	LEAQ   (R8)(AX*2), R10
+	LEAQ   (R9)(AX*2), R11
+	MOVQ   blocks+40(FP), CX
+	XORQ   R13, R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+blocks:
+	MOVQ $8, DX
+
+columns:
+	TWELVE(0, 0)
+	TWELVE(64, 64)
+	TWELVE(128, 128)
+	TWELVE(192, 192)
+	ADDQ    $256, SI
+	MOVEX(4)
+	DECQ    DX
+	JNZ     columns
+	VMOVUPS (DI), Z25
+	ADDQ    $64, DI
+	SCALE(0, Z0, Z12)
+	SCALE(4, Z1, Z13)
+	SCALE(8, Z2, Z14)
+	SCALE(12, Z3, Z15)
+	SCALE(16, Z4, Z16)
+	SCALE(20, Z5, Z17)
+	SCALE(24, Z6, Z18)
+	SCALE(28, Z7, Z19)
+	SCALE(32, Z8, Z20)
+	SCALE(36, Z9, Z21)
+	SCALE(40, Z10, Z22)
+	SCALE(44, Z11, Z23)
+	XORQ    $1, R13
+	JNZ     next
+	MOVEX(192)
+	ADDQ    $48, BX
+
+next:
+	DECQ CX
+	JNZ  blocks
+	MOVQ sums+48(FP), AX
+	VMOVUPS Z12, 0(AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, 128(AX)
+	VMOVUPS Z15, 192(AX)
+	VMOVUPS Z16, 256(AX)
+	VMOVUPS Z17, 320(AX)
+	VMOVUPS Z18, 384(AX)
+	VMOVUPS Z19, 448(AX)
+	VMOVUPS Z20, 512(AX)
+	VMOVUPS Z21, 576(AX)
+	VMOVUPS Z22, 640(AX)
+	VMOVUPS Z23, 704(AX)
+	VZEROUPPER
+	RET
 
 // SUM adds to acc the products of the weights in Z16 to Z19 with the activations at x, times the scales of weights in Z4 and of
 // activations at s; Z5 and Z6 are spent.
@@ -210,135 +707,23 @@ done:
 	VMULPS.BCST (s), Z4, Z6 \
 	VFMADD231PS Z6, Z5, acc
 
-// func nf4Int16AVX512(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
-TEXT ·nf4Int16AVX512(SB), NOSPLIT, $0-52
-	MOVQ      packed+0(FP), SI
-	MOVQ      scales+8(FP), DI
-	MOVQ      x+16(FP), DX
-	MOVQ      xScales+24(FP), BX
-	MOVQ      whole+32(FP), CX
-	VMOVDQU32 ·rounded(SB), Z30
-	VMOVDQU32 halves<>(SB), Z29
-	VPXORD    Z0, Z0, Z0
-	TESTQ     CX, CX
-	JZ        rest
-
-groups:
-	VMOVDQU64    (SI), Z1
-	DECODE
-	VBROADCASTSD (DI), Z4
-	VPERMPS      Z4, Z29, Z4
-	SUM(DX, BX, Z0)
-	ADDQ         $64, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
-
-rest:
-	MOVQ         half+40(FP), CX
-	TESTQ        CX, CX
-	JZ           done
-	VMOVDQU      (SI), Y1
-	DECODE
-	VBROADCASTSS (DI), Y4
-	SUM(DX, BX, Z0)
-
-done:
-	TOTAL
-	VMOVSS     X0, ret+48(FP)
-	VZEROUPPER
-	RET
-
-// func nf4Int16x4AVX512(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
-TEXT ·nf4Int16x4AVX512(SB), NOSPLIT, $0-64
-	MOVQ      packed+0(FP), SI
-	MOVQ      scales+8(FP), DI
-	MOVQ      x+16(FP), DX
-	MOVQ      xScales+24(FP), BX
-	MOVQ      stride+32(FP), R8
-	MOVQ      R8, AX
-	SHLQ      $8, AX
-	LEAQ      (DX)(AX*1), R9
-	LEAQ      (DX)(AX*2), R10
-	LEAQ      (R9)(AX*2), R11
-	LEAQ      (BX)(R8*4), R12
-	LEAQ      (BX)(R8*8), R13
-	LEAQ      (R12)(R8*8), R8
-	MOVQ      whole+40(FP), CX
-	VMOVDQU32 ·rounded(SB), Z30
-	VMOVDQU32 halves<>(SB), Z29
-	VPXORD    Z0, Z0, Z0
-	VPXORD    Z10, Z10, Z10
-	VPXORD    Z11, Z11, Z11
-	VPXORD    Z12, Z12, Z12
-	TESTQ     CX, CX
-	JZ        rest
-
-groups:
-	VMOVDQU64    (SI), Z1
-	DECODE
-	VBROADCASTSD (DI), Z4
-	VPERMPS      Z4, Z29, Z4
-	SUM(DX, BX, Z0)
-	SUM(R9, R12, Z10)
-	SUM(R10, R13, Z11)
-	SUM(R11, R8, Z12)
-	ADDQ         $64, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $256, R9
-	ADDQ         $256, R10
-	ADDQ         $256, R11
-	ADDQ         $4, BX
-	ADDQ         $4, R12
-	ADDQ         $4, R13
-	ADDQ         $4, R8
-	DECQ         CX
-	JNZ          groups
-
-rest:
-	MOVQ         half+48(FP), CX
-	TESTQ        CX, CX
-	JZ           done
-	VMOVDQU      (SI), Y1
-	DECODE
-	VBROADCASTSS (DI), Y4
-	SUM(DX, BX, Z0)
-	SUM(R9, R12, Z10)
-	SUM(R10, R13, Z11)
-	SUM(R11, R8, Z12)
-
-done:
-	MOVQ    sums+56(FP), AX
-	TOTAL
-	VMOVSS  X0, 0(AX)
-	VMOVAPS Z10, Z0
-	TOTAL
-	VMOVSS  X0, 4(AX)
-	VMOVAPS Z11, Z0
-	TOTAL
-	VMOVSS  X0, 8(AX)
-	VMOVAPS Z12, Z0
-	TOTAL
-	VMOVSS  X0, 12(AX)
-	VZEROUPPER
-	RET
-
 // func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedAVX512(SB), NOSPLIT, $0-44
+TEXT ·quantisedAVX512(SB), NOSPLIT, $0-56
 	MOVQ      weights+0(FP), SI
 	MOVQ      scales+8(FP), DI
-	MOVQ      x+16(FP), DX
-	MOVQ      xScales+24(FP), BX
-	MOVQ      groups+32(FP), CX
+	MOVQ      y+40(FP), R8
+	MOVQ      rows+48(FP), R9
 	VMOVDQU32 halves<>(SB), Z29
-	VPXORD    Z0, Z0, Z0
-	TESTQ     CX, CX
-	JZ        done
+
+rows:
+	MOVQ   x+16(FP), DX
+	MOVQ   xScales+24(FP), BX
+	MOVQ   groups+32(FP), CX
+	VPXORD Z0, Z0, Z0
 
 groups:
+	PREFETCHT0   4096(SI)
+	PREFETCHT0   4160(SI)
 	VPMOVSXBW    (SI), Z16
 	VPMOVSXBW    32(SI), Z17
 	VPMOVSXBW    64(SI), Z18
@@ -353,9 +738,11 @@ groups:
 	DECQ         CX
 	JNZ          groups
 
-done:
 	TOTAL
-	VMOVSS     X0, ret+40(FP)
+	VMOVSS X0, (R8)
+	ADDQ   $4, R8
+	DECQ   R9
+	JNZ    rows
 	VZEROUPPER
 	RET
 

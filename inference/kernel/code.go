@@ -20,13 +20,56 @@ type code struct {
 	nf4Exactx4 func(packed []byte, scales, x []float32, stride, whole, half int, sums *[4]float32)
 
 	nf4Int16 func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32
-	// nf4Int16x4 is nf4Int16 for four.
+	// nf4Int16x4 is nf4Int16 for four rows of activations.
 	nf4Int16x4 func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
-	quantised  func(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32
+	// tiles, where there are any, compute sixteen rows of the matrix at once.
+	tiles *tiles
+	// round, where there is one, is portableRound for a whole group.
+	round func(row *float32, out *int16) float32
+	// quantised computes as many rows as y has.
+	quantised func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32)
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)
+	layer
 }
+
+// layer is what Attend, Gate and Weigh are made of; vectors are whole ones of 16 values.
+type layer struct {
+	scores  func(query, keys []float32, scale float32, scores []float32)
+	softmax func(weights []float32) float32      // the exponents of their distances from the largest; returns their sum
+	mix     func(out, values, weights []float32) // adds to out
+	gate    func(gate, up []float32)
+	weigh   func(out, x, weights []float32, scale float32)
+}
+
+// tiles compute [Int16] for sixteen rows of a matrix, stride bytes apart, whose scales lie together block by block. What they give is nf4Int16's.
+type tiles struct {
+	// one is for one row of activations, and does as many tiles as it is asked to, which lie one after another.
+	one func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
+	// four is for four rows.
+	four func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
+	// panel decodes the rows for many multiplies, which take manyRows rows of activations with the scales of a group lying together.
+	panel func(packed *byte, stride, blocks int, panel *int16)
+	many  func(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[manyRows][tileRows]float32)
+}
+
+const (
+	tileRows = 16 // of a matrix
+	manyRows = 12 // of activations: their sums, twice, and the weights are the registers of AVX-512
+)
+
+// rowByRow is quantised by code for one row.
+func rowByRow(one func([]int8, []float32, []int16, []float32, int) float32) func([]int8, []float32, []int16, []float32, int, []float32) {
+	return func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
+		for o := range y {
+			y[o] = one(weights[o*groups*group:], scales[2*o*groups:], x, xScales, groups)
+		}
+	}
+}
+
+// tileScratch holds lanes of the products of eight groups and a half, of all rows of a tile.
+type tileScratch [9][tileRows][lanes]int32
 
 // oneByOne is nf4Exactx4 by code for one row.
 func oneByOne(one func(packed []byte, scales, x []float32, whole, half int) float32) func([]byte, []float32, []float32, int, int, int, *[4]float32) {
@@ -69,9 +112,9 @@ func Dot(a, b []float32) float32 {
 
 // AddScaled adds a times x to y.
 func AddScaled(y, x []float32, a float32) {
-	if len(y)%lanes == 0 && len(y) > 0 {
-		active.addScaled(y, x[:len(y)], a)
-		return
+	n := len(y) / lanes * lanes
+	if n > 0 {
+		active.addScaled(y[:n], x[:n], a)
 	}
-	portableAddScaled(y, x, a)
+	portableAddScaled(y[n:], x[n:], a)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // shapes have whole groups of 128, a half one at the end, one alone, and more rows than a tile.
-var shapes = [][2]int{{1, 64}, {3, 128}, {19, 576}, {9, 4096}, {5, 832}}
+var shapes = [][2]int{{1, 64}, {3, 128}, {19, 576}, {9, 4096}, {5, 832}, {35, 192}, {32, 1536}}
 
 func random(rng *rand.Rand, n int, spread float64) []float32 {
 	out := make([]float32, n)
@@ -22,13 +22,13 @@ func random(rng *rand.Rand, n int, spread float64) []float32 {
 	return out
 }
 
-func packed(t testing.TB, rng *rand.Rand, out, in int) (*NF4, []float32) {
+func packed(t testing.TB, rng *rand.Rand, arithmetic Arithmetic, out, in int) (*NF4, []float32) {
 	t.Helper()
 	q, err := quant.Quantise(random(rng, out*in, 0.05))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewNF4(q, out, in)
+	m, err := NewNF4(arithmetic, q, out, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func product(w, x []float32) (sum, size float64) {
 func TestExactIsTheProduct(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, s := range shapes {
-		m, w := packed(t, rng, s[0], s[1])
+		m, w := packed(t, rng, Exact, s[0], s[1])
 		x := NewRows(Exact, s[1])
 		x.Set(random(rng, 3*s[1], 1))
 		y := make([]float32, 3*s[0])
@@ -80,7 +80,7 @@ const (
 func TestInt16IsNear(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, s := range shapes {
-		m, w := packed(t, rng, s[0], s[1])
+		m, w := packed(t, rng, Int16, s[0], s[1])
 		head, err := Quantise(s[0], s[1], func(o int, values []float32) error { copy(values, w[o*s[1]:]); return nil })
 		if err != nil {
 			t.Fatal(err)
@@ -130,28 +130,117 @@ func TestEveryCodeIsThePortableOne(t *testing.T) {
 // everything is what the active code makes of all that a model computes, from the same random numbers.
 func everything(t *testing.T, out, in int) (results []float32) {
 	rng := rand.New(rand.NewPCG(3, uint64(in)))
-	m, _ := packed(t, rng, out, in)
+	m, w := packed(t, rng, Exact, out, in)
+	q, err := quant.Quantise(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := NewNF4(Int16, q, out, in)
+	if err != nil {
+		t.Fatal(err)
+	}
 	weights := random(rng, out*in, 0.1)
 	head, err := Quantise(out, in, func(o int, values []float32) error { copy(values, weights[o*in:]); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 7 // four together and three alone
+	const n = 19 // twelve together, four and three alone
 	values := random(rng, n*in, 3)
 	exact, rounded := NewRows(Exact, in), NewRows(Int16, in)
 	exact.Set(values)
 	rounded.Set(values)
 	y := make([]float32, n*out)
 	for _, multiply := range []func(){
-		func() { m.Multiply(y, exact, 0, out) }, func() { m.Multiply(y, rounded, 0, out) }, func() { head.Multiply(y, rounded, 0, out) },
+		func() { m.Multiply(y, exact, 0, out) }, func() { again.Multiply(y, rounded, 0, out) }, func() { head.Multiply(y, rounded, 0, out) },
 	} {
 		multiply()
 		results = append(results, y...)
 	}
 	results = append(results, Dot(values[:in], values[in:2*in]))
+	mixed, scratch := make([]float32, in), make([]float32, lanes)
+	attend := Attention{mixed, values[:in], 2, 1, in / 2, in / 2, 13, values[in:], values[2*in:], 0.05}
+	attend.Attend()
+	Gate(scratch, values)
+	results = append(append(results, mixed...), scratch...)
+	Weigh(mixed, values, values[in:], 0.7)
+	results = append(results, mixed...)
 	AddScaled(y[:out], values[:out], 0.37)
 	AddScaled(values[:in], values[in:2*in], 0.37)
 	return append(append(results, y...), values[:in]...)
+}
+
+// TestAttentionIsTheFormula holds attention and the gate to float64, for fewer positions than a vector and for more.
+func TestAttentionIsTheFormula(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	const heads = 3
+	for _, d := range []int{8, 16, 64, 80, 128} {
+		for _, shape := range [][2]int{{1, 1}, {3, 15}, {1, 16}, {5, 333}} { // rows, positions of the first
+			rows, most := shape[0], shape[1]+shape[0]-1
+			room := (most + 15) / 16 * 16
+			queries, keys, values := random(rng, rows*heads*d, 1), random(rng, room*d, 1), random(rng, room*d, 1)
+			for i := most * d; i < room*d; i++ { // left from before: no numbers of this text
+				keys[i], values[i] = float32(math.NaN()), float32(math.NaN())
+			}
+			out := make([]float32, rows*heads*d)
+			a := Attention{out, queries, rows, heads, heads * d, d, shape[1], keys, values, 1.0 / 3}
+			a.Attend()
+			for q := range rows * heads {
+				want, sum := make([]float64, d), 0.0
+				for s := range shape[1] + q/heads {
+					score, _ := product(queries[q*d:(q+1)*d], keys[s*d:(s+1)*d])
+					w := math.Exp(score / 3)
+					sum += w
+					for i := range want {
+						want[i] += w * float64(values[s*d+i])
+					}
+				}
+				for i, v := range out[q*d : (q+1)*d] {
+					if math.Abs(float64(v)-want[i]/sum) > 1e-5 {
+						t.Fatalf("%v rows and positions, query %d of %d values: value %d is %g, want %g", shape, q, d, i, v, want[i]/sum)
+					}
+				}
+			}
+		}
+	}
+	gate := append(random(rng, 100, 5), 0, 87, -87, 89, -89, 1e30, -1e3, float32(math.Inf(1)))
+	up := random(rng, len(gate), 1)
+	for i, g := range gate {
+		got := []float32{g}
+		Gate(got, up[i:])
+		if want := float64(g) / (1 + math.Exp(-float64(g))) * float64(up[i]); math.Abs(float64(got[0])-want) > 1e-6*math.Abs(want)+1e-30 {
+			t.Errorf("SiLU of %g times %g is %g, want %g", g, up[i], got[0], want)
+		}
+	}
+}
+
+// TestRoundingIsPortable holds rounding by vectors to the portable one, ties, zeros and what is not finite too.
+func TestRoundingIsPortable(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	odd := []float32{0, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 8191, -8191, 0.5, 1.5, 2.5, -0.5, 1e-40, 3e38}
+	for round := range 200 {
+		row := random(rng, group, math.Pow(10, float64(round%20-10)))
+		switch {
+		case round < len(odd):
+			row[rng.IntN(group)] = odd[round]
+		case round < 2*len(odd): // ties
+			for i := range row {
+				row[i] = float32(i) + 0.5
+			}
+			row[round] = 8191
+		case round == 2*len(odd):
+			clear(row)
+		}
+		for _, c := range codes {
+			if c.round == nil {
+				continue
+			}
+			var got, want [group]int16
+			scale := c.round(&row[0], &got[0])
+			if s := portableRound(row, want[:], c.order); got != want || scale != s && (scale == scale || s == s) {
+				t.Fatalf("%s: %v\n%g %v\nportable %g %v", c.name, row, scale, got, s, want)
+			}
+		}
+	}
 }
 
 // TestVariableChoosesTheCode: the environment's word is law, and a wrong one is an error that says what there is.
@@ -179,10 +268,10 @@ func same(t *testing.T, what string, shape [2]int, got, want float32) {
 // TestNothingDependsOnTheBatch: a row's product is the same to the last bit alone, among others, and however the matrix is shared out.
 func TestNothingDependsOnTheBatch(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	const out, in, most = 21, 576, 11
-	m, _ := packed(t, rng, out, in)
+	const out, in, most = 53, 576, 30
 	values := random(rng, most*in, 1)
 	for _, arithmetic := range []Arithmetic{Exact, Int16} {
+		m, _ := packed(t, rng, arithmetic, out, in)
 		var alone [most][]float32
 		for i := range most {
 			x := NewRows(arithmetic, in)
@@ -231,7 +320,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewNF4(q, 2, 96); err == nil {
+	if _, err := NewNF4(Exact, q, 2, 96); err == nil {
 		t.Error("rows of 96 share scales and are taken")
 	}
 	if _, err := NewDense(safetensors.F16, make([]byte, 10), 2, 3); err == nil {
@@ -246,9 +335,9 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 func BenchmarkMultiply(b *testing.B) {
 	rng := rand.New(rand.NewPCG(6, 6))
 	const out, in = 14336, 4096
-	m, _ := packed(b, rng, out, in)
-	for _, n := range []int{1, 4, 16} {
-		for _, arithmetic := range []Arithmetic{Exact, Int16} {
+	for _, arithmetic := range []Arithmetic{Exact, Int16} {
+		m, _ := packed(b, rng, arithmetic, out, in)
+		for _, n := range []int{1, 4, 12, 96} {
 			b.Run(fmt.Sprintf("%s/%d", arithmetic, n), func(b *testing.B) {
 				x := NewRows(arithmetic, in)
 				x.Set(random(rng, n*in, 1))

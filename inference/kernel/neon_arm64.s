@@ -9,6 +9,7 @@
 #define SMLAL2(m, n, d) WORD $(0x4E608000 | (m)<<16 | (n)<<5 | (d))
 #define SXTL(n, d) WORD $(0x0F08A400 | (n)<<5 | (d)) // 8H of the lower 8B
 #define SXTL2(n, d) WORD $(0x4F08A400 | (n)<<5 | (d))
+#define ADD4(m, n, d) WORD $(0x4EA08400 | (m)<<16 | (n)<<5 | (d)) // 4S
 #define SCVTF(n, d) WORD $(0x4E21D800 | (n)<<5 | (d)) // 4S
 #define FADD(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d)) // 4S
 #define FMUL(m, n, d) WORD $(0x6E20DC00 | (m)<<16 | (n)<<5 | (d)) // 4S
@@ -115,6 +116,134 @@ done:
 	VZIP1  V9.B16, V8.B16, V2.B16 \
 	VZIP2  V9.B16, V8.B16, V3.B16
 
+// FIRST puts into the vectors a and b the products of the 32 weights in V0 to V3 with the activations at x, which moves on; V4 to V7 are spent.
+#define FIRST(x, a, b) \
+	VLD1.P 64(x), [V4.H8, V5.H8, V6.H8, V7.H8] \
+	SMULL(4, 0, a) \
+	SMULL2(4, 0, b) \
+	SMLAL(5, 1, a) \
+	SMLAL2(5, 1, b) \
+	SMLAL(6, 2, a) \
+	SMLAL2(6, 2, b) \
+	SMLAL(7, 3, a) \
+	SMLAL2(7, 3, b)
+
+// SECOND adds those of the next 32 weights, and with the sum of them all, times the scales at w(R1) and s, goes to acc; F28 to F30 are spent.
+#define SECOND(x, s, w, a, b, acc) \
+	VLD1.P 64(x), [V4.H8, V5.H8, V6.H8, V7.H8] \
+	SMLAL(4, 0, a) \
+	SMLAL2(4, 0, b) \
+	SMLAL(5, 1, a) \
+	SMLAL2(5, 1, b) \
+	SMLAL(6, 2, a) \
+	SMLAL2(6, 2, b) \
+	SMLAL(7, 3, a) \
+	SMLAL2(7, 3, b) \
+	ADD4(b, a, 28) \
+	VADDV  V28.S4, V28 \
+	SCVTF(28, 28) \
+	FMOVS  w(R1), F29 \
+	FMOVS  (s), F30 \
+	FMULS  F30, F29, F29 \
+	FMADDS F29, acc, F28, acc
+
+#define TABLES \
+	MOVD $·roundedBytes(SB), R11 \
+	VLD1 (R11), [V14.B16, V15.B16] \
+	MOVD $0x0F, R11 \
+	VDUP R11, V13.B16
+
+#define ONE(w) \
+	DECODE \
+	FIRST(R2, 16, 17) \
+	DECODE \
+	SECOND(R2, R3, w, 16, 17, F24)
+
+// func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
+	MOVD  packed+0(FP), R0
+	MOVD  scales+8(FP), R1
+	MOVD  x+16(FP), R2
+	MOVD  xScales+24(FP), R3
+	MOVD  whole+32(FP), R4
+	MOVD  half+40(FP), R5
+	TABLES
+	FMOVS ZR, F24
+	CBZ   R4, rest
+
+groups:
+	ONE(0)
+	ONE(4)
+	ADD  $8, R1
+	ADD  $4, R3
+	SUB  $1, R4
+	CBNZ R4, groups
+
+rest:
+	CBZ R5, done
+	ONE(0)
+
+done:
+	FMOVS F24, ret+48(FP)
+	RET
+
+#define FOUR(w) \
+	DECODE \
+	FIRST(R2, 16, 17) \
+	FIRST(R6, 18, 19) \
+	FIRST(R8, 20, 21) \
+	FIRST(R10, 22, 23) \
+	DECODE \
+	SECOND(R2, R3, w, 16, 17, F24) \
+	SECOND(R6, R7, w, 18, 19, F25) \
+	SECOND(R8, R9, w, 20, 21, F26) \
+	SECOND(R10, R12, w, 22, 23, F27)
+
+// func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
+	MOVD  packed+0(FP), R0
+	MOVD  scales+8(FP), R1
+	MOVD  x+16(FP), R2
+	MOVD  xScales+24(FP), R3
+	MOVD  stride+32(FP), R11
+	MOVD  whole+40(FP), R4
+	MOVD  half+48(FP), R5
+	ADD   R11<<8, R2, R6
+	ADD   R11<<8, R6, R8
+	ADD   R11<<8, R8, R10
+	ADD   R11<<2, R3, R7
+	ADD   R11<<2, R7, R9
+	ADD   R11<<2, R9, R12
+	TABLES
+	FMOVS ZR, F24
+	FMOVS ZR, F25
+	FMOVS ZR, F26
+	FMOVS ZR, F27
+	CBZ   R4, rest
+
+groups:
+	FOUR(0)
+	FOUR(4)
+	ADD  $8, R1
+	ADD  $4, R3
+	ADD  $4, R7
+	ADD  $4, R9
+	ADD  $4, R12
+	SUB  $1, R4
+	CBNZ R4, groups
+
+rest:
+	CBZ R5, done
+	FOUR(0)
+
+done:
+	MOVD  sums+56(FP), R11
+	FMOVS F24, 0(R11)
+	FMOVS F25, 4(R11)
+	FMOVS F26, 8(R11)
+	FMOVS F27, 12(R11)
+	RET
+
 // SUM adds to acc the products of the weights in V0 to V3 with the activations at x, which moves on, times the scales of weights at w(R1)
 // and of activations at s. V4 to V11 are spent.
 #define SUM(x, s, w, acc) \
@@ -136,109 +265,6 @@ done:
 	FMULS  F10, F9, F9 \
 	VDUP   V9.S[0], V9.S4 \
 	VFMLA  V9.S4, V8.S4, acc.S4
-
-#define TABLES \
-	MOVD $·roundedBytes(SB), R11 \
-	VLD1 (R11), [V14.B16, V15.B16] \
-	MOVD $0x0F, R11 \
-	VDUP R11, V13.B16
-
-// func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
-TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
-	MOVD packed+0(FP), R0
-	MOVD scales+8(FP), R1
-	MOVD x+16(FP), R2
-	MOVD xScales+24(FP), R3
-	MOVD whole+32(FP), R4
-	MOVD half+40(FP), R5
-	TABLES
-	CLEAR(V16, V17, V18, V19)
-	CBZ  R4, rest
-
-groups:
-	DECODE
-	SUM(R2, R3, 0, V16)
-	DECODE
-	SUM(R2, R3, 0, V17)
-	DECODE
-	SUM(R2, R3, 4, V18)
-	DECODE
-	SUM(R2, R3, 4, V19)
-	ADD  $8, R1
-	ADD  $4, R3
-	SUB  $1, R4
-	CBNZ R4, groups
-
-rest:
-	CBZ R5, done
-	DECODE
-	SUM(R2, R3, 0, V16)
-	DECODE
-	SUM(R2, R3, 0, V17)
-
-done:
-	TOTAL(16, 17, 18, 19)
-	FMOVS F0, ret+48(FP)
-	RET
-
-#define SUMS(w, a, b, c, d) \
-	DECODE \
-	SUM(R2, R3, w, a) \
-	SUM(R6, R7, w, b) \
-	SUM(R8, R9, w, c) \
-	SUM(R10, R12, w, d)
-
-// func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
-TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
-	MOVD packed+0(FP), R0
-	MOVD scales+8(FP), R1
-	MOVD x+16(FP), R2
-	MOVD xScales+24(FP), R3
-	MOVD stride+32(FP), R11
-	MOVD whole+40(FP), R4
-	MOVD half+48(FP), R5
-	ADD  R11<<8, R2, R6
-	ADD  R11<<8, R6, R8
-	ADD  R11<<8, R8, R10
-	ADD  R11<<2, R3, R7
-	ADD  R11<<2, R7, R9
-	ADD  R11<<2, R9, R12
-	TABLES
-	CLEAR(V16, V17, V18, V19)
-	CLEAR(V20, V21, V22, V23)
-	CLEAR(V24, V25, V26, V27)
-	CLEAR(V28, V29, V30, V31)
-	CBZ  R4, rest
-
-groups:
-	SUMS(0, V16, V20, V24, V28)
-	SUMS(0, V17, V21, V25, V29)
-	SUMS(4, V18, V22, V26, V30)
-	SUMS(4, V19, V23, V27, V31)
-	ADD  $8, R1
-	ADD  $4, R3
-	ADD  $4, R7
-	ADD  $4, R9
-	ADD  $4, R12
-	SUB  $1, R4
-	CBNZ R4, groups
-
-rest:
-	CBZ R5, done
-	SUMS(0, V16, V20, V24, V28)
-	SUMS(0, V17, V21, V25, V29)
-
-done:
-	MOVD  sums+56(FP), R11
-	TOTAL(16, 17, 18, 19)
-	FMOVS F0, 0(R11)
-	TOTAL(20, 21, 22, 23)
-	FMOVS F0, 4(R11)
-	TOTAL(24, 25, 26, 27)
-	FMOVS F0, 8(R11)
-	TOTAL(28, 29, 30, 31)
-	FMOVS F0, 12(R11)
-	RET
 
 // WIDEN makes words of the 32 weights at R0.
 #define WIDEN \

@@ -3,19 +3,23 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"llamaxr/inference/quant"
 )
 
-// NF4 is a matrix [Out, In] of 4-bit weights. In must be a multiple of 64, so that no scale is shared by two rows.
+// NF4 is a matrix [Out, In] of 4-bit weights for one arithmetic. In must be a multiple of 64, so that no scale is shared by two rows.
 type NF4 struct {
-	Out, In int
-	packed  []byte    // Out x In/2, as bitsandbytes packs them
-	scales  []float32 // Out x In/64, and one more that is read but not used
+	Out, In    int
+	arithmetic Arithmetic
+	packed     []byte // Out x In/2, as bitsandbytes packs them
+	// scales are Out x In/64, and one more that is read but not used. For Int16 they are of rounded levels, and where the code has tiles those of
+	// whole tiles lie block by block.
+	scales []float32
 }
 
 // NewNF4 takes a quantised tensor as a matrix; its packed bytes are not copied.
-func NewNF4(t *quant.Tensor, out, in int) (*NF4, error) {
+func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 	if in%Block != 0 || out*in != t.Len {
 		return nil, fmt.Errorf("kernel: %d values are no matrix %d x %d of whole blocks of %d", t.Len, out, in, Block)
 	}
@@ -23,7 +27,28 @@ func NewNF4(t *quant.Tensor, out, in int) (*NF4, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &NF4{Out: out, In: in, packed: t.Packed, scales: append(scales, 0)}, nil
+	if arithmetic == Int16 {
+		scales = slices.Clone(scales)
+		for i := range scales {
+			scales[i] *= unit
+		}
+		if active.tiles != nil {
+			turn(scales, out/tileRows, in/Block)
+		}
+	}
+	return &NF4{out, in, arithmetic, t.Packed, append(scales, 0)}, nil
+}
+
+// turn lays the scales of tiles out block by block.
+func turn(scales []float32, tiles, blocks int) {
+	row := make([]float32, tileRows*blocks)
+	for tile := range tiles {
+		of := scales[tile*len(row):][:len(row)]
+		copy(row, of)
+		for i, s := range row {
+			of[i%blocks*tileRows+i/blocks] = s
+		}
+	}
 }
 
 // Rows returns the number of rows of the matrix.
@@ -31,25 +56,32 @@ func (m *NF4) Rows() int { return m.Out }
 
 // Multiply computes rows from to to-1 of the product for every row of x: y[i*Out + o] for row i.
 func (m *NF4) Multiply(y []float32, x *Rows, from, to int) {
-	if x.arithmetic == Exact {
+	switch {
+	case x.arithmetic != m.arithmetic:
+		panic(fmt.Sprintf("kernel: a matrix for %s times rows for %s", m.arithmetic, x.arithmetic))
+	case m.arithmetic == Exact:
 		m.multiplyExact(y, x, from, to)
-	} else {
+	case active.tiles == nil:
 		m.multiplyInt16(y, x, from, to)
+	default:
+		tiled := m.Out / tileRows * tileRows
+		m.multiplyTiles(y, x, from, min(to, tiled))
+		m.multiplyInt16(y, x, max(from, tiled), to)
 	}
 }
 
-// tile is how many rows of a matrix stay in the first-level cache while the rows of activations pass, four at a time.
-const tile = 8
+// cached is how many rows of a matrix stay in the first-level cache while the rows of activations pass, four at a time.
+const cached = 8
 
 func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 	whole, half := m.In/group, m.In%group/Block
 	var sums [4]float32
-	for ; from < to; from += tile {
-		end := min(from+tile, to)
+	for ; from < to; from += cached {
+		end := min(from+cached, to)
 		i := 0
 		for ; i+4 <= x.n; i += 4 {
 			for o := from; o < end; o++ {
-				active.nf4Exactx4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.groups*group:], x.groups, whole, half, &sums)
+				active.nf4Exactx4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.stride*group:], x.stride, whole, half, &sums)
 				for k, s := range sums {
 					y[(i+k)*m.Out+o] = s
 				}
@@ -57,7 +89,7 @@ func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 		}
 		for ; i < x.n; i++ {
 			for o := from; o < end; o++ {
-				y[i*m.Out+o] = active.nf4Exact(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.groups*group:], whole, half)
+				y[i*m.Out+o] = active.nf4Exact(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.permuted[i*x.stride*group:], whole, half)
 			}
 		}
 	}
@@ -66,20 +98,20 @@ func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 func (m *NF4) multiplyInt16(y []float32, x *Rows, from, to int) {
 	whole, half := m.In/group, m.In%group/Block
 	var sums [4]float32
-	for ; from < to; from += tile {
-		end := min(from+tile, to)
+	for ; from < to; from += cached {
+		end := min(from+cached, to)
 		i := 0
 		for ; i+4 <= x.n; i += 4 {
 			for o := from; o < end; o++ {
-				active.nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], x.groups, whole, half, &sums)
+				active.nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], x.stride, whole, half, &sums)
 				for k, s := range sums {
-					y[(i+k)*m.Out+o] = s * unit
+					y[(i+k)*m.Out+o] = s
 				}
 			}
 		}
 		for ; i < x.n; i++ {
 			for o := from; o < end; o++ {
-				y[i*m.Out+o] = active.nf4Int16(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.groups*group:], x.scales[i*x.groups:], whole, half) * unit
+				y[i*m.Out+o] = active.nf4Int16(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], whole, half)
 			}
 		}
 	}

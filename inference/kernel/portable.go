@@ -4,8 +4,9 @@ import "math"
 
 // portable is the code for every processor. Its activations lie in their own order.
 var portable = &code{
-	"portable", &inOrder, portableNF4Exact, oneByOne(portableNF4Exact), portableNF4Int16, portableNF4Int16x4, portableQuantised,
+	"portable", &inOrder, portableNF4Exact, oneByOne(portableNF4Exact), portableNF4Int16(&inOrder), fourTimes(portableNF4Int16(&inOrder)), nil, nil, rowByRow(portableQuantised),
 	portableDot, portableAddScaled,
+	layer{scoresBy(portableDot), portableSoftmax, mixBy(portableAddScaled), portableGate, portableWeigh},
 }
 
 // The portable forms sum in the lanes of a vector of 16, as the instructions do. fma rounds once, but for ties of a float64 sum that no
@@ -46,27 +47,28 @@ func portableNF4Exact(packed []byte, scales, x []float32, whole, half int) float
 	return total(&sum)
 }
 
-func portableNF4Int16(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
-	var sum [lanes]float32
-	for g := range whole + half {
-		for l := range lanes {
-			if g == whole && l >= lanes/2 {
-				break
-			}
+// portableNF4Int16 sums the products of a block as integers and blocks one after another, for activations in the given order.
+func portableNF4Int16(order *[group]uint8) func([]byte, []float32, []int16, []float32, int, int) float32 {
+	return func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+		sum := float32(0)
+		for b := range 2*whole + half {
 			dot := int32(0)
-			for i := 8 * l; i < 8*l+8; i++ {
-				nibble := packed[g*Block+i/2] >> ((i + 1) % 2 * 4) & 15
-				dot += int32(rounded[nibble]) * int32(x[g*group+i])
+			for i := range Block {
+				nibble := packed[(b*Block+i)/2] >> ((i + 1) % 2 * 4) & 15
+				dot += int32(rounded[nibble]) * int32(x[b/2*group+int(order[b%2*Block+i])])
 			}
-			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
+			sum = fma(float32(dot), float32(scales[b]*xScales[b/2]), sum)
 		}
+		return sum
 	}
-	return total(&sum)
 }
 
-func portableNF4Int16x4(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
-	for k := range sums {
-		sums[k] = portableNF4Int16(packed, scales, x[k*stride*group:], xScales[k*stride:], whole, half)
+// fourTimes is nf4Int16x4 by code for one row.
+func fourTimes(one func([]byte, []float32, []int16, []float32, int, int) float32) func([]byte, []float32, []int16, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+		for k := range sums {
+			sums[k] = one(packed, scales, x[k*stride*group:], xScales[k*stride:], whole, half)
+		}
 	}
 }
 

@@ -68,10 +68,11 @@ func (m *Quantised) Rows() int { return m.Out }
 
 // Multiply is NF4's.
 func (m *Quantised) Multiply(y []float32, x *Rows, from, to int) {
-	for o := from; o < to; o++ {
-		weights, scales := m.weights[o*m.groups*group:], m.scales[2*o*m.groups:]
+	for ; from < to; from += cached {
+		weights, scales := m.weights[from*m.groups*group:], m.scales[2*from*m.groups:]
 		for i := range x.n {
-			y[i*m.Out+o] = active.quantised(weights, scales, x.rounded[i*x.groups*group:], x.scales[i*x.groups:], m.groups)
+			part := y[i*m.Out+from : i*m.Out+min(from+cached, to)]
+			active.quantised(weights, scales, x.rounded[i*x.stride*group:], x.scales[i*x.stride:], m.groups, part)
 		}
 	}
 }

@@ -25,9 +25,9 @@ const (
 	group = 2 * Block // weights that one vector of 64 bytes holds
 	lanes = 16        // 32-bit values of one vector
 	words = 32        // 16-bit values of one vector
-	// topActivation and topLevel are the largest integers that stand for an activation and a level: a lane sums 8 products in 32 bits.
-	topActivation = 32767
-	topLevel      = 2047
+	// topActivation and topLevel are the largest integers that stand for an activation and a level: 64 products are summed in 32 bits.
+	topActivation = 8191
+	topLevel      = 4095
 )
 
 // Rows are activations, made ready for one arithmetic: each is read by every row of a matrix.
@@ -35,16 +35,21 @@ type Rows struct {
 	arithmetic Arithmetic
 	n, width   int
 	groups     int
+	// stride is how many groups a row has room for: an odd number, so that rows do not share the sets of a cache.
+	stride int
 
 	values   []float32 // [n][width], as they are
-	permuted []float32 // Exact: [n][groups][8][lanes], in the order in which nibbles are decoded
-	rounded  []int16   // Int16: [n][groups][4][words], likewise
-	scales   []float32 // Int16: [n][groups]
+	permuted []float32 // Exact: [n][stride][8][lanes], in the order in which nibbles are decoded
+	rounded  []int16   // Int16: [n][stride][4][words], likewise
+	scales   []float32 // Int16: [n][stride]
+	// manyScales are those of each twelve rows by group, where the code has tiles: [n/12][stride][12].
+	manyScales []float32
 }
 
 // NewRows returns an empty set of rows of the given width.
 func NewRows(arithmetic Arithmetic, width int) *Rows {
-	return &Rows{arithmetic: arithmetic, width: width, groups: (width + group - 1) / group}
+	groups := (width + group - 1) / group
+	return &Rows{arithmetic: arithmetic, width: width, groups: groups, stride: groups | 1}
 }
 
 // Len is the number of rows.
@@ -57,17 +62,26 @@ func (r *Rows) Row(i int) []float32 { return r.values[i*r.width : (i+1)*r.width]
 func (r *Rows) Set(values []float32) {
 	r.values, r.n = values, len(values)/r.width
 	if r.arithmetic == Exact {
-		r.permuted = grown(r.permuted, r.n*r.groups*group)
+		r.permuted = grown(r.permuted, r.n*r.stride*group)
 		for i := range r.n {
-			permute(r.Row(i), r.permuted[i*r.groups*group:(i+1)*r.groups*group])
+			permute(r.Row(i), r.permuted[i*r.stride*group:][:r.groups*group])
 		}
 		return
 	}
-	r.rounded, r.scales = grown(r.rounded, r.n*r.groups*group), grown(r.scales, r.n*r.groups)
+	r.rounded, r.scales = grown(r.rounded, r.n*r.stride*group), grown(r.scales, r.n*r.stride)
 	for i := range r.n {
 		for g := range r.groups {
-			at := i*r.groups + g
+			at := i*r.stride + g
 			r.scales[at] = round(r.Row(i)[g*group:min((g+1)*group, r.width)], r.rounded[at*group:(at+1)*group])
+		}
+	}
+	if active.tiles == nil {
+		return
+	}
+	r.manyScales = grown(r.manyScales, len(r.scales))
+	for i := range r.n / manyRows * manyRows {
+		for g := range r.groups {
+			r.manyScales[(i/manyRows*r.stride+g)*manyRows+i%manyRows] = r.scales[i*r.stride+g]
 		}
 	}
 }
@@ -93,19 +107,27 @@ func permute(row, out []float32) {
 	}
 }
 
-// round rounds up to 128 activations to 16 bits, in the order of the active code, and returns their scale.
+// round rounds up to 128 activations to 16 bits, in the order of the active code, and returns their scale. What is not finite is the scale and
+// goes on to the result.
 func round(row []float32, out []int16) (scale float32) {
+	if len(row) == group && active.round != nil {
+		return active.round(&row[0], &out[0])
+	}
+	return portableRound(row, out, active.order)
+}
+
+func portableRound(row []float32, out []int16, order *[group]uint8) (scale float32) {
 	top := float32(0)
 	for _, v := range row {
 		top = max(top, float32(math.Abs(float64(v))))
 	}
 	clear(out)
-	if top == 0 || top != top {
-		return top // a NaN goes on to the result
+	if top == 0 || !(top <= math.MaxFloat32) {
+		return top
 	}
 	inverse := topActivation / top
 	for i, v := range row {
-		out[active.order[i]] = int16(math.RoundToEven(float64(v * inverse)))
+		out[order[i]] = int16(math.RoundToEven(float64(v * inverse)))
 	}
 	return top / topActivation
 }

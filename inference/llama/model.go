@@ -58,7 +58,8 @@ type machine interface {
 	// adapt puts an adapter over the base, nil for none.
 	adapt(a *Adapter) error
 	// forward runs tokens at positions from, from+1, ... and returns the scores over the vocabulary after each of the last want tokens,
-	// 1 to mostWanted of them. It keeps the tokens' keys and values, and replaces what was kept from position from on.
+	// 1 to mostWanted of them, which are good until the next pass. It keeps the tokens' keys and values, and replaces what was kept from
+	// position from on.
 	forward(tokens []int, from, want int) ([][]float32, error)
 	mostWanted() int
 	// invariant reports whether a token's results have the same bits whichever tokens share its pass: then what was kept of an earlier
@@ -69,8 +70,7 @@ type machine interface {
 // Kind is which machine computes.
 type Kind int
 
-// Kinds of machines. Auto is OnGraph on a GPU, else Native, in float32 for models of less than a thousand million parameters and with 8-bit
-// activations for larger ones.
+// Kinds of machines. Auto is OnGraph on a GPU, else NativeInt16.
 const (
 	Auto Kind = iota
 	OnGraph
@@ -78,23 +78,15 @@ const (
 	NativeInt16
 )
 
-// fewParameters is where Auto changes from float32 to 16-bit activations: below, decoding is not bound by memory.
-const fewParameters = 1_000_000_000
-
 // resolve says what Auto is, and refuses what is too large before its weights are read.
 func (k Kind) resolve(eng *engine.Engine, c *Config) (Kind, error) {
-	n := c.parameters()
 	if k == Auto {
-		switch {
-		case eng.Name == engine.XLACUDA:
+		k = NativeInt16
+		if eng.Name == engine.XLACUDA {
 			k = OnGraph
-		case n < fewParameters:
-			k = NativeExact
-		default:
-			k = NativeInt16
 		}
 	}
-	if k == OnGraph && n > maxParameters {
+	if n := c.parameters(); k == OnGraph && n > maxParameters {
 		return k, fmt.Errorf("llama: %d million parameters, more than the %d million that a graph computes with in float32", n/1e6, maxParameters/1_000_000)
 	}
 	return k, nil
@@ -320,5 +312,5 @@ func (m *Model) Logits(ids []int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scores[0], nil
+	return slices.Clone(scores[0]), nil
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 
 	"llamaxr/inference/kernel"
 )
@@ -30,6 +28,22 @@ type native struct {
 	context   int
 	room      int     // positions that keys and values have room for
 	alpha     float32 // of the adapter, over its rank
+	buffers   buffers
+}
+
+// buffers are what a pass computes with, kept from one to the next.
+type buffers struct {
+	x, normed, mixed, y, scores []float32
+	q, k, v, gate, up           []float32
+	rows, wide, deep, last      *kernel.Rows
+}
+
+// sized is a buffer of n values, whatever is in them.
+func sized(buffer *[]float32, n int) []float32 {
+	if cap(*buffer) < n {
+		*buffer = make([]float32, n)
+	}
+	return (*buffer)[:n]
 }
 
 // nativeLayer is one decoder layer with its cache: keys and values [KVHeads][room][HeadDim].
@@ -42,7 +56,8 @@ type nativeLayer struct {
 // linear is a weight with what an adapter adds: x A' B' alpha/rank.
 type linear struct {
 	matrix
-	a, b *kernel.Floats // [rank, in], [out, rank]; nil without an adapter
+	a *kernel.Floats // [rank, in]; nil without an adapter
+	b []float32      // [rank, out]: the columns of [out, rank]
 }
 
 func newNative(s *Source, kind Kind, context int, file *mapping) (*native, error) {
@@ -55,6 +70,8 @@ func newNative(s *Source, kind Kind, context int, file *mapping) (*native, error
 	if kind == NativeInt16 {
 		m.arithmetic = kernel.Int16
 	}
+	rows := func(width int) *kernel.Rows { return kernel.NewRows(m.arithmetic, width) }
+	m.buffers = buffers{rows: rows(c.HiddenSize), wide: rows(c.IntermediateSize), deep: rows(c.Heads * c.HeadDim), last: rows(c.HiddenSize)}
 	if err := m.read(s); err != nil {
 		file.release()
 		return nil, err
@@ -133,7 +150,7 @@ func (m *native) matrixOf(s *Source, l Linear) (matrix, error) {
 		if err != nil {
 			return nil, err
 		}
-		return kernel.NewNF4(t, l.Out, l.In)
+		return kernel.NewNF4(m.arithmetic, t, l.Out, l.In)
 	}
 	values := make([]float32, l.Out*l.In)
 	if err := w.rows(0, l.Out, values); err != nil {
@@ -194,7 +211,10 @@ func (m *native) adapt(a *Adapter) error {
 			shape := linears[7*i+k]
 			if a != nil && a.A[shape.Name] != nil {
 				into.a = kernel.NewFloats(a.A[shape.Name], a.Rank, shape.In)
-				into.b = kernel.NewFloats(a.B[shape.Name], shape.Out, a.Rank)
+				into.b = make([]float32, shape.Out*a.Rank)
+				for at, v := range a.B[shape.Name] {
+					into.b[at%a.Rank*shape.Out+at/a.Rank] = v
+				}
 			}
 		}
 	}
@@ -213,7 +233,7 @@ func (m *native) grow(n int) {
 		return
 	}
 	c := m.config
-	room := min((n+roomStep-1)/roomStep*roomStep, m.context)
+	room := (n + roomStep - 1) / roomStep * roomStep
 	grown := func(old []float32) []float32 {
 		out := make([]float32, c.KVHeads*room*c.HeadDim)
 		for h := range c.KVHeads {
@@ -229,7 +249,7 @@ func (m *native) grow(n int) {
 }
 
 // prefillRows is how many rows of a prompt pass at once: enough to read the weights rarely, few enough to stay in the caches.
-const prefillRows = 64
+const prefillRows = 96
 
 // forward implements machine.
 func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
@@ -244,10 +264,9 @@ func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
 	}
 	x := m.pass(tokens, from)
 	h := m.config.HiddenSize
-	last := x[(len(tokens)-want)*h:]
-	rows := kernel.NewRows(m.arithmetic, h)
-	rows.Set(m.norm(last, m.final))
-	scores := make([]float32, want*m.config.VocabSize)
+	rows := m.buffers.last
+	rows.Set(m.norm(x[(len(tokens)-want)*h:], m.final))
+	scores := sized(&m.buffers.scores, want*m.config.VocabSize)
 	multiply(rows, task{m.head, scores})
 	out := make([][]float32, want)
 	for i := range out {
@@ -268,7 +287,7 @@ func (m *native) settle(scores, hidden []float32) {
 		return
 	}
 	least := scores[argMax(scores)] - headMargin
-	row := make([]float32, m.exactHead.In)
+	row := sized(&m.buffers.y, m.exactHead.In)
 	for id, s := range scores {
 		if s >= least {
 			m.exactHead.Row(id, row)
@@ -280,26 +299,26 @@ func (m *native) settle(scores, hidden []float32) {
 // pass runs tokens through all layers and returns their hidden states, one after another, before the last norm.
 func (m *native) pass(tokens []int, from int) []float32 {
 	c := m.config
+	b := &m.buffers
 	n, h := len(tokens), c.HiddenSize
-	x := make([]float32, n*h)
+	x, y := sized(&b.x, n*h), sized(&b.y, n*h)
 	for i, id := range tokens {
 		m.embedding.Row(id, x[i*h:(i+1)*h])
 	}
-	rows, wide, mixed := kernel.NewRows(m.arithmetic, h), kernel.NewRows(m.arithmetic, c.IntermediateSize), kernel.NewRows(m.arithmetic, c.Heads*c.HeadDim)
-	q, k, v := make([]float32, n*c.Heads*c.HeadDim), make([]float32, n*c.KVHeads*c.HeadDim), make([]float32, n*c.KVHeads*c.HeadDim)
-	gate, up, y := make([]float32, n*c.IntermediateSize), make([]float32, n*c.IntermediateSize), make([]float32, n*h)
+	q, k, v := sized(&b.q, n*c.Heads*c.HeadDim), sized(&b.k, n*c.KVHeads*c.HeadDim), sized(&b.v, n*c.KVHeads*c.HeadDim)
+	gate, up := sized(&b.gate, n*c.IntermediateSize), sized(&b.up, n*c.IntermediateSize)
 	for i := range m.layers {
 		l := &m.layers[i]
-		rows.Set(m.norm(x, l.before))
-		m.linears(rows, product{&l.q, q}, product{&l.k, k}, product{&l.v, v})
-		mixed.Set(m.attention(l, q, k, v, from))
-		m.linears(mixed, product{&l.o, y})
+		b.rows.Set(m.norm(x, l.before))
+		m.linears(b.rows, product{&l.q, q}, product{&l.k, k}, product{&l.v, v})
+		b.deep.Set(m.attention(l, q, k, v, from))
+		m.linears(b.deep, product{&l.o, y})
 		add(x, y)
-		rows.Set(m.norm(x, l.between))
-		m.linears(rows, product{&l.gate, gate}, product{&l.up, up})
+		b.rows.Set(m.norm(x, l.between))
+		m.linears(b.rows, product{&l.gate, gate}, product{&l.up, up})
 		gated(gate, up)
-		wide.Set(gate)
-		m.linears(wide, product{&l.down, y})
+		b.wide.Set(gate)
+		m.linears(b.wide, product{&l.down, y})
 		add(x, y)
 	}
 	return x
@@ -318,19 +337,21 @@ func (m *native) linears(x *kernel.Rows, products ...product) {
 		tasks[i] = task{p.matrix, p.y}
 		if p.a != nil {
 			low := make([]float32, x.Len()*p.a.Rows())
-			p.a.Multiply(low, x, 0, p.a.Rows())
-			tasks[i].matrix = adapted{p.matrix, p.b, low, m.alpha}
+			parallel(x.Len(), func(i int) {
+				for r := range p.a.Rows() {
+					low[i*p.a.Rows()+r] = m.alpha * kernel.Dot(p.a.Row(r), x.Row(i))
+				}
+			})
+			tasks[i].matrix = adapted{p.matrix, p.b, low}
 		}
 	}
 	multiply(x, tasks...)
 }
 
-// adapted is a matrix with an adapter's second half over it; low is the input after the first half.
+// adapted is a matrix with an adapter's second half over it; low is the input after the first half, times the adapter's weight.
 type adapted struct {
 	matrix
-	b     *kernel.Floats
-	low   []float32
-	alpha float32
+	b, low []float32
 }
 
 // Multiply implements matrix.
@@ -338,9 +359,8 @@ func (a adapted) Multiply(y []float32, x *kernel.Rows, from, to int) {
 	a.matrix.Multiply(y, x, from, to)
 	out, rank := a.Rows(), len(a.low)/x.Len()
 	for i := range x.Len() {
-		low := a.low[i*rank : (i+1)*rank]
-		for o := from; o < to; o++ {
-			y[i*out+o] += float32(a.alpha * kernel.Dot(a.b.Row(o), low))
+		for r, v := range a.low[i*rank : (i+1)*rank] {
+			kernel.AddScaled(y[i*out+from:i*out+to], a.b[r*out+from:r*out+to], v)
 		}
 	}
 }
@@ -352,12 +372,19 @@ type task struct {
 }
 
 const (
-	// share is how many rows of a matrix are handed out at once: a millisecond of an 8B model, so that cores end together.
-	share = 128
+	// shares is into how many parts a core's work is cut, so that cores end together; leastShare keeps parts of whole tiles that are worth
+	// handing out.
+	shares     = 8
+	leastShare = 64
 )
 
 // multiply computes matrices times x on all cores.
 func multiply(x *kernel.Rows, tasks ...task) {
+	rows := 0
+	for _, t := range tasks {
+		rows += t.Rows()
+	}
+	share := max(rows/(shares*runtime.GOMAXPROCS(0))/leastShare, 1) * leastShare
 	var ends []int
 	total := 0
 	for _, t := range tasks {
@@ -375,27 +402,4 @@ func multiply(x *kernel.Rows, tasks ...task) {
 		}
 		t.Multiply(t.y, x, at*share, min((at+1)*share, t.Rows()))
 	})
-}
-
-// parallel calls do for 0 to n-1 on all cores.
-func parallel(n int, do func(at int)) {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	if workers <= 1 {
-		for at := range n {
-			do(at)
-		}
-		return
-	}
-	var next atomic.Int64
-	work := func() {
-		for at := int(next.Add(1)) - 1; at < n; at = int(next.Add(1)) - 1 {
-			do(at)
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
 }

@@ -6,36 +6,31 @@ import (
 	"llamaxr/inference/kernel"
 )
 
-// norm is RMSNorm (Zhang and Sennrich 2019) of each row of x.
+// norm is RMSNorm (Zhang and Sennrich 2019) of each row of x, to be used before the next one.
 func (m *native) norm(x, weight []float32) []float32 {
-	out := make([]float32, len(x))
+	out := sized(&m.buffers.normed, len(x))
 	h := len(weight)
 	for at := 0; at < len(x); at += h {
 		row := x[at : at+h]
 		scale := 1 / float32(math.Sqrt(float64(kernel.Dot(row, row)/float32(h))+m.config.NormEpsilon))
-		for i, v := range row {
-			out[at+i] = float32(v*scale) * weight[i]
-		}
+		kernel.Weigh(out[at:at+h], row, weight, scale)
 	}
 	return out
 }
 
-func add(x, y []float32) {
-	for i := range x {
-		x[i] += y[i]
-	}
-}
+func add(x, y []float32) { kernel.AddScaled(x, y, 1) }
 
-// gated turns gate into SiLU(gate) times up (Shazeer 2020).
+// gated turns gate into SiLU(gate) times up.
 func gated(gate, up []float32) {
 	const piece = 4096
 	parallel((len(gate)+piece-1)/piece, func(at int) {
-		for i := at * piece; i < min((at+1)*piece, len(gate)); i++ {
-			g := gate[i]
-			gate[i] = float32(g/float32(1+math.Exp(-float64(g)))) * up[i]
-		}
+		end := min((at+1)*piece, len(gate))
+		kernel.Gate(gate[at*piece:end], up[at*piece:end])
 	})
 }
+
+// attendRows is how many rows of a prompt attend together: their weights stay in the second-level cache.
+const attendRows = 8
 
 // attention keeps the rows' keys and values, at positions from on, and mixes values for each row and head by what it may attend to: itself
 // and what is before it. q, k and v are rows of heads; q and k are not turned yet.
@@ -56,28 +51,17 @@ func (m *native) attention(l *nativeLayer, q, k, v []float32, from int) []float3
 			copy(l.values[at:at+d], v[(i*kv+h)*d:])
 		}
 	}
-	out := make([]float32, len(q))
+	out := sized(&m.buffers.mixed, len(q))
 	scale := float32(1 / math.Sqrt(float64(d)))
-	parallel(n*heads, func(at int) {
-		i, h := at/heads, at%heads
-		shared := h / (heads / kv) * m.room * d
-		keys, values := l.keys[shared:shared+m.room*d], l.values[shared:shared+m.room*d]
-		query := q[at*d : (at+1)*d]
-		weights := make([]float32, from+i+1)
-		top := float32(math.Inf(-1))
-		for s := range weights {
-			weights[s] = kernel.Dot(query, keys[s*d:(s+1)*d]) * scale
-			top = max(top, weights[s])
+	blocks, group := (n+attendRows-1)/attendRows, heads/kv
+	parallel(kv*blocks, func(at int) {
+		shared, row := at/blocks, at%blocks*attendRows
+		first := (row*heads + shared*group) * d
+		a := kernel.Attention{
+			Out: out[first:], Queries: q[first:], Rows: min(attendRows, n-row), Heads: group, Stride: heads * d, Dim: d, Positions: from + row + 1,
+			Keys: l.keys[shared*m.room*d:][:m.room*d], Values: l.values[shared*m.room*d:][:m.room*d], Scale: scale,
 		}
-		sum := float32(0)
-		for s, w := range weights {
-			weights[s] = float32(math.Exp(float64(w - top)))
-			sum += weights[s]
-		}
-		mix := out[at*d : (at+1)*d]
-		for s, w := range weights {
-			kernel.AddScaled(mix, values[s*d:(s+1)*d], w/sum)
-		}
+		a.Attend()
 	})
 	return out
 }

@@ -53,7 +53,7 @@ func TestSmolLM2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := LoadSource(eng, source, Auto)
+	model, err := LoadSource(eng, source, NativeExact)
 	if err != nil {
 		t.Fatal(err)
 	}
