@@ -31,11 +31,8 @@ type code struct {
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)
-	layer
-}
 
-// layer is what Attend, Gate and Weigh are made of; vectors are whole ones of 16 values.
-type layer struct {
+	// What Attend, Gate and Weigh are made of, for whole vectors of 16 values.
 	scores  func(query, keys []float32, scale float32, scores []float32)
 	softmax func(weights []float32) float32      // the exponents of their distances from the largest; returns their sum
 	mix     func(out, values, weights []float32) // adds to out

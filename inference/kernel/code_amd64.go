@@ -5,32 +5,42 @@ import "golang.org/x/sys/cpu"
 // vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA, where the processor and the system have them.
 func vectorCodes() (out []*code) {
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
-		out = append(out, &code{
-			"avx512", &byWord, exactBy(nf4ExactAVX512), exactx4By(nf4Exactx4AVX512), portableNF4Int16(&byWord), fourTimes(portableNF4Int16(&byWord)),
-			&tiles{nf4TilesAVX512, nf4Tilex4AVX512, nf4PanelAVX512, nf4RowsAVX512}, roundAVX512, func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
-				quantisedAVX512(&weights[0], &scales[0], &x[0], &xScales[0], groups, &y[0], len(y))
-			},
-			dotBy(dotAVX512), addBy(addScaledAVX512),
-			layer{
-				func(query, keys []float32, scale float32, scores []float32) {
-					scoresAVX512(&query[0], &keys[0], len(query)/lanes, len(scores)/lanes, scale, &scores[0])
-				},
-				softmaxBy(softmaxAVX512),
-				func(out, values, weights []float32) {
-					mixAVX512(&out[0], &values[0], &weights[0], len(values)/len(out), len(out)/lanes)
-				},
-				gateBy(gateAVX512), weighBy(weighAVX512),
-			},
-		})
+		out = append(out, avx512)
 	}
 	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
-		out = append(out, &code{
-			"avx2", &byByte, exactBy(nf4ExactAVX2), oneByOne(exactBy(nf4ExactAVX2)), int16By(nf4Int16AVX2), int16x4By(nf4Int16x4AVX2), nil, nil, rowByRow(quantisedBy(quantisedAVX2)),
-			dotBy(dotAVX2), addBy(addScaledAVX2),
-			layer{scoresBy(dotBy(dotAVX2)), softmaxBy(softmaxAVX2), mixBy(addBy(addScaledAVX2)), gateBy(gateAVX2), weighBy(weighAVX2)},
-		})
+		out = append(out, avx2)
 	}
 	return out
+}
+
+var avx512 = &code{
+	name: "avx512", order: &byWord,
+	nf4Exact: exactBy(nf4ExactAVX512), nf4Exactx4: exactx4By(nf4Exactx4AVX512),
+	nf4Int16: portableNF4Int16(&byWord), nf4Int16x4: fourTimes(portableNF4Int16(&byWord)), // of what is no whole tile
+	tiles: &tiles{one: nf4TilesAVX512, four: nf4Tilex4AVX512, panel: nf4PanelAVX512, many: nf4RowsAVX512},
+	round: roundAVX512,
+	quantised: func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
+		quantisedAVX512(&weights[0], &scales[0], &x[0], &xScales[0], groups, &y[0], len(y))
+	},
+	dot: dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
+	scores: func(query, keys []float32, scale float32, scores []float32) {
+		scoresAVX512(&query[0], &keys[0], len(query)/lanes, len(scores)/lanes, scale, &scores[0])
+	},
+	softmax: softmaxBy(softmaxAVX512),
+	mix: func(out, values, weights []float32) {
+		mixAVX512(&out[0], &values[0], &weights[0], len(values)/len(out), len(out)/lanes)
+	},
+	gate: gateBy(gateAVX512), weigh: weighBy(weighAVX512),
+}
+
+var avx2 = &code{
+	name: "avx2", order: &byByte,
+	nf4Exact: exactBy(nf4ExactAVX2), nf4Exactx4: oneByOne(exactBy(nf4ExactAVX2)),
+	nf4Int16: int16By(nf4Int16AVX2), nf4Int16x4: int16x4By(nf4Int16x4AVX2),
+	quantised: rowByRow(quantisedBy(quantisedAVX2)),
+	dot:       dotBy(dotAVX2), addScaled: addBy(addScaledAVX2),
+	scores: scoresBy(dotBy(dotAVX2)), softmax: softmaxBy(softmaxAVX2), mix: mixBy(addBy(addScaledAVX2)),
+	gate: gateBy(gateAVX2), weigh: weighBy(weighAVX2),
 }
 
 //go:noescape

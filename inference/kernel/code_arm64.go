@@ -6,9 +6,13 @@ var byChunk = orderOf(func(i int) int { return i/words*words + (i+1)%2*16 + i%wo
 // vectorCodes is NEON, which every arm64 processor has.
 func vectorCodes() []*code {
 	return []*code{{
-		"neon", &byChunk, exactBy(nf4ExactNEON), oneByOne(exactBy(nf4ExactNEON)), int16By(nf4Int16NEON), int16x4By(nf4Int16x4NEON), nil, nil, rowByRow(quantisedBy(quantisedNEON)),
-		dotBy(dotNEON), addBy(addScaledNEON),
-		layer{scoresBy(dotBy(dotNEON)), portableSoftmax, mixBy(addBy(addScaledNEON)), portableGate, portableWeigh},
+		name: "neon", order: &byChunk,
+		nf4Exact: exactBy(nf4ExactNEON), nf4Exactx4: oneByOne(exactBy(nf4ExactNEON)),
+		nf4Int16: int16By(nf4Int16NEON), nf4Int16x4: int16x4By(nf4Int16x4NEON),
+		quantised: rowByRow(quantisedBy(quantisedNEON)),
+		dot:       dotBy(dotNEON), addScaled: addBy(addScaledNEON),
+		scores: scoresBy(dotBy(dotNEON)), softmax: portableSoftmax, mix: mixBy(addBy(addScaledNEON)),
+		gate: portableGate, weigh: portableWeigh,
 	}}
 }
 

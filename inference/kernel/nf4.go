@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"llamaxr/inference/quant"
 )
@@ -28,7 +27,7 @@ func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 		return nil, err
 	}
 	if arithmetic == Int16 {
-		scales = slices.Clone(scales)
+		scales = append(make([]float32, 0, len(scales)+1), scales...) // the tensor's own
 		for i := range scales {
 			scales[i] *= unit
 		}

@@ -4,9 +4,13 @@ import "math"
 
 // portable is the code for every processor. Its activations lie in their own order.
 var portable = &code{
-	"portable", &inOrder, portableNF4Exact, oneByOne(portableNF4Exact), portableNF4Int16(&inOrder), fourTimes(portableNF4Int16(&inOrder)), nil, nil, rowByRow(portableQuantised),
-	portableDot, portableAddScaled,
-	layer{scoresBy(portableDot), portableSoftmax, mixBy(portableAddScaled), portableGate, portableWeigh},
+	name: "portable", order: &inOrder,
+	nf4Exact: portableNF4Exact, nf4Exactx4: oneByOne(portableNF4Exact),
+	nf4Int16: portableNF4Int16(&inOrder), nf4Int16x4: fourTimes(portableNF4Int16(&inOrder)),
+	quantised: rowByRow(portableQuantised),
+	dot:       portableDot, addScaled: portableAddScaled,
+	scores: scoresBy(portableDot), softmax: portableSoftmax, mix: mixBy(portableAddScaled),
+	gate: portableGate, weigh: portableWeigh,
 }
 
 // The portable forms sum in the lanes of a vector of 16, as the instructions do. fma rounds once, but for ties of a float64 sum that no
