@@ -41,15 +41,3 @@ func dotBy(f func(a, b *float32, n int) float32) func(a, b []float32) float32 {
 func addBy(f func(y, x *float32, a float32, n int)) func(y, x []float32, a float32) {
 	return func(y, x []float32, a float32) { f(&y[0], &x[0], a, len(y)) }
 }
-
-func softmaxBy(f func(weights *float32, n int) float32) func([]float32) float32 {
-	return func(weights []float32) float32 { return f(&weights[0], len(weights)) }
-}
-
-func gateBy(f func(gate, up *float32, n int)) func(gate, up []float32) {
-	return func(gate, up []float32) { f(&gate[0], &up[0], len(gate)) }
-}
-
-func weighBy(f func(out, x, weights *float32, scale float32, n int)) func(out, x, weights []float32, scale float32) {
-	return func(out, x, weights []float32, scale float32) { f(&out[0], &x[0], &weights[0], scale, len(out)) }
-}

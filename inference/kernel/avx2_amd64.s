@@ -249,6 +249,181 @@ done:
 	VZEROUPPER
 	RET
 
+// EIGHT turns eight words of two weights of eight rows, at R10 and R9 bytes apart, into vectors of the rows 64 bytes apart at R11.
+#define EIGHT \
+	MOVQ       R10, R12 \
+	VMOVDQU    (R12), Y0 \
+	VMOVDQU    (R12)(R9*1), Y1 \
+	LEAQ       (R12)(R9*2), R12 \
+	VMOVDQU    (R12), Y2 \
+	VMOVDQU    (R12)(R9*1), Y3 \
+	LEAQ       (R12)(R9*2), R12 \
+	VMOVDQU    (R12), Y4 \
+	VMOVDQU    (R12)(R9*1), Y5 \
+	LEAQ       (R12)(R9*2), R12 \
+	VMOVDQU    (R12), Y6 \
+	VMOVDQU    (R12)(R9*1), Y7 \
+	VPUNPCKLDQ Y1, Y0, Y8 \
+	VPUNPCKHDQ Y1, Y0, Y9 \
+	VPUNPCKLDQ Y3, Y2, Y10 \
+	VPUNPCKHDQ Y3, Y2, Y11 \
+	VPUNPCKLDQ Y5, Y4, Y0 \
+	VPUNPCKHDQ Y5, Y4, Y1 \
+	VPUNPCKLDQ Y7, Y6, Y2 \
+	VPUNPCKHDQ Y7, Y6, Y3 \
+	QUAD(Y8, Y10, Y0, Y2, VPUNPCKLQDQ, 0) \
+	QUAD(Y8, Y10, Y0, Y2, VPUNPCKHQDQ, 64) \
+	QUAD(Y9, Y11, Y1, Y3, VPUNPCKLQDQ, 128) \
+	QUAD(Y9, Y11, Y1, Y3, VPUNPCKHQDQ, 192)
+
+// QUAD keeps one word of four rows and of four more, and the word four later.
+#define QUAD(a, b, c, d, unpack, at) \
+	unpack     b, a, Y4 \
+	unpack     d, c, Y5 \
+	VPERM2I128 $0x20, Y5, Y4, Y6 \
+	VPERM2I128 $0x31, Y5, Y4, Y7 \
+	VMOVDQU    Y6, at(R11) \
+	VMOVDQU    Y7, 256+at(R11)
+
+// func nf4PanelAVX2(packed *byte, stride, blocks int, panel, words *int16)
+// Decodes the rows one by one, then turns eight words of eight rows at a time.
+TEXT ·nf4PanelAVX2(SB), NOSPLIT, $0-40
+	MOVQ packed+0(FP), R8
+	MOVQ words+32(FP), DI
+	MOVQ $16, DX
+	TABLES
+
+rows:
+	MOVQ R8, SI
+	MOVQ blocks+16(FP), CX
+
+blocks:
+	DECODE
+	VMOVDQU Y1, (DI)
+	VMOVDQU Y2, 32(DI)
+	VMOVDQU Y3, 64(DI)
+	VMOVDQU Y4, 96(DI)
+	ADDQ    $32, SI
+	ADDQ    $128, DI
+	DECQ    CX
+	JNZ     blocks
+	ADDQ    stride+8(FP), R8
+	DECQ    DX
+	JNZ     rows
+
+	MOVQ blocks+16(FP), CX
+	MOVQ CX, R9
+	SHLQ $7, R9 // bytes of a row's words
+	SHLQ $2, CX // times eight words
+	MOVQ words+32(FP), R10
+	MOVQ panel+24(FP), R11
+
+turn:
+	EIGHT
+	LEAQ (R10)(R9*8), R10
+	ADDQ $32, R11
+	EIGHT
+	LEAQ (R9*8), AX
+	SUBQ AX, R10
+	ADDQ $32, R10
+	ADDQ $480, R11
+	DECQ CX
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// EACH adds the products of the weights in Y8 and Y9 with those of one row of activations to two sums; Y10 and Y11 are spent.
+#define EACH(x, a, b) \
+	VPBROADCASTD x, Y10 \
+	VPMADDWD     Y8, Y10, Y11 \
+	VPADDD       Y11, a, a \
+	VPMADDWD     Y9, Y10, Y11 \
+	VPADDD       Y11, b, b
+
+// STEP is a word of two weights of all rows.
+#define STEP(w, x) \
+	VMOVDQU w(SI), Y8 \
+	VMOVDQU 32+w(SI), Y9 \
+	EACH(x(DX), Y0, Y1) \
+	EACH(x(R9), Y2, Y3) \
+	EACH(x(R10), Y4, Y5) \
+	EACH(x(R11), Y6, Y7)
+
+// ADDSUM adds a block's sums times scales to what is at to(AX), and clears them.
+#define ADDSUM(z, w, s, to) \
+	VBROADCASTSS s(BX), Y10 \
+	VMULPS       w(DI), Y10, Y10 \
+	VCVTDQ2PS    z, z \
+	VMOVUPS      to(AX), Y11 \
+	VFMADD231PS  Y10, z, Y11 \
+	VMOVUPS      Y11, to(AX) \
+	VPXOR        z, z, z
+
+// func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// Four rows of activations times the panel.
+TEXT ·nf4RowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ  panel+0(FP), SI
+	MOVQ  scales+8(FP), DI
+	MOVQ  x+16(FP), DX
+	MOVQ  xScales+24(FP), BX
+	MOVQ  groups+32(FP), R8
+	SHLQ  $8, R8
+	LEAQ  (DX)(R8*1), R9
+	LEAQ  (DX)(R8*2), R10
+	LEAQ  (R9)(R8*2), R11
+	MOVQ  blocks+40(FP), CX
+	MOVQ  sums+48(FP), AX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y0, 32(AX)
+	VMOVDQU Y0, 64(AX)
+	VMOVDQU Y0, 96(AX)
+	VMOVDQU Y0, 128(AX)
+	VMOVDQU Y0, 160(AX)
+	VMOVDQU Y0, 192(AX)
+	VMOVDQU Y0, 224(AX)
+	XORQ  R13, R13
+
+blocks:
+	MOVQ $8, R12
+
+steps:
+	STEP(0, 0)
+	STEP(64, 4)
+	STEP(128, 8)
+	STEP(192, 12)
+	ADDQ $256, SI
+	ADDQ $16, DX
+	ADDQ $16, R9
+	ADDQ $16, R10
+	ADDQ $16, R11
+	DECQ R12
+	JNZ  steps
+	ADDSUM(Y0, 0, 0, 0)
+	ADDSUM(Y1, 32, 0, 32)
+	ADDSUM(Y2, 0, 4, 64)
+	ADDSUM(Y3, 32, 4, 96)
+	ADDSUM(Y4, 0, 8, 128)
+	ADDSUM(Y5, 32, 8, 160)
+	ADDSUM(Y6, 0, 12, 192)
+	ADDSUM(Y7, 32, 12, 224)
+	ADDQ $64, DI
+	MOVQ R13, R12
+	SHLQ $4, R12
+	ADDQ R12, BX // sixteen bytes after every second block
+	XORQ $1, R13
+	DECQ CX
+	JNZ  blocks
+	VZEROUPPER
+	RET
+
 // func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
 TEXT ·quantisedAVX2(SB), NOSPLIT, $0-44
 	MOVQ   weights+0(FP), SI

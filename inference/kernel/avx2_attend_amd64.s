@@ -116,3 +116,112 @@ loop:
 	JNZ     loop
 	VZEROUPPER
 	RET
+
+// func scoresAVX2(query, keys *float32, vectors, count int, scale float32, scores *float32)
+// Key after key, each of so many vectors of 16.
+TEXT ·scoresAVX2(SB), NOSPLIT, $0-48
+	MOVQ   keys+8(FP), SI
+	MOVQ   count+24(FP), CX
+	MOVSS  scale+32(FP), X5
+	MOVQ   scores+40(FP), DI
+
+keys:
+	MOVQ   query+0(FP), DX
+	MOVQ   vectors+16(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+vectors:
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VFMADD231PS (SI), Y2, Y0
+	VFMADD231PS 32(SI), Y3, Y1
+	ADDQ        $64, DX
+	ADDQ        $64, SI
+	DECQ        BX
+	JNZ         vectors
+
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x0E, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMULSS       X5, X0, X0
+	VMOVSS       X0, (DI)
+	ADDQ         $4, DI
+	DECQ         CX
+	JNZ          keys
+	VZEROUPPER
+	RET
+
+// func mixAVX2(out, values, weights *float32, n, vectors int)
+// Adds to out: four vectors of 16 of all positions, then the next; what is left one by one.
+TEXT ·mixAVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), DI
+	MOVQ values+8(FP), SI
+	MOVQ vectors+32(FP), BX
+	MOVQ BX, R8
+	SHLQ $6, R8
+
+next:
+	MOVQ    SI, R9
+	MOVQ    weights+16(FP), DX
+	MOVQ    n+24(FP), CX
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	CMPQ    BX, $4
+	JLT     one
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VMOVUPS 128(DI), Y4
+	VMOVUPS 160(DI), Y5
+	VMOVUPS 192(DI), Y6
+	VMOVUPS 224(DI), Y7
+
+four:
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  (R9), Y8, Y0
+	VFMADD231PS  32(R9), Y8, Y1
+	VFMADD231PS  64(R9), Y8, Y2
+	VFMADD231PS  96(R9), Y8, Y3
+	VFMADD231PS  128(R9), Y8, Y4
+	VFMADD231PS  160(R9), Y8, Y5
+	VFMADD231PS  192(R9), Y8, Y6
+	VFMADD231PS  224(R9), Y8, Y7
+	ADDQ         R8, R9
+	ADDQ         $4, DX
+	DECQ         CX
+	JNZ          four
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 96(DI)
+	VMOVUPS      Y4, 128(DI)
+	VMOVUPS      Y5, 160(DI)
+	VMOVUPS      Y6, 192(DI)
+	VMOVUPS      Y7, 224(DI)
+	ADDQ         $256, DI
+	ADDQ         $256, SI
+	SUBQ         $4, BX
+	JNZ          next
+	VZEROUPPER
+	RET
+
+one:
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  (R9), Y8, Y0
+	VFMADD231PS  32(R9), Y8, Y1
+	ADDQ         R8, R9
+	ADDQ         $4, DX
+	DECQ         CX
+	JNZ          one
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         $64, DI
+	ADDQ         $64, SI
+	DECQ         BX
+	JNZ          next
+	VZEROUPPER
+	RET

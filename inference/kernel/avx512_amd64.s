@@ -550,9 +550,9 @@ done:
 	VMOVDQU32 Z18, at+128(DI) \
 	VMOVDQU32 Z19, at+192(DI)
 
-// func nf4PanelAVX512(packed *byte, stride, blocks int, panel *int16)
+// func nf4PanelAVX512(packed *byte, stride, blocks int, panel, words *int16)
 // Writes the words of 16 rows: for each block and 8 weights of a row four vectors, by the nibbles' place from the low end.
-TEXT ·nf4PanelAVX512(SB), NOSPLIT, $0-32
+TEXT ·nf4PanelAVX512(SB), NOSPLIT, $0-40
 	MOVQ packed+0(FP), SI
 	MOVQ stride+8(FP), R8
 	TILE

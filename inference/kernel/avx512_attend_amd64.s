@@ -150,13 +150,13 @@ loop:
 	VSHUFPS $0xDD, b, a, a \
 	VADDPS  Z28, a, a
 
-// func scoresAVX512(query, keys *float32, vectors, tiles int, scale float32, scores *float32)
+// func scoresAVX512(query, keys *float32, vectors, count int, scale float32, scores *float32)
 // Sixteen keys at a time, each of so many vectors.
 TEXT ·scoresAVX512(SB), NOSPLIT, $0-48
 	MOVQ         query+0(FP), DX
 	MOVQ         keys+8(FP), SI
 	MOVQ         vectors+16(FP), BX
-	MOVQ         tiles+24(FP), CX
+	MOVQ         count+24(FP), CX
 	VBROADCASTSS scale+32(FP), Z29
 	MOVQ         scores+40(FP), DI
 	MOVQ         BX, R8
@@ -235,7 +235,7 @@ vectors:
 	VMULPS      Z29, Z0, Z0
 	VMOVUPS     Z0, (DI)
 	ADDQ        $64, DI
-	DECQ        CX
+	SUBQ        $16, CX
 	JNZ         tiles
 	VZEROUPPER
 	RET

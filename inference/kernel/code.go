@@ -22,8 +22,9 @@ type code struct {
 	nf4Int16 func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32
 	// nf4Int16x4 is nf4Int16 for four rows of activations.
 	nf4Int16x4 func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
-	// tiles, where there are any, compute sixteen rows of the matrix at once.
-	tiles *tiles
+	// tiles, where there are any, compute sixteen rows of the matrix at once, panels a prompt's.
+	tiles  *tiles
+	panels *panels
 	// round, where there is one, is portableRound for a whole group.
 	round func(row *float32, out *int16) float32
 	// quantised computes as many rows as y has.
@@ -46,14 +47,20 @@ type tiles struct {
 	one func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
 	// four is for four rows.
 	four func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
-	// panel decodes the rows for many multiplies, which take manyRows rows of activations with the scales of a group lying together.
-	panel func(packed *byte, stride, blocks int, panel *int16)
-	many  func(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[manyRows][tileRows]float32)
+}
+
+// panels compute [Int16] for sixteen rows of a matrix and several of activations: a prompt's. What they give is nf4Int16's.
+type panels struct {
+	rows int // of activations, mostRows at most: as many as registers hold the sums of
+	// decode writes what weights are as words, for each two of a row's those of all sixteen rows. words is room for the rows one by one.
+	decode func(packed *byte, stride, blocks int, panel, words *int16)
+	// multiply takes scales of weights that lie together block by block, and those of activations group by group.
+	multiply func(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 }
 
 const (
 	tileRows = 16 // of a matrix
-	manyRows = 12 // of activations: their sums, twice, and the weights are the registers of AVX-512
+	mostRows = 12 // of activations
 )
 
 // rowByRow is quantised by code for one row.

@@ -17,19 +17,14 @@ var avx512 = &code{
 	name: "avx512", order: &byWord,
 	nf4Exact: exactBy(nf4ExactAVX512), nf4Exactx4: exactx4By(nf4Exactx4AVX512),
 	nf4Int16: portableNF4Int16(&byWord), nf4Int16x4: fourTimes(portableNF4Int16(&byWord)), // of what is no whole tile
-	tiles: &tiles{one: nf4TilesAVX512, four: nf4Tilex4AVX512, panel: nf4PanelAVX512, many: nf4RowsAVX512},
-	round: roundAVX512,
+	tiles:  &tiles{one: nf4TilesAVX512, four: nf4Tilex4AVX512},
+	panels: &panels{rows: 12, decode: nf4PanelAVX512, multiply: nf4RowsAVX512},
+	round:  roundAVX512,
 	quantised: func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
 		quantisedAVX512(&weights[0], &scales[0], &x[0], &xScales[0], groups, &y[0], len(y))
 	},
 	dot: dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
-	scores: func(query, keys []float32, scale float32, scores []float32) {
-		scoresAVX512(&query[0], &keys[0], len(query)/lanes, len(scores)/lanes, scale, &scores[0])
-	},
-	softmax: softmaxBy(softmaxAVX512),
-	mix: func(out, values, weights []float32) {
-		mixAVX512(&out[0], &values[0], &weights[0], len(values)/len(out), len(out)/lanes)
-	},
+	scores: scoresAt(scoresAVX512), softmax: softmaxBy(softmaxAVX512), mix: mixAt(mixAVX512),
 	gate: gateBy(gateAVX512), weigh: weighBy(weighAVX512),
 }
 
@@ -37,10 +32,35 @@ var avx2 = &code{
 	name: "avx2", order: &byByte,
 	nf4Exact: exactBy(nf4ExactAVX2), nf4Exactx4: oneByOne(exactBy(nf4ExactAVX2)),
 	nf4Int16: int16By(nf4Int16AVX2), nf4Int16x4: int16x4By(nf4Int16x4AVX2),
+	panels:    &panels{rows: 4, decode: nf4PanelAVX2, multiply: nf4RowsAVX2},
 	quantised: rowByRow(quantisedBy(quantisedAVX2)),
 	dot:       dotBy(dotAVX2), addScaled: addBy(addScaledAVX2),
-	scores: scoresBy(dotBy(dotAVX2)), softmax: softmaxBy(softmaxAVX2), mix: mixBy(addBy(addScaledAVX2)),
+	scores: scoresAt(scoresAVX2), softmax: softmaxBy(softmaxAVX2), mix: mixAt(mixAVX2),
 	gate: gateBy(gateAVX2), weigh: weighBy(weighAVX2),
+}
+
+func softmaxBy(f func(weights *float32, n int) float32) func([]float32) float32 {
+	return func(weights []float32) float32 { return f(&weights[0], len(weights)) }
+}
+
+func gateBy(f func(gate, up *float32, n int)) func(gate, up []float32) {
+	return func(gate, up []float32) { f(&gate[0], &up[0], len(gate)) }
+}
+
+func weighBy(f func(out, x, weights *float32, scale float32, n int)) func(out, x, weights []float32, scale float32) {
+	return func(out, x, weights []float32, scale float32) { f(&out[0], &x[0], &weights[0], scale, len(out)) }
+}
+
+func scoresAt(f func(query, keys *float32, vectors, count int, scale float32, scores *float32)) func(query, keys []float32, scale float32, scores []float32) {
+	return func(query, keys []float32, scale float32, scores []float32) {
+		f(&query[0], &keys[0], len(query)/lanes, len(scores), scale, &scores[0])
+	}
+}
+
+func mixAt(f func(out, values, weights *float32, n, vectors int)) func(out, values, weights []float32) {
+	return func(out, values, weights []float32) {
+		f(&out[0], &values[0], &weights[0], len(values)/len(out), len(out)/lanes)
+	}
 }
 
 //go:noescape
@@ -56,10 +76,10 @@ func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales
 func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
 
 //go:noescape
-func nf4PanelAVX512(packed *byte, stride, blocks int, panel *int16)
+func nf4PanelAVX512(packed *byte, stride, blocks int, panel, words *int16)
 
 //go:noescape
-func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[manyRows][tileRows]float32)
+func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 
 //go:noescape
 func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int, y *float32, rows int)
@@ -89,7 +109,7 @@ func dotAVX2(a, b *float32, n int) float32
 func addScaledAVX2(y, x *float32, a float32, n int)
 
 //go:noescape
-func scoresAVX512(query, keys *float32, vectors, tiles int, scale float32, scores *float32)
+func scoresAVX512(query, keys *float32, vectors, count int, scale float32, scores *float32)
 
 //go:noescape
 func mixAVX512(out, values, weights *float32, n, vectors int)
@@ -114,3 +134,15 @@ func weighAVX2(out, x, weights *float32, scale float32, n int)
 
 //go:noescape
 func roundAVX512(row *float32, out *int16) float32
+
+//go:noescape
+func nf4PanelAVX2(packed *byte, stride, blocks int, panel, words *int16)
+
+//go:noescape
+func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+
+//go:noescape
+func scoresAVX2(query, keys *float32, vectors, count int, scale float32, scores *float32)
+
+//go:noescape
+func mixAVX2(out, values, weights *float32, n, vectors int)

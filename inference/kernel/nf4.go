@@ -60,12 +60,12 @@ func (m *NF4) Multiply(y []float32, x *Rows, from, to int) {
 		panic(fmt.Sprintf("kernel: a matrix for %s times rows for %s", m.arithmetic, x.arithmetic))
 	case m.arithmetic == Exact:
 		m.multiplyExact(y, x, from, to)
-	case active.tiles == nil:
-		m.multiplyInt16(y, x, from, to)
-	default:
+	case active.tiles != nil || active.panels != nil && x.n >= active.panels.rows:
 		tiled := m.Out / tileRows * tileRows
 		m.multiplyTiles(y, x, from, min(to, tiled))
-		m.multiplyInt16(y, x, max(from, tiled), to)
+		m.multiplyInt16(y, x, 0, max(from, tiled), to)
+	default:
+		m.multiplyInt16(y, x, 0, from, to)
 	}
 }
 
@@ -94,12 +94,13 @@ func (m *NF4) multiplyExact(y []float32, x *Rows, from, to int) {
 	}
 }
 
-func (m *NF4) multiplyInt16(y []float32, x *Rows, from, to int) {
+// multiplyInt16 goes row by row, for those of x from the first on.
+func (m *NF4) multiplyInt16(y []float32, x *Rows, first, from, to int) {
 	whole, half := m.In/group, m.In%group/Block
 	var sums [4]float32
 	for ; from < to; from += cached {
 		end := min(from+cached, to)
-		i := 0
+		i := first
 		for ; i+4 <= x.n; i += 4 {
 			for o := from; o < end; o++ {
 				active.nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], x.stride, whole, half, &sums)

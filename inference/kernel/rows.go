@@ -42,7 +42,7 @@ type Rows struct {
 	permuted []float32 // Exact: [n][stride][8][lanes], in the order in which nibbles are decoded
 	rounded  []int16   // Int16: [n][stride][4][words], likewise
 	scales   []float32 // Int16: [n][stride]
-	// manyScales are those of each twelve rows by group, where the code has tiles: [n/12][stride][12].
+	// manyScales are those of as many rows as a panel takes, by group: [n/rows][stride][rows].
 	manyScales []float32
 }
 
@@ -75,13 +75,14 @@ func (r *Rows) Set(values []float32) {
 			r.scales[at] = round(r.Row(i)[g*group:min((g+1)*group, r.width)], r.rounded[at*group:(at+1)*group])
 		}
 	}
-	if active.tiles == nil {
+	if active.panels == nil {
 		return
 	}
+	many := active.panels.rows
 	r.manyScales = grown(r.manyScales, len(r.scales))
-	for i := range r.n / manyRows * manyRows {
+	for i := range r.n / many * many {
 		for g := range r.groups {
-			r.manyScales[(i/manyRows*r.stride+g)*manyRows+i%manyRows] = r.scales[i*r.stride+g]
+			r.manyScales[(i/many*r.stride+g)*many+i%many] = r.scales[i*r.stride+g]
 		}
 	}
 }
