@@ -182,7 +182,7 @@ func (tx *Tx) decode(bucket, key, raw []byte, value any) error {
 	}
 	text, err := plainText(bucket, key, raw)
 	if err == nil {
-		err = json.Unmarshal(text, value)
+		err = unmarshal(text, value)
 	}
 	if err != nil {
 		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)

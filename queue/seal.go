@@ -61,7 +61,7 @@ func decode(bucket, key, raw []byte, value any) error {
 	if !ok {
 		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, ErrDamaged)
 	}
-	if err := json.Unmarshal(text, value); err != nil {
+	if err := unmarshal(text, value); err != nil {
 		return fmt.Errorf("queue: record %s/%s: %w", bucket, key, err)
 	}
 	return nil

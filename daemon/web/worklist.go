@@ -36,6 +36,7 @@ type listPage struct {
 	Previous string // links; empty when there is none
 	Next     string
 	Now      time.Time
+	Change   int // number of the newest change that it has
 }
 
 var statuses = map[string][]worklist.Status{
@@ -105,6 +106,7 @@ func (r *Room) listPage(form url.Values) listPage {
 	if n, err := strconv.Atoi(form.Get("page")); err == nil && n > 1 && n < 1<<20 {
 		query.Offset = (n - 1) * pageSize
 	}
+	_, p.Change = r.appliance.Worklist().Changed()
 	p.Page = r.appliance.Worklist().Find(query)
 	p.From, p.To = min(query.Offset+1, p.Matching), query.Offset+len(p.Entries)
 	number := query.Offset/pageSize + 1

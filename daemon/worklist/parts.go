@@ -36,7 +36,7 @@ func newParts() parts {
 
 		unacknowledged: part{holds: func(e *Entry) bool { return e.Alert.Open() }},
 	}
-	for _, s := range []Status{ToRead, InWork, Arriving, NoDraft, Signed, Rejected, Attention} {
+	for _, s := range Statuses {
 		p.status[s] = &part{holds: func(e *Entry) bool { return e.Status == s }}
 	}
 	return p

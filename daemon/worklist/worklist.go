@@ -32,7 +32,8 @@ type List struct {
 	critical []study.Finding
 	byUID    map[string]*Entry
 	parts    parts
-	ready    bool // all studies are in it
+	waiting  bool // all that no reader is done with are in it
+	ready    bool // all studies are
 	number   int  // of changes so far
 	change   chan struct{}
 
@@ -52,16 +53,42 @@ func New(db *queue.DB, critical []study.Finding) *List {
 	}
 }
 
-// Run reads all studies, then follows the ledger until ctx is cancelled.
+// Run reads all studies, then follows the ledger until ctx is cancelled. What waits for a reader is read first and followed at once.
 func (l *List) Run(ctx context.Context) error {
 	stop := l.db.Follow(l.note)
 	defer stop()
-	if err := l.load(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	first, rest, err := l.order()
+	if err == nil {
+		err = l.load(ctx, first, func() { l.waiting = true })
 	}
+	if err != nil {
+		return unlessOver(ctx, err)
+	}
+	following, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() {
+		if failed = l.load(following, rest, func() { l.ready = true }); failed != nil {
+			cancel()
+		}
+	})
+	err = l.follow(following)
+	cancel()
+	wg.Wait()
+	return unlessOver(ctx, cmp.Or(err, failed))
+}
+
+// unlessOver is an error that is not of being told to end.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// follow takes in what changes until ctx is cancelled.
+func (l *List) follow(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -145,12 +172,38 @@ func (l *List) read(uids iter.Seq[string]) (entries []*Entry, err error) {
 	return entries, err
 }
 
-// load reads every study, some at a time and on every core: a page waits for it.
-func (l *List) load(ctx context.Context) error {
-	var uids []string
-	if err := l.db.View(func(tx *queue.Tx) (err error) { uids, err = tx.StudyUIDs(); return err }); err != nil {
+// order returns the studies that are to be read first, and those that a reader is done with: nearly all of a site's.
+func (l *List) order() (first, rest []string, err error) {
+	err = l.db.View(func(tx *queue.Tx) error {
+		done := map[string]bool{}
+		if err := tx.EachReadingHead(func(uid string, r *queue.ReadingHead) error { done[uid] = r.State != queue.ReadingOpen; return nil }); err != nil {
+			return err
+		}
+		uids, err := tx.StudyUIDs()
+		for _, uid := range uids {
+			if done[uid] {
+				rest = append(rest, uid)
+			} else {
+				first = append(first, uid)
+			}
+		}
+		return err
+	})
+	return first, rest, err
+}
+
+// load reads studies and takes them in. loaded is called when they are in the list.
+func (l *List) load(ctx context.Context, uids []string, loaded func()) error {
+	entries, err := l.readAll(ctx, uids)
+	if err != nil {
 		return err
 	}
+	l.add(entries, loaded)
+	return nil
+}
+
+// readAll summarises studies, some at a time and on every core: a page waits for it.
+func (l *List) readAll(ctx context.Context, uids []string) ([]*Entry, error) {
 	chunks := slices.Collect(slices.Chunk(uids, batch))
 	read, failed := make([][]*Entry, len(chunks)), make([]error, len(chunks))
 	var next atomic.Int64
@@ -163,20 +216,24 @@ func (l *List) load(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	if err := cmp.Or(ctx.Err(), errors.Join(failed...)); err != nil {
-		return err
-	}
-	entries := slices.Concat(read...)
-	slices.SortFunc(entries, before)
+	return slices.Concat(read...), cmp.Or(ctx.Err(), errors.Join(failed...))
+}
+
+// add takes in studies that were read for the first time. One that is there already was taken in meanwhile because it had changed.
+func (l *List) add(entries []*Entry, added func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.parts.fill(entries)
-	l.ready = true
+	all := slices.Clone(l.parts.all.entries)
 	for _, e := range entries {
-		l.byUID[e.UID] = e
+		if l.byUID[e.UID] == nil {
+			l.byUID[e.UID] = e
+			all = append(all, e)
+		}
 	}
+	slices.SortFunc(all, before)
+	l.parts.fill(all)
+	added()
 	l.tell()
-	return nil
 }
 
 // take brings changed studies up to date.
@@ -209,14 +266,20 @@ func (l *List) Changed() (<-chan struct{}, int) {
 	return l.change, l.number
 }
 
-// Entry returns one study.
+// Entry returns one study; from the ledger itself while that is being read.
 func (l *List) Entry(uid string) (Entry, bool) {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if e := l.byUID[uid]; e != nil {
-		return *e, true
+	e, ready := l.byUID[uid], l.ready
+	l.mu.RUnlock()
+	if e == nil && !ready {
+		if read, err := l.read(slices.Values([]string{uid})); err == nil && len(read) == 1 {
+			e = read[0]
+		}
 	}
-	return Entry{}, false
+	if e == nil {
+		return Entry{}, false
+	}
+	return *e, true
 }
 
 // Query says which studies are wanted.
@@ -242,7 +305,8 @@ type Page struct {
 	Total    int
 	// Unacknowledged is how many studies have a critical finding of which nobody has taken note, of all studies.
 	Unacknowledged int
-	Ready          bool // false while studies are still being read from the ledger
+	// Waiting and Ready are false while studies are still being read from the ledger: Waiting of those that no reader is done with, Ready of all.
+	Waiting, Ready bool
 }
 
 // Find returns a page. Only the first asking of a search, or of a filter by finding, looks at entries beside those that are shown.
@@ -251,7 +315,7 @@ func (l *List) Find(q Query) Page {
 	defer l.mu.RUnlock()
 	p := &l.parts
 	page := Page{
-		Counts: map[Status]int{}, Critical: len(p.critical.entries), HeldBack: len(p.heldBack.entries), Total: len(p.all.entries), Ready: l.ready,
+		Counts: map[Status]int{}, Critical: len(p.critical.entries), HeldBack: len(p.heldBack.entries), Total: len(p.all.entries), Waiting: l.waiting, Ready: l.ready,
 		Unacknowledged: len(p.unacknowledged.entries),
 	}
 	for status, one := range p.status {

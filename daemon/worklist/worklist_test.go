@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +189,94 @@ func TestListFollowsTheLedger(t *testing.T) {
 	}
 }
 
+// TestWhatWaitsIsReadFirst: as long as only the studies that no reader is done with were read, their list is the whole one, in its order; a
+// study that is not in the list yet is found all the same.
+func TestWhatWaitsIsReadFirst(t *testing.T) {
+	db := open(t, 400)
+	err := db.Update(func(tx *queue.Tx) error {
+		return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000005", State: queue.ReadingOpen, Time: began})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(db, []study.Finding{study.Pneumothorax})
+	first, rest, err := l.order()
+	if err == nil {
+		err = l.load(t.Context(), first, func() { l.waiting = true })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := Query{Finding: -1, Status: []Status{ToRead, InWork}, Limit: 1000}
+	early := l.Find(open)
+	if early.Matching != 321 || early.Counts[InWork] != 1 || early.Counts[Signed] != 0 || !early.Waiting || early.Ready {
+		t.Errorf("%d wait, counts %v", early.Matching, early.Counts)
+	}
+	if e, ok := l.Entry("2.25.000000010"); !ok || e.Status != Signed || e.Patient != "Patient10^Ann" {
+		t.Errorf("a study that is not in the list yet is %+v, %v", e, ok)
+	}
+	// A signed draft is rejected after its study was read for the list and before it is in it.
+	entries, err := l.readAll(t.Context(), rest)
+	if err == nil {
+		err = db.Update(func(tx *queue.Tx) error {
+			return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000010", State: queue.ReadingRejected, Time: began})
+		})
+	}
+	if err == nil {
+		err = l.take(map[string]bool{"2.25.000000010": true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.add(entries, func() { l.ready = true })
+	late := l.Find(open)
+	if e, _ := l.Entry("2.25.000000010"); e.Status != Rejected || late.Counts[Rejected] != 1 {
+		t.Errorf("what changed meanwhile is %+v", e)
+	}
+	if !slices.EqualFunc(early.Entries, late.Entries, func(a, b Entry) bool { return a.UID == b.UID }) || late.Total != 400 || !late.Ready {
+		t.Errorf("the list of what waits had %d studies and has %d of %d", len(early.Entries), len(late.Entries), late.Total)
+	}
+}
+
+// TestChangesWhileTheLedgerIsRead: whatever is committed while the list is being read for the first time, the list ends as one that is read when
+// nothing changes any more.
+func TestChangesWhileTheLedgerIsRead(t *testing.T) {
+	const n = 3 * batch
+	db := open(t, n)
+	for round := range 3 {
+		l := New(db, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		states := []string{queue.ReadingOpen, queue.ReadingSigned, queue.ReadingRejected}
+		for i := 0; !l.Find(Query{}).Ready || i < 100; i++ {
+			err := db.Update(func(tx *queue.Tx) error {
+				return tx.PutReading(&queue.Reading{
+					StudyInstanceUID: fmt.Sprintf("2.25.%09d", 7*(i+round)%n), State: states[(i+round)%3], ByName: fmt.Sprint(round, i), Time: began,
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		fresh := New(db, nil)
+		if err := loaded(fresh); err != nil {
+			t.Fatal(err)
+		}
+		all := Query{Finding: -1, Limit: n}
+		want := fresh.Find(all).Entries
+		for deadline := time.Now().Add(time.Minute); !reflect.DeepEqual(l.Find(all).Entries, want); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the list has not what the ledger has")
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestPagesCostWhatTheyShow: none of the page's filters needs an entry looked at that it does not show, and a part that is kept ready holds
 // what looking at every entry would find, in the same order, after changes too.
 func TestPagesCostWhatTheyShow(t *testing.T) {
@@ -220,6 +309,7 @@ func TestPagesCostWhatTheyShow(t *testing.T) {
 		{Status: []Status{Attention}},
 		{Status: []Status{Signed}},
 		{Status: []Status{Rejected}},
+		{Status: []Status{Shadow}},
 	} {
 		q.Finding, q.Limit = -1, 1000
 		if _, exact := l.parts.choose(q); !exact {
@@ -299,6 +389,15 @@ func TestSearchesKeepStep(t *testing.T) {
 	check()
 }
 
+// loaded reads the whole ledger.
+func loaded(l *List) error {
+	first, rest, err := l.order()
+	if err != nil {
+		return err
+	}
+	return l.load(context.Background(), slices.Concat(first, rest), func() {})
+}
+
 // BenchmarkHundredThousand measures a page of 100,000 studies: the first reading of the ledger, a plain page, a search.
 func BenchmarkHundredThousand(b *testing.B) {
 	if os.Getenv("LLAMAXR_LONG") == "" {
@@ -307,7 +406,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 	db := open(b, 100_000)
 	b.Run("load", func(b *testing.B) {
 		for b.Loop() {
-			if err := New(db, nil).load(context.Background()); err != nil {
+			if err := loaded(New(db, nil)); err != nil {
 				b.Fatal(err)
 			}
 		}

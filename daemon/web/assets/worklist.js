@@ -20,9 +20,10 @@ async function refresh() {
   tellAges();
 }
 
-let first = true, busy = false, again = false;
-async function changed() {
-  if (first) { first = false; return; } // the page is as new as the stream
+let shown = Number(list.dataset.change), busy = false, again = false;
+async function changed(number) {
+  if (number === shown) return;
+  shown = number;
   if (busy) { again = true; return; }
   busy = true;
   do {
@@ -37,7 +38,8 @@ function mark(on) {
   live.className = "live " + (on ? "on" : "off");
 }
 
-follow("/events", { worklist: changed, state: (on) => { if (on && live.classList.contains("off")) { first = false; } mark(on); } });
+// An appliance that was started anew counts its changes from the beginning.
+follow("/events", { worklist: changed, state: (on) => { if (!on) shown = NaN; mark(on); } });
 
 list.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-uid]");
