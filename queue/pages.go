@@ -84,7 +84,7 @@ type inspection struct {
 	// missing says of a bucket that records are gone.
 	missing []Damage
 
-	reached map[uint64]bool
+	reached []bool // by page
 }
 
 // all lists what was found.
@@ -92,12 +92,13 @@ func (in *inspection) all() []Damage { return slices.Concat(in.structural, in.da
 
 // inspect reads a database file. The error is one of reading; what is wrong with the content is in the inspection.
 func inspect(file io.ReaderAt, size int64) (*inspection, error) {
-	in := &inspection{file: file, size: size, records: map[string][]record{}, reached: map[uint64]bool{}}
+	in := &inspection{file: file, size: size, records: map[string][]record{}}
 	if !in.findMeta() {
 		return in, nil
 	}
+	in.reached = make([]bool, in.meta.high)
 	free, freeKnown := in.freelist()
-	for _, e := range in.leaves(in.meta.root, 0, nil) {
+	for _, e := range in.leaves(nil, in.meta.root, 0) {
 		name := string(e.key)
 		if e.flags != bucketLeaf || len(e.value) < bucketHeader {
 			in.broken(0, "an entry %q where a bucket is due", clipKey(e.key))
@@ -155,9 +156,9 @@ func (in *inspection) findMeta() bool {
 	if in.meta.pageSize == 0 {
 		return false
 	}
-	if in.meta.high*uint64(in.meta.pageSize) > uint64(in.size) || in.meta.high < 2 {
+	if pages := uint64(in.size) / uint64(in.meta.pageSize); in.meta.high > pages || in.meta.high < 2 {
 		in.broken(0, "the file has %d bytes and should have %d pages", in.size, in.meta.high)
-		in.meta.high = uint64(in.size) / uint64(in.meta.pageSize)
+		in.meta.high = pages
 	}
 	return true
 }
@@ -170,23 +171,24 @@ func (in *inspection) page(id uint64, flags uint16) ([]byte, error) {
 	if in.reached[id] {
 		return nil, fmt.Errorf("%w: reached twice", errPage)
 	}
-	head := make([]byte, pageHeader)
-	if _, err := in.file.ReadAt(head, int64(id)*int64(in.meta.pageSize)); err != nil {
-		return nil, fmt.Errorf("%w: %w", errPage, err)
+	raw, err := in.bytes(id, 1)
+	if err != nil {
+		return nil, err
 	}
 	le := binary.LittleEndian
-	overflow := uint64(le.Uint32(head[12:]))
+	overflow := uint64(le.Uint32(raw[12:]))
 	switch {
-	case le.Uint64(head) != id:
-		return nil, fmt.Errorf("%w: it says to be %d", errPage, le.Uint64(head))
-	case flags != 0 && le.Uint16(head[8:]) != flags, flags == 0 && le.Uint16(head[8:]) != leafFlag && le.Uint16(head[8:]) != branchFlag:
-		return nil, fmt.Errorf("%w: flags %#x", errPage, le.Uint16(head[8:]))
+	case le.Uint64(raw) != id:
+		return nil, fmt.Errorf("%w: it says to be %d", errPage, le.Uint64(raw))
+	case flags != 0 && le.Uint16(raw[8:]) != flags, flags == 0 && le.Uint16(raw[8:]) != leafFlag && le.Uint16(raw[8:]) != branchFlag:
+		return nil, fmt.Errorf("%w: flags %#x", errPage, le.Uint16(raw[8:]))
 	case id+overflow >= in.meta.high || (overflow+1)*uint64(in.meta.pageSize) > maxPageRun:
 		return nil, fmt.Errorf("%w: %d more pages", errPage, overflow)
 	}
-	raw := make([]byte, (overflow+1)*uint64(in.meta.pageSize))
-	if _, err := in.file.ReadAt(raw, int64(id)*int64(in.meta.pageSize)); err != nil {
-		return nil, fmt.Errorf("%w: %w", errPage, err)
+	if overflow > 0 {
+		if raw, err = in.bytes(id, overflow+1); err != nil {
+			return nil, err
+		}
 	}
 	for i := range overflow + 1 {
 		if in.reached[id+i] {
@@ -200,14 +202,24 @@ func (in *inspection) page(id uint64, flags uint16) ([]byte, error) {
 	return raw, nil
 }
 
+// bytes reads pages that follow each other.
+func (in *inspection) bytes(id, pages uint64) ([]byte, error) {
+	raw := make([]byte, pages*uint64(in.meta.pageSize))
+	if _, err := in.file.ReadAt(raw, int64(id)*int64(in.meta.pageSize)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPage, err)
+	}
+	return raw, nil
+}
+
 // entry is an element of a leaf page.
 type entry struct {
 	flags      uint32
 	key, value []byte
 }
 
-// entries reads the elements of a leaf page; those that point outside it are left out, and sound says that there was none.
-func entries(raw []byte) (out []entry, sound bool) {
+// entries appends the elements of a leaf page, of whose bytes they are, to out; those that point outside it are left out, and sound says that
+// there was none.
+func entries(out []entry, raw []byte) (_ []entry, sound bool) {
 	le := binary.LittleEndian
 	count := int(le.Uint16(raw[10:]))
 	sound = true
@@ -224,26 +236,28 @@ func entries(raw []byte) (out []entry, sound bool) {
 			sound = false
 			continue
 		}
-		out = append(out, entry{le.Uint32(e), bytes.Clone(raw[start:middle]), bytes.Clone(raw[middle:end])})
+		out = append(out, entry{le.Uint32(e), raw[start:middle:middle], raw[middle:end:end]})
 	}
 	return out, sound
 }
 
-// leaves walks the tree below a page and returns its entries in order; what cannot be read is noted and left out.
-func (in *inspection) leaves(id uint64, depth int, last []byte) (out []entry) {
+// leaves walks the tree below a page and appends its entries in order to out; what cannot be read is noted and left out.
+func (in *inspection) leaves(out []entry, id uint64, depth int) []entry {
 	raw, err := in.page(id, 0)
 	if err != nil || depth > maxTreeDepth {
 		in.broken(id, "%v", err)
-		return nil
+		return out
 	}
 	if binary.LittleEndian.Uint16(raw[8:]) == leafFlag {
-		out, sound := entries(raw)
+		before := len(out)
+		out, sound := entries(out, raw)
 		if !sound {
 			in.broken(id, "entries outside the page")
 		}
-		in.ordered(id, out, last)
+		in.ordered(id, out[max(before-1, 0):])
 		return out
 	}
+	began := len(out)
 	for i := range int(binary.LittleEndian.Uint16(raw[10:])) {
 		at := pageHeader + i*elementSize
 		if at+elementSize > len(raw) {
@@ -253,25 +267,23 @@ func (in *inspection) leaves(id uint64, depth int, last []byte) (out []entry) {
 		e := raw[at:]
 		start := uint64(at) + uint64(binary.LittleEndian.Uint32(e))
 		end := start + uint64(binary.LittleEndian.Uint32(e[4:]))
-		child := in.leaves(binary.LittleEndian.Uint64(e[8:]), depth+1, last)
+		before := len(out)
+		out = in.leaves(out, binary.LittleEndian.Uint64(e[8:]), depth+1)
 		// A branch keeps a key that is not above the first below it, and above all before.
-		if end > uint64(len(raw)) || (len(child) > 0 && bytes.Compare(raw[start:end], child[0].key) > 0) ||
-			(len(out) > 0 && end <= uint64(len(raw)) && bytes.Compare(raw[start:end], out[len(out)-1].key) <= 0) {
+		if end > uint64(len(raw)) || (len(out) > before && bytes.Compare(raw[start:end], out[before].key) > 0) ||
+			(before > began && bytes.Compare(raw[start:end], out[before-1].key) <= 0) {
 			in.broken(id, "the key of child %d does not fit", i)
-		}
-		if out = append(out, child...); len(out) > 0 {
-			last = out[len(out)-1].key
 		}
 	}
 	return out
 }
 
-func (in *inspection) ordered(id uint64, list []entry, last []byte) {
-	for _, e := range list {
-		if last != nil && bytes.Compare(last, e.key) >= 0 {
+// ordered checks that keys of neighbours on a page, and of the one before it, ascend.
+func (in *inspection) ordered(id uint64, list []entry) {
+	for i := 1; i < len(list); i++ {
+		if bytes.Compare(list[i-1].key, list[i].key) >= 0 {
 			in.broken(id, "keys out of order")
 		}
-		last = e.key
 	}
 }
 
@@ -279,27 +291,28 @@ func (in *inspection) ordered(id uint64, list []entry, last []byte) {
 func (in *inspection) bucket(name string, header []byte) {
 	var list []entry
 	if root := binary.LittleEndian.Uint64(header); root != 0 {
-		list = in.leaves(root, 1, nil)
+		list = in.leaves(nil, root, 1)
 	} else {
 		sound := len(header) >= bucketHeader+pageHeader
 		if sound {
 			sound = binary.LittleEndian.Uint16(header[bucketHeader+8:]) == leafFlag
 		}
 		if sound {
-			list, sound = entries(header[bucketHeader:])
-			in.ordered(0, list, nil)
+			list, sound = entries(nil, header[bucketHeader:])
+			in.ordered(0, list)
 		}
 		if !sound {
 			in.broken(0, "bucket %s within its parent's page", name)
 		}
 	}
-	in.records[name] = []record{}
-	for _, e := range list {
+	records := make([]record, len(list))
+	for i, e := range list {
 		if e.flags != 0 {
 			in.broken(0, "a bucket in bucket %s", name)
 		}
-		in.records[name] = append(in.records[name], record{e.key, e.value})
+		records[i] = record{e.key, e.value}
 	}
+	in.records[name] = records
 }
 
 // freelist reads the pages that are free; false when it cannot be trusted.
@@ -348,7 +361,7 @@ func (in *inspection) unreached(free map[uint64]bool) {
 		if err != nil {
 			continue
 		}
-		list, _ := entries(raw)
+		list, _ := entries(nil, raw)
 		for _, e := range list {
 			in.home(record{e.key, e.value})
 		}
