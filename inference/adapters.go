@@ -15,9 +15,7 @@ var ErrNoSuchAdapter = errors.New("inference: no such adapter for the language m
 // Adapters names the adapters that the language model in use can take, the starter's first. It is empty for a model that runs without one:
 // an adapter can be exchanged, not taken off.
 func (r *Reader) Adapters(store *models.Store) ([]string, error) {
-	r.mu.Lock()
-	chosen := r.chosen
-	r.mu.Unlock()
+	chosen := r.inUse.Load()
 	if chosen.adapter == nil {
 		return nil, nil
 	}
@@ -44,17 +42,14 @@ func (r *Reader) WriteAs(ctx context.Context, scores study.PairScores, store *mo
 	if err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.goBack(); err != nil {
-		return nil, err
-	}
-	other := *r.chosen
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	other := *r.inUse.Load().parts
 	if other.adapter == nil || other.language.card.Digest != part.base {
 		return nil, fmt.Errorf("%w: %s", ErrNoSuchAdapter, adapter)
 	}
-	r.due, other.adapter = r.chosen, &part.part
-	if err := r.adapt(&other); err != nil {
+	other.adapter = &part.part
+	if err := r.lay(&other); err != nil {
 		return nil, errors.Join(err, r.goBack())
 	}
 	written, err := r.write(ctx, scores)
@@ -64,15 +59,16 @@ func (r *Reader) WriteAs(ctx context.Context, scores study.PairScores, store *mo
 	return written, err
 }
 
-// goBack puts the adapter in use over the model again after a text by another; mu is held.
+// goBack puts the adapter in use over the model again after a text by another; writing is held.
 func (r *Reader) goBack() error {
-	if r.due == nil {
+	in := r.inUse.Load()
+	if r.laid == in {
 		return nil
 	}
-	if err := r.adapt(r.due); err != nil {
+	if err := r.lay(in.parts); err != nil {
 		return fmt.Errorf("inference: going back to the adapter in use: %w", err)
 	}
-	r.due = nil
+	r.laid = in
 	return nil
 }
 

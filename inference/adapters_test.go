@@ -85,6 +85,45 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	}
 }
 
+// TestWhatIsInUseIsToldWhileATextIsWritten: who asks for the models, a page that a reader opens, does not wait for a text, and hears of those
+// in use, not of the one that writes for once.
+func TestWhatIsInUseIsToldWhileATextIsWritten(t *testing.T) {
+	eng, err := engine.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := models.OpenStore(t.TempDir())
+	silenced(t, store)
+	r, err := Open(eng, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := r.Cards()
+	asked := 0
+	r.Wrote = func(*Written) { // before the text's end: whoever waited for that would wait here for ever
+		asked++
+		if cards := r.Cards(); !slices.Equal(cards, before) {
+			t.Errorf("in use are %v, want %v", cards, before)
+		}
+		if names, err := r.Adapters(store); err != nil || len(names) != 2 {
+			t.Errorf("adapters %v, %v", names, err)
+		}
+		if _, adapter, _, _ := r.LanguageModel(); adapter != r.inUse.Load().adapter.files {
+			t.Error("fine-tuning would begin from the adapter that writes for once")
+		}
+	}
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
+	if _, err := r.Write(t.Context(), scores); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.WriteAs(t.Context(), scores, store, "silenced"); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 2 {
+		t.Errorf("%d texts were written", asked)
+	}
+}
+
 func folderOf(t *testing.T, bundle *models.Bundle) fs.FS {
 	t.Helper()
 	files, err := fs.Sub(bundle.Files, models.AdapterFolder)

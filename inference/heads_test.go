@@ -26,7 +26,7 @@ func TestHeadOfThePromptIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		head := len(r.writer.Tokenizer.Prompt(r.template.Head))
+		head := len(r.writer.Tokenizer.Prompt(r.laid.template.Head))
 		if again && (written.KeptTokens < head-1 || written.Text != text) || !again && written.KeptTokens != 0 {
 			t.Errorf("again %t: %d of %d tokens kept, the head has %d; %q, want %q", again, written.KeptTokens, written.PromptTokens, head, written.Text, text)
 		}

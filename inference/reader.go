@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"llamaxr/inference/drift"
@@ -30,11 +31,17 @@ type Reader struct {
 	writer     *llama.Model
 	heads      string // folder of the kept heads of prompts; empty for none
 
-	mu       sync.Mutex // held while a report is written: its adapter does not change under it
+	inUse atomic.Pointer[choice]
+	// writing is held while a report is written: its adapter does not change under it. Who asks what is in use does not wait for it.
+	writing sync.Mutex
+	laid    *choice // whose adapter lies over the language model; nil after one could not be laid whole
+}
+
+// choice is a set of models with what follows from it.
+type choice struct {
+	*parts
 	cards    []study.ModelCard
 	template prompt.Template
-	chosen   *parts
-	due      *parts // what must be put back before the next text, after one by another adapter
 }
 
 // OpenStarter loads the starter bundle onto an engine.
@@ -46,24 +53,29 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{chosen: chosen}
+	r := new(Reader)
 	if store != nil {
 		r.heads = store.HeadFolder()
 	}
-	if err := r.openClassifier(eng, chosen.classifier); err != nil {
+	if chosen.classifier.card.Name, err = r.openClassifier(eng, chosen.classifier); err != nil {
 		return nil, err
 	}
 	if r.writer, err = llama.Load(eng, chosen.language.files); err != nil {
 		return nil, err
 	}
 	r.Engine = eng.Name + ", " + r.writer.Engine()
-	r.cards = append(r.cards, chosen.language.card)
-	return r, r.adapt(chosen)
+	if err := r.lay(chosen); err != nil {
+		return nil, err
+	}
+	r.inUse.Store(r.laid)
+	return r, nil
 }
 
-// adapt puts the adapter of a choice over the language model. Cards before the adapter's stay.
-func (r *Reader) adapt(chosen *parts) error {
-	cards, template := r.cards[:2:2], chosen.language.template
+// lay puts the adapter of a choice over the language model. Once the reader is open writing is held.
+func (r *Reader) lay(chosen *parts) error {
+	r.laid = nil
+	next := &choice{parts: chosen, cards: []study.ModelCard{chosen.classifier.card, chosen.language.card}}
+	template := chosen.language.template
 	if a := chosen.adapter; a != nil {
 		manifest, err := llama.ReadAdapterManifest(a.files)
 		if err != nil {
@@ -72,25 +84,25 @@ func (r *Reader) adapt(chosen *parts) error {
 		if err := r.writer.SetAdapter(a.files); err != nil {
 			return err
 		}
-		template, cards = manifest.Template, append(cards, a.card)
+		template, next.cards = manifest.Template, append(next.cards, a.card)
 	}
-	filled, err := prompt.ByName(template)
-	if err != nil {
+	var err error
+	if next.template, err = prompt.ByName(template); err != nil {
 		return err
 	}
-	r.cards, r.template, r.chosen = cards, filled, chosen
-	r.keepHead()
+	r.keepHead(next)
+	r.laid = next
 	return nil
 }
 
 // keepHead says to the language model what all prompts begin with.
-func (r *Reader) keepHead() {
+func (r *Reader) keepHead(c *choice) {
 	if r.heads == "" {
 		return
 	}
-	head := &llama.Head{Folder: r.heads, Text: r.template.Head, Key: llama.HeadKey{Model: r.chosen.language.card.Digest, Prompt: r.template.Digest()}}
-	if r.chosen.adapter != nil {
-		head.Key.Adapter = r.chosen.adapter.card.Digest
+	head := &llama.Head{Folder: r.heads, Text: c.template.Head, Key: llama.HeadKey{Model: c.language.card.Digest, Prompt: c.template.Digest()}}
+	if c.adapter != nil {
+		head.Key.Adapter = c.adapter.card.Digest
 	}
 	r.writer.SetHead(head)
 }
@@ -104,53 +116,50 @@ func (r *Reader) Adapt(store *models.Store) error {
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if chosen.language.card != r.chosen.language.card || chosen.classifier.card.Digest != r.chosen.classifier.card.Digest ||
-		chosen.adapter == nil && r.chosen.adapter != nil {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	before := r.inUse.Load()
+	if chosen.language.card != before.language.card || chosen.classifier.card.Digest != before.classifier.card.Digest ||
+		chosen.adapter == nil && before.adapter != nil {
 		return ErrOtherBase
 	}
-	r.due = nil
-	return r.adapt(chosen)
+	chosen.classifier = before.classifier // whose name was read with it
+	if err := r.lay(chosen); err != nil {
+		return err
+	}
+	r.inUse.Store(r.laid)
+	return nil
 }
 
 // Cards describe the models in use.
-func (r *Reader) Cards() []study.ModelCard {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.cards)
-}
+func (r *Reader) Cards() []study.ModelCard { return slices.Clone(r.inUse.Load().cards) }
 
 // LanguageModel is the folder of the language model in use, the folder of its adapter (nil when there is none), the prompt template and
 // the model's digest: what fine-tuning starts from.
 func (r *Reader) LanguageModel() (base, adapter fs.FS, template prompt.Template, digest string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.chosen.adapter != nil {
-		adapter = r.chosen.adapter.files
+	in := r.inUse.Load()
+	if in.adapter != nil {
+		adapter = in.adapter.files
 	}
-	return r.chosen.language.files, adapter, r.template, r.chosen.language.card.Digest
+	return in.language.files, adapter, in.template, in.language.card.Digest
 }
 
-func (r *Reader) openClassifier(eng *engine.Engine, chosen part) error {
+// openClassifier loads a classifier and returns the name that its card has.
+func (r *Reader) openClassifier(eng *engine.Engine, chosen part) (name string, err error) {
 	text, err := fs.ReadFile(chosen.files, chosen.cardFile)
 	if err != nil {
-		return fmt.Errorf("inference: %w", err)
+		return "", fmt.Errorf("inference: %w", err)
 	}
 	card, err := xrv.ParseCard(text)
 	if err != nil {
-		return err
+		return "", err
 	}
 	weights, err := fs.ReadFile(chosen.files, chosen.weightsFile)
 	if err != nil {
-		return fmt.Errorf("inference: %w", err)
+		return "", fmt.Errorf("inference: %w", err)
 	}
-	if r.classifier, err = xrv.Load(eng, weights, card); err != nil {
-		return err
-	}
-	chosen.card.Name = card.Name
-	r.cards = append(r.cards, chosen.card)
-	return nil
+	r.classifier, err = xrv.Load(eng, weights, card)
+	return card.Name, err
 }
 
 // Reference is how the scores of the classifier in use are distributed where it was measured; nil where nobody did.
@@ -204,23 +213,23 @@ type Written struct {
 
 // Write fills the prompt with the scores and lets the language model write.
 func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	if err := r.goBack(); err != nil {
 		return nil, err
 	}
 	return r.write(ctx, scores)
 }
 
-// write is Write with the adapter that lies over the model; mu is held.
+// write is Write with the adapter that lies over the model; writing is held.
 func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, error) {
-	filled := r.template.Fill(scores)
+	filled := r.laid.template.Fill(scores)
 	result, err := r.writer.Generate(ctx, filled, maxReportTokens)
 	if err != nil {
 		return nil, err
 	}
 	written := &Written{
-		Template: r.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.cards),
+		Template: r.laid.template.Name, Prompt: filled, Text: result.Text, Models: slices.Clone(r.laid.cards),
 		PromptTokens: result.PromptTokens, KeptTokens: result.KeptTokens, NewTokens: result.NewTokens, Prefill: result.Prefill, Decode: result.Decode,
 	}
 	if r.Wrote != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sync"
 
 	"llamaxr/study"
 )
@@ -42,14 +43,14 @@ type Bundle struct {
 	Starter bool
 }
 
-// Starter returns the embedded starter bundle, verified.
-func Starter() (*Bundle, error) {
+// Starter returns the embedded starter bundle, verified once: it is part of the program.
+var Starter = sync.OnceValues(func() (*Bundle, error) {
 	files, err := fs.Sub(embedded, "starter")
 	if err != nil {
 		return nil, fmt.Errorf("models: starter bundle: %w", err)
 	}
 	return open(files, true)
-}
+})
 
 func open(files fs.FS, starter bool) (*Bundle, error) {
 	text, err := fs.ReadFile(files, ManifestFile)
