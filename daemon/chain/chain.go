@@ -37,9 +37,19 @@ type Log struct {
 	path    string
 	maxLine int
 
+	waitingMu sync.Mutex
+	waiting   []*addition
+
 	mu   sync.Mutex
 	file *os.File
 	head Head
+}
+
+// addition is a line that somebody waits to have on disk.
+type addition struct {
+	entry func(previous string) any
+	done  bool // err is what became of it; Log.mu is held
+	err   error
 }
 
 // Open opens or makes a log whose lines are shorter than maxLine bytes. Lines that a crash wrote behind the head are taken in when they are
@@ -159,37 +169,67 @@ func (l *Log) writeHead() error {
 }
 
 // Append adds what entry makes of the digest of the line before; it must hold it under the key "previous". It is on disk when Append
-// returns nil.
+// returns nil. Lines that wait at the same time go to the disk together: a department that opens a study waits for it once.
 func (l *Log) Append(entry func(previous string) any) error {
+	mine := &addition{entry: entry}
+	l.waitingMu.Lock()
+	l.waiting = append(l.waiting, mine)
+	l.waitingMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line, err := json.Marshal(entry(l.head.Last))
-	if err != nil {
-		return fmt.Errorf("chain: %w", err)
+	if !mine.done {
+		l.waitingMu.Lock()
+		group := l.waiting
+		l.waiting = nil
+		l.waitingMu.Unlock()
+		l.add(group)
 	}
-	if len(line) >= l.maxLine {
-		return fmt.Errorf("chain: a line of %d bytes, %d at most", len(line), l.maxLine-1)
-	}
-	err = l.write(append(line, '\n'))
-	if err != nil {
-		return fmt.Errorf("chain: appending to %s: %w", filepath.Base(l.path), err)
-	}
-	before := l.head
-	l.head = l.head.next(line)
-	if err := l.writeHead(); err != nil {
-		// The line stands; the head on disk is behind it, as after a crash, and the next one brings it up.
-		return fmt.Errorf("chain: head of %s after %s: %w", filepath.Base(l.path), before, err)
-	}
-	return nil
+	return mine.err
 }
 
-// write appends a whole line or, when the disk takes only a part of it, nothing.
-func (l *Log) write(line []byte) error {
+// add writes the lines of a group, and then the head once. A line that cannot be made does not keep the others back.
+func (l *Log) add(group []*addition) {
+	var lines []byte
+	var made []*addition
+	next := l.head
+	for _, a := range group {
+		a.done = true
+		line, err := json.Marshal(a.entry(next.Last))
+		switch {
+		case err != nil:
+			a.err = fmt.Errorf("chain: %w", err)
+		case len(line) >= l.maxLine:
+			a.err = fmt.Errorf("chain: a line of %d bytes, %d at most", len(line), l.maxLine-1)
+		default:
+			next, lines, made = next.next(line), append(append(lines, line...), '\n'), append(made, a)
+		}
+	}
+	if len(made) == 0 {
+		return
+	}
+	err := l.write(lines)
+	if err != nil {
+		err = fmt.Errorf("chain: appending to %s: %w", filepath.Base(l.path), err)
+	} else {
+		before := l.head
+		l.head = next
+		if err = l.writeHead(); err != nil {
+			// The lines stand; the head on disk is behind them, as after a crash, and the next one brings it up.
+			err = fmt.Errorf("chain: head of %s after %s: %w", filepath.Base(l.path), before, err)
+		}
+	}
+	for _, a := range made {
+		a.err = err
+	}
+}
+
+// write appends whole lines or, when the disk takes only a part of them, nothing.
+func (l *Log) write(lines []byte) error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	if _, err := l.file.Write(line); err != nil {
+	if _, err := l.file.Write(lines); err != nil {
 		return errors.Join(err, l.file.Truncate(info.Size()))
 	}
 	return l.file.Sync()
