@@ -27,6 +27,10 @@ var outsideLungs = map[study.Finding]bool{
 	study.Hernia: true, study.PleuralThickening: true, study.Pneumothorax: true,
 }
 
+// misnamed is a slip of language models for pleural thickening: "thinning" of the pleura is no finding, and no writer of the IU reports names one. It is
+// read as what it stands for and never delivered.
+var misnamed = regexp.MustCompile(`(?i)\bpleural thinning\b|\bthinning of the (?:\w+ )?pleura\b`)
+
 // Check splits a model's raw text into sentences, ties each to its evidence and makes the whole agree with the scores.
 // The heat maps, where given, lend their regions to the evidence.
 func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Sentence {
@@ -82,8 +86,12 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if reason := Claim(original); reason != "" {
 		return c.removed(section, original, reason)
 	}
-	labels := labeler.LabelSentence(original)
+	read := misnamed.ReplaceAllString(original, "pleural thickening")
+	labels := labeler.LabelSentence(read)
 	var wrong, names []string
+	if read != original {
+		wrong = append(wrong, "pleural thinning is no finding: pleural thickening is")
+	}
 	unscored := false
 	for _, f := range study.Findings() {
 		said, ok := labels[f]

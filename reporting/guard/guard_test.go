@@ -22,7 +22,7 @@ var pieces = []string{
 	"Left basal consolidation.", "No focal consolidation, effusion, or edema.", "The mediastinum is widened.", "A pacemaker is seen.",
 	"No acute cardiopulmonary abnormality.", "Emphysema is present.", "There is a rib fracture.", "Pneumonia cannot be excluded.",
 	"Hiatal hernia.", "No mass or nodule.", "Pleural thickening is noted, with fibrosis.", "Lung opacity suggests pneumonia.", "xx", "",
-	"Infiltrate is present but there is no lung lesion.", "Bones are intact.",
+	"Infiltrate is present but there is no lung lesion.", "Bones are intact.", "Atelectasis, pleural thinning.", "Thinning of the apical pleura.",
 }
 
 // humanSentences are all that people wrote in the IU reports, claims on priors, sides, sizes and devices among them.
@@ -99,7 +99,31 @@ var unknown = strings.Fields(`
 	prior previous previously unchanged stable compared comparison interval again new newly improved worsened persistent redemonstrated
 	cm mm centimeter centimeters millimeter millimeters
 	left right bilateral bilaterally lingula bibasilar biapical lll rll rul lul rml
-	catheter catheters tube tubes pacemaker sternotomy picc port-a-cath wires clips valve stent hardware prosthesis cabg defibrillator leads`)
+	catheter catheters tube tubes pacemaker sternotomy picc port-a-cath wires clips valve stent hardware prosthesis cabg defibrillator leads
+	thinning`)
+
+// TestPleuralThinning: a language model's slip for pleural thickening leaves as what the scores say of that, whatever they say.
+func TestPleuralThinning(t *testing.T) {
+	for _, test := range []struct {
+		raw       string
+		thickened float32
+		want      string
+	}{
+		{"Pleural thinning.", 0.1, "No pleural thickening."},
+		{"Pleural thinning.", 0.9, "Pleural thickening is present."},
+		{"No pleural thinning.", 0.1, "No pleural thickening."},
+		{"Atelectasis, pleural thinning.", 0.1, "Atelectasis is present. No pleural thickening."},
+	} {
+		scores := study.PairScores{Frontal: &study.Scores{study.Atelectasis: 0.9, study.PleuralThickening: test.thickened}}
+		got := Check("FINDINGS: "+test.raw+" IMPRESSION: "+test.raw, scores, nil)
+		for _, section := range []study.Section{study.SectionFindings, study.SectionImpression} {
+			s := got[slices.IndexFunc(got, func(s study.Sentence) bool { return s.Section == section })]
+			if s.Text != test.want || s.Verdict != study.VerdictReplaced || s.Original != test.raw || s.Reason == "" {
+				t.Errorf("%q with %.1f, %s: %+v", test.raw, test.thickened, section, s)
+			}
+		}
+	}
+}
 
 // TestHumanClaims: the ways of people to say what no score can support.
 func TestHumanClaims(t *testing.T) {
