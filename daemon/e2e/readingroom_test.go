@@ -145,6 +145,9 @@ func (r *reader) looksAt(uid string, files []string) {
 	if want := strings.Fields(string(out)); strconv.FormatFloat(total, 'f', 0, 64) != want[0] {
 		r.t.Errorf("the browser's frontal values sum to %.0f, pydicom's two images to %v", total, want)
 	}
+	if bottom, window := eval[float64](r, `document.querySelector(".actions").getBoundingClientRect().bottom`), eval[float64](r, `innerHeight`); bottom > window {
+		r.t.Errorf("the buttons end at %.0f, the window at %.0f", bottom, window)
+	}
 	grey := `[...document.querySelector("canvas").getContext("2d").getImageData(document.querySelector("canvas").width / 2, document.querySelector("canvas").height / 3, 1, 1).data].join()`
 	before := eval[string](r, grey+` + document.querySelector(".overlay").textContent`)
 	r.run(chromedp.MouseEvent(chromedp.MousePressed, 200, 300, chromedp.ButtonLeft), chromedp.MouseEvent(chromedp.MouseMoved, 260, 380, chromedp.ButtonLeft),
@@ -194,8 +197,12 @@ func (r *reader) signs(t testing.TB) {
 	r.accessible("the dialog of signing")
 	r.keys(kb.Enter)
 	r.until(`document.querySelector("#banner").dataset.state === "signed"`)
-	if banner := eval[string](r, `document.querySelector("#banner").innerText`); !strings.Contains(banner, "Signed by Dr Jane Doe") || strings.Contains(strings.ToUpper(banner), "NOT REVIEWED") {
-		t.Errorf("after signing the banner says %q", banner)
+	for _, when := range []string{"after signing", "to who opens the study later"} {
+		if banner := eval[string](r, `document.querySelector("#banner").innerText`); !strings.Contains(banner, "Signed by Dr Jane Doe") || strings.Contains(strings.ToUpper(banner), "NOT REVIEWED") {
+			t.Errorf("%s the banner says %q", when, banner)
+		}
+		r.open(eval[string](r, `location.pathname`))
+		r.shows(`body[data-ready]`)
 	}
 	r.accessible("a signed study")
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,21 +31,25 @@ func TestScreenshots(t *testing.T) {
 	r.login("jane", "a long password", "/")
 	r.until(`document.querySelectorAll("tr[data-uid]").length === 4`)
 	r.picture(filepath.Join(folder, "worklist.png"))
+	uid := eval[string](r, `document.querySelector("tr[data-uid]").dataset.uid`)
 	r.click(`a.open`)
 	r.shows(`body[data-ready]`)
 	r.picture(filepath.Join(folder, "study.png"))
-	r.click(`button.edit[data-section=findings]`)
-	r.shows(`textarea[data-section=findings]`)
-	r.keys(" There is also a small pleural effusion.")
-	r.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
-	r.keys(kb.Escape)
-	r.shows(`.text[data-section=findings] ins`)
+	r.replaces("findings", "A pneumothorax is suspected.", "There is a small right pneumothorax. Healed fracture of a left rib.")
+	r.replaces("findings", " No fracture.", "")
+	r.replaces("impression", "Possible pneumothorax.", "Small right pneumothorax.")
 	r.picture(filepath.Join(folder, "correcting.png"))
 	r.keys(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl))
 	r.shows(`#sign-dialog[open]`)
 	r.picture(filepath.Join(folder, "signing.png"))
 	r.keys(kb.Enter)
 	r.until(`document.querySelector("#banner").dataset.state === "signed"`)
+	waitFor(t, "the signed report at its destination", func() bool {
+		r.open("/studies/" + uid)
+		r.shows(`body[data-ready]`)
+		return eval[bool](r, `document.querySelector("#history").textContent.includes("Delivered to")`)
+	})
+	r.picture(filepath.Join(folder, "signed.png"))
 	waitFor(t, "the correction to be kept", func() bool {
 		kept := jsonOf[struct{ Corrections []any }](t, "corrections", "list", "--state", n.state, "--json")
 		return len(kept.Corrections) == 1
@@ -55,4 +60,20 @@ func TestScreenshots(t *testing.T) {
 	r.open("/admin")
 	r.shows(`main`)
 	r.picture(filepath.Join(folder, "admin.png"))
+}
+
+// replaces edits a section of the report.
+func (r *reader) replaces(section, old, text string) {
+	r.t.Helper()
+	field := fmt.Sprintf(`textarea[data-section=%s]`, section)
+	r.click(fmt.Sprintf(`button.edit[data-section=%s]`, section))
+	r.shows(field)
+	r.until(fmt.Sprintf(`(() => {
+		const field = document.querySelector("%s"), before = field.value;
+		field.value = before.replace(%q, %q);
+		field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+		return field.value !== before;
+	})()`, field, old, text))
+	r.keys(kb.Escape)
+	r.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
 }

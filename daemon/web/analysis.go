@@ -37,15 +37,19 @@ func analyse(draft study.Draft, section study.Section, text string) []spoken {
 		}
 		return len(text)
 	}
+	reach := func() {
+		for position >= next() && at+1 < len(starts) {
+			at++
+		}
+	}
 	for _, p := range compare(draft.Text(section), text) {
-		if p.Kind == gone {
+		if p.Kind == gone { // between two sentences it is what the second was
+			reach()
 			out[at].Pieces = append(out[at].Pieces, p)
 			continue
 		}
 		for rest := p.Text; rest != ""; {
-			for position >= next() && at+1 < len(starts) {
-				at++
-			}
+			reach()
 			n := min(len(rest), max(next()-position, 1))
 			if at+1 >= len(starts) {
 				n = len(rest)

@@ -20,7 +20,7 @@ func sides(list []piece) (before, after string) {
 	return before, after
 }
 
-// TestCompare: what stays is as much as can stay, and both texts can be put together from the pieces.
+// TestCompare: a sentence that stays is whole, of a changed one stays what is larger than its changes, and both texts can be put together from the pieces.
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		before, after string
@@ -33,6 +33,12 @@ func TestCompare(t *testing.T) {
 		{"", "New text.", "", "New text."},
 		{"Clear lungs.", "Clear  lungs!", " |.", "  |!"},
 		{"1.5 cm", "2.5 cm", "1", "2"},
+		{
+			"No mass. A pneumothorax is suspected. No hernia. No fracture.", "No mass. There is a small right pneumothorax. Healed fracture. No hernia.",
+			"A pneumothorax is suspected| No fracture.", "There is a small right pneumothorax|Healed fracture. ",
+		},
+		{"The heart is large. No effusion.", "The heart is enlarged. There is an effusion.", "large|No", "enlarged|There is an"},
+		{"The lungs are clear", "The lungs are not clear", "", "not "},
 	} {
 		list := compare(test.before, test.after)
 		before, after := sides(list)
@@ -85,6 +91,9 @@ func TestAnalysis(t *testing.T) {
 	}
 	if got[0].Verdict != "replaced" || got[0].Original != "No effusion." || len(got[0].Says) != 1 || got[0].Says[0].Differs || got[0].Says[0].Finding != "effusion" {
 		t.Errorf("the draft's sentence: %+v", got[0])
+	}
+	if p := got[1].Pieces; len(got[0].Pieces) != 1 || p[0] != (piece{gone, "No mass"}) || p[1].Kind != added {
+		t.Errorf("what was taken out between two sentences is not the second's: %+v", got[:2])
 	}
 	if s := got[1].Says; len(s) != 1 || s[0].Finding != "mass" || !s[0].Differs || s[0].Polarity != study.Present {
 		t.Errorf("the sentence against the scores: %+v", got[1])

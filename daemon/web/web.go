@@ -20,6 +20,7 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/signon"
 	"llamaxr/daemon/worklist"
+	"llamaxr/queue"
 	"llamaxr/study"
 )
 
@@ -185,6 +186,7 @@ func (r *Room) functions() template.FuncMap {
 		"starter": func() string { return study.StarterWarning },
 		"unread":  func() string { return study.DraftWarning },
 		"person":  personName,
+		"signer":  func(s queue.Signature) string { return access.User{Name: s.User, FullName: s.Name}.DisplayName() },
 		"date":    dicomDate,
 		"clock":   func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
