@@ -154,13 +154,14 @@ func (l *List) note(uids map[string]bool) {
 	}
 }
 
-// read summarises studies in one transaction.
+// read summarises studies in one transaction. One whose record is damaged is passed over, so that the list goes on with the rest: the ledger has
+// been told, and making the record again is a change as any other.
 func (l *List) read(uids iter.Seq[string]) (entries []*Entry, err error) {
 	critical := l.criticalNow()
 	err = l.db.View(func(tx *queue.Tx) error {
 		for uid := range uids {
 			e, err := entryOf(tx, uid, critical)
-			if err != nil {
+			if err != nil && !errors.Is(err, queue.ErrDamaged) {
 				return err
 			}
 			if e != nil {

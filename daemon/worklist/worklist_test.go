@@ -1,7 +1,9 @@
 package worklist
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,6 +189,45 @@ func TestListFollowsTheLedger(t *testing.T) {
 	if next := l.Next("2.25.000000014"); next != "2.25.000000021" {
 		t.Errorf("next is %s", next)
 	}
+}
+
+// TestADamagedRecord: a record that goes bad while the appliance runs costs the list one study, at a start and later; the others are followed.
+func TestADamagedRecord(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	db, err := queue.Open(path, queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for i := range 10 {
+		if err := db.Update(func(tx *queue.Tx) error { return put(tx, i) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := []byte("Patient4^Ann")
+	for at := bytes.Index(raw, name); at >= 0; at = bytes.Index(raw, name) {
+		raw[at] = 'p'
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.Write(raw)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	wait(t, l, func(p Page) bool { return p.Total == 9 })
+	if err := db.Update(func(tx *queue.Tx) error {
+		return errors.Join(tx.PutStudy(&queue.Study{UID: "2.25.000000003", State: queue.Failed}), put(tx, 10))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, l, func(p Page) bool { return p.Total == 10 && p.Counts[Attention] == 1 })
 }
 
 // TestWhatWaitsIsReadFirst: as long as only the studies that no reader is done with were read, their list is the whole one, in its order; a
