@@ -108,14 +108,14 @@ func align(a, b []string) (out pieces) {
 
 // middle is the textbook table of common subsequences, by their bytes, walked from its beginning.
 func (p *pieces) middle(a, b []string) {
-	length := make([][]int32, len(a)+1)
+	length := make([][]int, len(a)+1)
 	for i := range length {
-		length[i] = make([]int32, len(b)+1)
+		length[i] = make([]int, len(b)+1)
 	}
 	for i := len(a) - 1; i >= 0; i-- {
 		for j := len(b) - 1; j >= 0; j-- {
 			if a[i] == b[j] {
-				length[i][j] = length[i+1][j+1] + int32(len(a[i]))
+				length[i][j] = length[i+1][j+1] + len(a[i])
 			} else {
 				length[i][j] = max(length[i+1][j], length[i][j+1])
 			}
