@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,6 +117,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	if a.db, err = queue.Open(filepath.Join(cfg.State, databaseFile), options); err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // the whole ledger was read to check it
 	if err := a.openTracing(version); err != nil {
 		a.db.Close()
 		return nil, err
