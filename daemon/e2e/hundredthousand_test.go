@@ -79,6 +79,25 @@ func TestReadersOfALargeSite(t *testing.T) {
 	painted(t, n, uid)
 	followsArrivals(t, n, desks, of.arrivals)
 	openAtOnce(t, desks, uid)
+	sameAfterKill(t, n, desks[0])
+}
+
+// sameAfterKill: after kill -9 and a start every list has as many studies as before.
+func sameAfterKill(t *testing.T, n *node, d *desk) {
+	t.Helper()
+	before := map[string]int{}
+	for _, filter := range []string{"all", "open", "signed", "critical", "arriving", "attention"} {
+		before[filter] = d.count(t, "/?filter="+filter)
+	}
+	n.stop(os.Kill)
+	n.start()
+	d = sit(t, n)
+	d.await(t, "/?filter=all", before["all"])
+	for filter, want := range before {
+		if got := d.count(t, "/?filter="+filter); got != want {
+			t.Errorf("after a kill the list %q has %d studies, it had %d", filter, got, want)
+		}
+	}
 }
 
 // readOf is of how many studies one waits to be read.

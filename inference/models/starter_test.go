@@ -18,6 +18,14 @@ func TestStarterBundleMatchesItsManifest(t *testing.T) {
 	}
 }
 
+// TestStarterIsVerifiedOnce: a page asks for the starter's digests; digesting all of it each time would be most of what the page costs.
+func TestStarterIsVerifiedOnce(t *testing.T) {
+	first, err := Starter()
+	if again, second := Starter(); err != nil || second != nil || again != first {
+		t.Errorf("%p and %p, %v, %v", first, again, err, second)
+	}
+}
+
 func TestOneFlippedBitIsFound(t *testing.T) {
 	files := fstest.MapFS{"weights.bin": {Data: []byte("weights")}}
 	text, err := WriteManifest(files, Manifest{Name: "test"})
