@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/ingest/atrest"
+	"llamaxr/internal/durable"
 	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
@@ -102,7 +103,7 @@ func (d drafts) write(studyUID string, revision int, name string, data []byte) e
 		return fmt.Errorf("daemon: writing %s of a draft: %w", name, err)
 	}
 	for _, dir := range []string{folder, filepath.Dir(folder), d.root} {
-		if err := syncFolder(dir); err != nil {
+		if err := durable.Names(dir); err != nil {
 			return err
 		}
 	}
@@ -118,7 +119,7 @@ func (d drafts) remove(studyUID string, revision int, name string) error {
 		}
 		return fmt.Errorf("daemon: removing %s of a draft: %w", name, err)
 	}
-	return syncFolder(folder)
+	return durable.Names(folder)
 }
 
 func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {
@@ -128,18 +129,6 @@ func (d drafts) load(studyUID string, revision int) (*DraftRecord, error) {
 		return nil, fmt.Errorf("daemon: reading a draft: %w", err)
 	}
 	return decodeRecord(text)
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("daemon: opening folder to sync: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("daemon: syncing folder: %w", err)
-	}
-	return nil
 }
 
 // has reports whether a revision's record is there.

@@ -19,6 +19,7 @@ import (
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -471,7 +472,7 @@ func (d drafts) setAside(studyUID string, revision int) error {
 	if err := os.Rename(path, path+".damaged"); err != nil {
 		return fmt.Errorf("daemon: setting a draft aside: %w", err)
 	}
-	return syncFolder(folder)
+	return durable.Names(folder)
 }
 
 // mend makes what was lost again from what is left; it runs when the database was found damaged.

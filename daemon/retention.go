@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 )
 
@@ -278,5 +279,5 @@ func (d drafts) strip(studyUID string, revision int) error {
 	if _, err := os.Stat(folder); err != nil {
 		return nil // the revision was refused
 	}
-	return syncFolder(folder)
+	return durable.Names(folder)
 }

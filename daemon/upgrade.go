@@ -14,6 +14,7 @@ import (
 	"llamaxr/daemon/backup"
 	"llamaxr/ingest"
 	"llamaxr/ingest/spool"
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 
 	"github.com/google/renameio/v2"
@@ -161,7 +162,7 @@ func Back(state, archive string) (r Returned, err error) {
 		err = os.Rename(half, present)
 	}
 	if err == nil {
-		err = spool.OS{}.SyncFolder(state)
+		err = durable.Names(state)
 	}
 	for _, path := range since {
 		if err == nil {
@@ -205,5 +206,5 @@ func linkAll(state, folder string, paths []string) error {
 			return err
 		}
 	}
-	return spool.OS{}.SyncFolder(folder)
+	return durable.Names(folder)
 }

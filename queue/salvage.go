@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"llamaxr/internal/durable"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -54,7 +56,7 @@ func examine(path string, now time.Time) ([]Damage, Form, error) {
 	if err := os.Rename(fresh, path); err != nil {
 		return nil, Form{}, err
 	}
-	return in.all(), form, syncFolder(filepath.Dir(path))
+	return in.all(), form, durable.Names(filepath.Dir(path))
 }
 
 // lock waits for the lock that bbolt takes on an open database, so that nobody writes while it is read.
@@ -116,15 +118,6 @@ func (in *inspection) writeTo(path string) error {
 		err = closed
 	}
 	return err
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // setAside moves records that are damaged out of the way, into the bucket of the damaged, and counts what is left anew.

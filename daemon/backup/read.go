@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"llamaxr/ingest/spool"
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 )
 
@@ -98,7 +98,7 @@ func Restore(r io.Reader, state string, progress Progress) (header Header, err e
 // settle moves what was restored to its place. The database is last: without it nothing starts on half a state.
 func settle(half, state string, folders map[string]bool) error {
 	for folder := range folders {
-		if err := (spool.OS{}).SyncFolder(folder); err != nil {
+		if err := durable.Names(folder); err != nil {
 			return fmt.Errorf("backup: restoring: %w", err)
 		}
 	}
@@ -112,7 +112,7 @@ func settle(half, state string, folders map[string]bool) error {
 		err = os.Rename(filepath.Join(half, database), filepath.Join(state, database))
 	}
 	if err == nil {
-		err = spool.OS{}.SyncFolder(state)
+		err = durable.Names(state)
 	}
 	if err != nil {
 		return fmt.Errorf("backup: restoring: %w", err)

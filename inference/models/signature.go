@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"llamaxr/inference/signing"
+	"llamaxr/internal/durable"
 )
 
 // signatureFolder holds signatures of adapters, a file each: the adapter's digest, a dot, the key's fingerprint. They are raw, so that
@@ -63,7 +64,7 @@ func (s *Store) keepSignature(m *Model, key ed25519.PublicKey, signature []byte)
 	if err := renameio.WriteFile(path, signature, 0o600); err != nil {
 		return fmt.Errorf("models: keeping a signature: %w", err)
 	}
-	return syncFolder(s.path(signatureFolder))
+	return durable.Names(s.path(signatureFolder))
 }
 
 // Signatures returns the signatures that are kept of an adapter, by the fingerprint of their keys; whether they hold is for others to say.

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 
+	"llamaxr/internal/durable"
+
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 )
@@ -233,7 +235,7 @@ func (s *Store) Remove(name string) error {
 	if err := os.Remove(s.path(refFolder, name)); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
-	if err := syncFolder(s.path(refFolder)); err != nil {
+	if err := durable.Names(s.path(refFolder)); err != nil {
 		return err
 	}
 	return s.sweep()
@@ -319,7 +321,7 @@ func (s *Store) install(m *Model, files map[string]staged) error {
 	if err := renameio.WriteFile(s.path(blobFolder, m.manifest), text, 0o400); err != nil {
 		return fmt.Errorf("models: manifest: %w", err)
 	}
-	if err := syncFolder(s.path(blobFolder)); err != nil {
+	if err := durable.Names(s.path(blobFolder)); err != nil {
 		return err
 	}
 	if err := s.point(refFolder, m.Name, m); err != nil {
@@ -332,17 +334,5 @@ func (s *Store) point(folder, name string, m *Model) error {
 	if err := renameio.WriteFile(s.path(folder, name), []byte(m.manifest+"\n"), 0o600); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
-	return syncFolder(s.path(folder))
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("models: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("models: syncing a folder: %w", err)
-	}
-	return nil
+	return durable.Names(s.path(folder))
 }

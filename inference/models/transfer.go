@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"llamaxr/internal/durable"
 )
 
 // stagePattern names the folders in which models from elsewhere lie until they are whole.
@@ -107,7 +109,7 @@ func (s *Store) InstallStaged(folder string, manifests, signatures []string) err
 		}
 	}
 	for _, folder := range []string{blobFolder, signatureFolder} {
-		if err := syncFolder(s.path(folder)); err != nil {
+		if err := durable.Names(s.path(folder)); err != nil {
 			return err
 		}
 	}

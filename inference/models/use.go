@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"llamaxr/internal/durable"
+
 	"github.com/google/renameio/v2"
 )
 
@@ -164,5 +166,5 @@ func (s *Store) forget(role Role) error {
 	if err := os.Remove(s.path(useFolder, fileOf(role))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("models: %w", err)
 	}
-	return syncFolder(s.path(useFolder))
+	return durable.Names(s.path(useFolder))
 }

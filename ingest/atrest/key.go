@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"llamaxr/internal/durable"
+
 	"filippo.io/age"
 	"github.com/google/renameio/v2"
 )
@@ -143,7 +145,7 @@ func (k *Key) Claim(state string) error {
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("atrest: saying which key the state is encrypted with: %w", err)
 	}
-	return syncFolder(state)
+	return durable.Names(state)
 }
 
 // Disclaim says that a state is no longer encrypted.
@@ -151,17 +153,5 @@ func Disclaim(state string) error {
 	if err := os.Remove(filepath.Join(state, claimFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("atrest: %w", err)
 	}
-	return syncFolder(state)
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("atrest: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("atrest: syncing a folder: %w", err)
-	}
-	return nil
+	return durable.Names(state)
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"llamaxr/internal/durable"
 )
 
 // IsEncrypted reports whether a file is; no key is needed.
@@ -63,5 +65,5 @@ func Rewrite(path, scratch string, from, into *Key) (err error) {
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.Names(filepath.Dir(path))
 }

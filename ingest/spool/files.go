@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"llamaxr/internal/durable"
 )
 
 // Files is the file system under a spool: what it needs and no more, so that a test can let each call fail. OS is the real one.
@@ -82,14 +84,7 @@ func (OS) List(folder string) (paths []string, err error) {
 }
 
 // SyncFolder implements Files.
-func (OS) SyncFolder(folder string) error {
-	dir, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
+func (OS) SyncFolder(folder string) error { return durable.Names(folder) }
 
 // OpenJournal implements Files.
 func (o OS) OpenJournal(path string) (Journal, error) {
