@@ -228,6 +228,9 @@ func (a *Appliance) tidy() error {
 	return err
 }
 
+// mendAgain is the wait after damaged records could not be set aside.
+const mendAgain = time.Second
+
 // watchRecords sets records that go bad while we run aside, and makes what they said again.
 func (a *Appliance) watchRecords(ctx context.Context) {
 	for {
@@ -243,10 +246,7 @@ func (a *Appliance) watchRecords(ctx context.Context) {
 		}
 		if err != nil && !isShutdown(err) {
 			a.log.Error("setting damaged records aside", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+			pause(ctx, mendAgain)
 		}
 	}
 }

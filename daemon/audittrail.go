@@ -96,10 +96,8 @@ func (t *auditTrail) run(ctx context.Context) {
 			t.a.log.Error("audit trail: messages wait", "error", err)
 			wait = trailRetry
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			return
-		case <-time.After(wait):
 		}
 	}
 }

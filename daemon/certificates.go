@@ -55,10 +55,8 @@ func (a *Appliance) watchCertificates(ctx context.Context) {
 				a.log.Warn("a certificate expires soon", "use", c.Use, "subject", c.Subject, "expires", c.Expires, "days_left", c.DaysLeft)
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, expiryInterval) {
 			return
-		case <-time.After(expiryInterval):
 		}
 	}
 }

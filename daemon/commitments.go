@@ -287,6 +287,18 @@ func notCommitted(c committal, result *commitment.Result) error {
 	return fmt.Errorf("daemon: %s is not committed to: %d objects, %s", c, len(c.Open), why)
 }
 
+// noteUncommitted lets what is known of a commitment say why there is none yet.
+func noteUncommitted(tx *queue.Tx, job queue.Job, cause error) error {
+	var c committal
+	if err := json.Unmarshal(job.Payload, &c); err != nil {
+		return err
+	}
+	return onCommitment(tx, job.Study, c, func(_ *queue.Study, state *queue.Commitment) error {
+		state.Error = cause.Error()
+		return nil
+	})
+}
+
 // allCommitted ends the wait.
 func (a *Appliance) allCommitted(tx *queue.Tx, job *queue.Job, c committal) error {
 	if err := tx.End(job.ID); err != nil {

@@ -185,10 +185,8 @@ func (a *Appliance) yield(ctx context.Context) error {
 		if err != nil || !busy {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, tuningWaits) {
 			return ctx.Err()
-		case <-time.After(tuningWaits):
 		}
 	}
 }

@@ -15,18 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// kinds are the kinds of jobs, which are the stages of the metrics.
-var kinds = []string{
-	kindExamine, kindComplete, kindDraft, kindReport, kindDeliver, kindWithdraw, kindRetract, kindForget, kindRecord, kindSign, kindDeliverSigned,
-	kindHL7, kindFHIR, kindWebhook, kindMail, kindEscalate,
-}
-
 // scoreWindow is how many recent studies the scores' distribution is watched over.
 const scoreWindow = 500
 
 // newMetrics makes the counters of an appliance, with what its configuration makes known.
 func (a *Appliance) newMetrics(version string) {
-	l := metrics.Labels{Version: version, Stages: kinds, Modes: []string{config.ModeDraft, config.ModeShadow}}
+	l := metrics.Labels{Version: version, Stages: allKinds(), Modes: []string{config.ModeDraft, config.ModeShadow}}
 	for _, d := range a.cfg().Destinations {
 		l.Destinations = append(l.Destinations, d.String())
 	}
@@ -173,7 +167,7 @@ func (s scrape) jobs() error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range kinds {
+	for _, kind := range allKinds() {
 		s.gauge("jobs_waiting", float64(waiting[kind]), kind)
 		s.gauge("jobs_oldest_seconds", oldest[kind].Seconds(), kind)
 		s.gauge("dead_letters", float64(dead[kind]), kind)

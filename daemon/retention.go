@@ -34,10 +34,8 @@ func (a *Appliance) retain(ctx context.Context) {
 		if _, err := a.removeOld(ctx); err != nil && !isShutdown(err) {
 			a.log.Error("removing old studies", "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, sweepTime) {
 			return
-		case <-time.After(sweepTime):
 		}
 	}
 }

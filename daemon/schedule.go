@@ -19,12 +19,7 @@ const scheduleInterval = time.Minute
 
 // scheduleTuning begins runs by themselves as the configuration says, until ctx is cancelled.
 func (a *Appliance) scheduleTuning(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(scheduleInterval):
-		}
+	for pause(ctx, scheduleInterval) {
 		if err := a.tuneWhenDue(time.Now()); err != nil {
 			a.log.Error("fine-tuning by schedule", "error", err)
 		}

@@ -21,44 +21,61 @@ const leaseTime = 5 * time.Minute
 // deliverers is how many deliveries run at once: a destination that is down must not hold up the others.
 const deliverers = 4
 
+// leaseAgain is the wait after the database did not give a job out.
+const leaseAgain = time.Second
+
 // giveWay is how long looking at an object's pixels waits while many objects arrive: each job takes two commits, which their senders would wait for.
 const giveWay = 100 * time.Millisecond
 
-// startWorkers runs the stages. Drafting is one at a time, as the engine is; looking at pixels uses what cores there are.
+// stages are the workers: how many serve which kinds of jobs. Drafting is one at a time, as the engine is; looking at pixels uses what cores
+// there are.
+var stages = []struct {
+	workers int
+	kinds   []string
+}{
+	{2, []string{kindExamine}},
+	{1, []string{kindComplete}},
+	{1, []string{kindDraft}},
+	{1, []string{kindReport, kindWithdraw, kindForget, kindRecord}},
+	{deliverers, []string{kindDeliver, kindRetract}},
+	{1, []string{kindSign}},
+	{deliverers, []string{kindDeliverSigned}},
+	{deliverers, []string{kindCommit}},
+	{2, []string{kindPromise}},
+	{1, []string{kindExpire}},
+	{deliverers, []string{kindHL7}},
+	{deliverers, []string{kindFHIR}},
+	{deliverers, []string{kindWebhook}},
+	{deliverers, []string{kindMail}},
+	{1, []string{kindEscalate}},
+	{1, []string{kindReadReport}},
+	{deliverers, []string{kindFetch}},
+}
+
+// allKinds are the kinds of jobs that are done here, which are the stages of the metrics.
+func allKinds() (kinds []string) {
+	for _, s := range stages {
+		kinds = append(kinds, s.kinds...)
+	}
+	return kinds
+}
+
+// startWorkers runs the stages.
 func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
-	for _, w := range []struct {
-		count int
-		kinds []string
-	}{
-		{2, []string{kindExamine}},
-		{1, []string{kindComplete}},
-		{1, []string{kindDraft}},
-		{1, []string{kindReport, kindWithdraw, kindForget, kindRecord}},
-		{deliverers, []string{kindDeliver, kindRetract}},
-		{1, []string{kindSign}},
-		{deliverers, []string{kindDeliverSigned}},
-		{deliverers, []string{kindCommit}},
-		{2, []string{kindPromise}},
-		{1, []string{kindExpire}},
-		{deliverers, []string{kindHL7}},
-		{deliverers, []string{kindFHIR}},
-		{deliverers, []string{kindWebhook}},
-		{deliverers, []string{kindMail}},
-		{1, []string{kindEscalate}},
-		{1, []string{kindReadReport}},
-		{deliverers, []string{kindFetch}},
-	} {
-		for range w.count {
-			wg.Go(func() { a.work(ctx, w.kinds) })
+	for _, s := range stages {
+		for range s.workers {
+			wg.Go(func() { a.work(ctx, s.kinds) })
 		}
 	}
 }
 
-// pause waits, or until ctx is cancelled.
-func pause(ctx context.Context, d time.Duration) {
+// pause waits; false when ctx was cancelled meanwhile.
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
+		return false
 	case <-time.After(d):
+		return true
 	}
 }
 
@@ -70,12 +87,12 @@ func (a *Appliance) work(ctx context.Context, kinds []string) {
 		}
 		lease, err := a.db.Lease(ctx, leaseTime, kinds...)
 		if err != nil {
-			if ctx.Err() == nil && !isShutdown(err) {
-				a.log.Error("leasing a job", "error", err)
-				time.Sleep(time.Second)
-				continue
+			if ctx.Err() != nil || isShutdown(err) {
+				return
 			}
-			return
+			a.log.Error("leasing a job", "error", err)
+			pause(ctx, leaseAgain)
+			continue
 		}
 		started := time.Now()
 		err = a.perform(ctx, lease)
@@ -168,15 +185,7 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 // noteFailure lets a study say what became of a job of its.
 func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error {
 	if job.Kind == kindCommit {
-		var c committal
-		if err := json.Unmarshal(job.Payload, &c); err != nil {
-			return err
-		}
-		err := onCommitment(tx, job.Study, c, func(_ *queue.Study, state *queue.Commitment) error {
-			state.Error = cause.Error()
-			return nil
-		})
-		if err != nil {
+		if err := noteUncommitted(tx, job, cause); err != nil {
 			return err
 		}
 	}
@@ -184,18 +193,16 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 	if err != nil || s == nil {
 		return err
 	}
-	if job.Dead && job.Kind == kindMail { // the draft stands, and stays among those to read
+	switch {
+	case job.Dead:
+		if job.Kind != kindMail { // without a mail the draft stands, and stays among those to read
+			s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
+		}
 		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
 		if err := a.announceDead(tx, s, job, cause); err != nil {
 			return err
 		}
-	} else if job.Dead {
-		s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
-		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
-		if err := a.announceDead(tx, s, job, cause); err != nil {
-			return err
-		}
-	} else if job.Attempts == 1 {
+	case job.Attempts == 1:
 		s.Note(tx.Now(), fmt.Sprintf("%s failed, will be tried again: %v", job.Kind, cause))
 	}
 	switch to := destinationOf(job); job.Kind {

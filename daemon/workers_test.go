@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"llamaxr/queue"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// jobCollector collects what a scrape tells of jobs alone.
+type jobCollector struct {
+	*gauges
+	t *testing.T
+}
+
+// Collect implements prometheus.Collector.
+func (c jobCollector) Collect(out chan<- prometheus.Metric) {
+	if err := (scrape{c.gauges, out}).jobs(); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// TestEveryKindIsServedAndMeasured: each kind of job that is declared here has its workers, a way to be performed, and its series in the
+// metrics from the start, so that no dead letter goes unseen.
+func TestEveryKindIsServedAndMeasured(t *testing.T) {
+	al := newAlerting(t)
+	al.newMetrics("test")
+	if err := al.metrics.Register(jobCollector{newGauges(al.Appliance), t}); err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	al.metrics.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	text := answer.Body.String()
+	kinds := declaredKinds(t)
+	for _, kind := range kinds {
+		for _, series := range []string{
+			`llamaxr_stage_jobs_total{result="dead",stage=%q} 0`, `llamaxr_stage_duration_seconds_count{stage=%q} 0`, `llamaxr_dead_letters{stage=%q} 0`,
+		} {
+			if want := fmt.Sprintf(series, kind); !strings.Contains(text, want+"\n") {
+				t.Errorf("no %s in the metrics", want)
+			}
+		}
+		lease := &queue.Lease{Job: queue.Job{Kind: kind, Payload: []byte("not JSON")}}
+		if err := al.perform(t.Context(), lease); err != nil && strings.Contains(err.Error(), "unknown kind") {
+			t.Error(err)
+		}
+	}
+	served := allKinds()
+	slices.Sort(served)
+	slices.Sort(kinds)
+	if !slices.Equal(served, kinds) || len(kinds) < 20 {
+		t.Errorf("workers serve %q, declared are %q", served, kinds)
+	}
+}
+
+// declaredKinds reads the kinds of jobs out of this package's sources.
+func declaredKinds(t *testing.T) (kinds []string) {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`^kind[A-Z]`)
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			for i, id := range spec.Names {
+				if name.MatchString(id.Name) {
+					kind, err := strconv.Unquote(spec.Values[i].(*ast.BasicLit).Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					kinds = append(kinds, kind)
+				}
+			}
+			return true
+		})
+	}
+	return kinds
+}
