@@ -291,11 +291,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	trail.stop()
 	a.room.audit.Close()
 	a.record.Close()
-	for _, closing := range []func() error{a.spool.Close, a.db.Close} {
-		if closed := closing(); err == nil {
-			err = closed
-		}
-	}
+	err = errors.Join(err, a.spool.Close(), a.db.Close())
 	a.log.Info("stopped")
 	return err
 }

@@ -114,10 +114,7 @@ func (in *inspection) writeTo(path string) error {
 		}
 		return meta.Put(schemaKey, []byte(in.number()))
 	})
-	if closed := bolt.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return errors.Join(err, bolt.Close())
 }
 
 // setAside moves records that are damaged out of the way, into the bucket of the damaged, and counts what is left anew.

@@ -52,10 +52,7 @@ func Rewrite(path, scratch string, from, into *Key) (err error) {
 	if err == nil {
 		err = file.Sync()
 	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	changed := old.Info().ModTime()

@@ -244,21 +244,11 @@ func (s *Spool) rewrite(relative string, content []byte) error {
 	if err == nil && n < len(content) {
 		err = io.ErrShortWrite
 	}
-	if err == nil {
-		err = file.Sync()
+	if err != nil {
+		s.discard(file)
+		return err
 	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	path := s.Path(relative)
-	if err == nil {
-		err = s.files.Rename(file.Name(), path)
-	}
-	if err == nil {
-		return s.files.SyncFolder(filepath.Dir(path))
-	}
-	_ = s.files.Remove(file.Name()) // what stays goes at the next start
-	return err
+	return s.place(file, s.Path(relative))
 }
 
 // Settle makes the objects that lie in the journal durable in their own files and empties their slots. What fails stays in its slot.
@@ -322,10 +312,7 @@ func (s *Spool) Settle() error {
 // is written anew from the slot.
 func (s *Spool) settle(relative string, object *heldObject) error {
 	if object.file != nil {
-		err := object.file.Sync()
-		if closed := object.file.Close(); err == nil {
-			err = closed
-		}
+		err := errors.Join(object.file.Sync(), object.file.Close())
 		object.file = nil
 		if err == nil {
 			return s.files.SyncFolder(filepath.Dir(s.Path(relative)))

@@ -114,11 +114,7 @@ func (s *Spool) Run(ctx context.Context, failed func(error)) {
 
 // Close settles what lies in the journal and closes it. What cannot be settled now is at the next start.
 func (s *Spool) Close() error {
-	err := s.Settle()
-	if closed := s.journal.file.Close(); err == nil {
-		err = closed
-	}
-	return err
+	return errors.Join(s.Settle(), s.journal.file.Close())
 }
 
 // KeepFree changes how many bytes must be free for an object to be taken.
@@ -312,31 +308,20 @@ func (w *Writer) commit(room, key string) (string, error) {
 	if room == objects {
 		relative = filepath.Join(room, name[:2], name)
 	}
-	path := w.spool.Path(relative)
-	err := w.End()
-	if err == nil && room == objects {
+	if err := w.End(); err != nil {
+		w.Abort()
+		return "", err
+	}
+	if room == objects {
 		if slot, ok := w.spool.journal.take(relative, w.whole); ok {
 			return relative, w.commitToJournal(slot, relative)
 		}
 	}
-	if err == nil {
-		err = w.file.Sync()
-	}
-	if closed := w.file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		w.remove(w.file.Name())
-		return "", full(fmt.Errorf("spool: making an object durable: %w", err))
-	}
+	path := w.spool.Path(relative)
 	_, absent := w.spool.files.Size(path)
-	if err = w.spool.files.Rename(w.file.Name(), path); err == nil {
-		err = w.spool.files.SyncFolder(filepath.Dir(path))
-	}
-	if err != nil {
-		w.remove(w.file.Name())
+	if err := w.spool.place(w.file, path); err != nil {
 		if absent != nil { // else somebody may have been told of it
-			w.remove(path)
+			w.spool.remove(path)
 		}
 		return "", full(fmt.Errorf("spool: making an object durable: %w", err))
 	}
@@ -358,19 +343,37 @@ func (w *Writer) commitToJournal(slot int, relative string) error {
 	j.written(relative, slot, nil)
 	w.Abort()
 	if absent != nil {
-		w.remove(path)
+		w.spool.remove(path)
 	}
 	return full(fmt.Errorf("spool: making an object durable in the journal: %w", err))
 }
 
 // Abort removes what was written.
-func (w *Writer) Abort() {
-	_ = w.file.Close() // nothing of it is kept
-	w.remove(w.file.Name())
+func (w *Writer) Abort() { w.spool.discard(w.file) }
+
+// place makes a written file durable under its path; when that fails it is not left where it was written.
+func (s *Spool) place(file File, path string) error {
+	err := errors.Join(file.Sync(), file.Close())
+	if err == nil {
+		err = s.files.Rename(file.Name(), path)
+	}
+	if err == nil {
+		err = s.files.SyncFolder(filepath.Dir(path))
+	}
+	if err != nil {
+		s.remove(file.Name())
+	}
+	return err
+}
+
+// discard gives up a file that is being written.
+func (s *Spool) discard(file File) {
+	_ = file.Close() // nothing of it is kept
+	s.remove(file.Name())
 }
 
 // remove does its best: what stays is unknown to the ledger and goes at the next start.
-func (w *Writer) remove(path string) { _ = w.spool.files.Remove(path) }
+func (s *Spool) remove(path string) { _ = s.files.Remove(path) }
 
 // Sweep removes committed objects that the ledger does not know: the process died between file and ledger, so nobody was told.
 func (s *Spool) Sweep(known map[string]bool) (removed int, err error) {
