@@ -113,13 +113,17 @@ func (a *Appliance) fetchMissing(ctx context.Context, uid string) (*queue.Fetch,
 		fetch.Result = "nothing is missing"
 		return fetch, nil
 	}
-	header, err := a.headerOf(p.pair.Frontal + p.pair.Lateral)
+	sop := p.pair.Frontal + p.pair.Lateral
+	home, err := a.instance(sop)
+	if err == nil && home == nil {
+		err = fmt.Errorf("daemon: no instance %s", sop)
+	}
 	if err != nil {
 		return nil, err
 	}
 	timed, cancel := context.WithTimeout(ctx, archive.FetchTime)
 	defer cancel()
-	r := &retrieval{a: a, ctx: timed, archive: archive, home: header, fetch: fetch}
+	r := &retrieval{a: a, ctx: timed, archive: archive, home: home.Header, fetch: fetch}
 	err = r.run()
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // we are stopping: the job is here again
@@ -136,21 +140,6 @@ func (a *Appliance) fetchMissing(ctx context.Context, uid string) (*queue.Fetch,
 	}
 	a.log.Info("archive asked for a missing view", "study", uid, "archive", archive.AETitle, "view", fetch.View, "result", fetch.Result, "error", fetch.Error)
 	return fetch, nil
-}
-
-// headerOf is an object's header as the ledger has it.
-func (a *Appliance) headerOf(sop string) (h study.Header, err error) {
-	err = a.db.View(func(tx *queue.Tx) error {
-		i, err := tx.Instance(sop)
-		if err == nil && i == nil {
-			err = fmt.Errorf("daemon: no instance %s", sop)
-		}
-		if err == nil {
-			h = i.Header
-		}
-		return err
-	})
-	return h, err
 }
 
 // endFetch keeps what came of asking, and lets the study go on at once.

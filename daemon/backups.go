@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"llamaxr/daemon/backup"
-	"llamaxr/ingest/spool"
-	"llamaxr/queue"
 )
 
 // answerBackup streams the state as it is now. A stream that fails is broken off: it has no end by which a reader knows that it is whole.
@@ -49,20 +45,14 @@ func Backup(ctx context.Context, state, version string, w io.Writer) error {
 		}
 		return nil
 	}
-	file := filepath.Join(state, databaseFile)
-	if _, err := os.Stat(file); err != nil {
-		return fmt.Errorf("daemon: %s holds no state of the appliance: %w", state, err)
-	}
-	db, err := queue.OpenReadOnly(file)
+	db, err := openStopped(state)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	objects, err := spool.Open(state, 0) // after a power cut some may lie in the journal alone
-	if err != nil {
+	if err := settle(state); err != nil { // after a power cut some objects may lie in the journal alone
 		return err
 	}
-	defer objects.Close()
 	_, err = backup.Write(ctx, w, state, db, version)
 	return err
 }

@@ -27,7 +27,7 @@ func (a *Appliance) openObject(relative string) (*atrest.File, error) {
 
 // draw decodes the first frame of an object and draws it in 8 bits.
 func draw(ctx context.Context, file *dicomfile.File) (image.Image, error) {
-	img, err := levels(ctx, file)
+	_, img, err := decoded(ctx, file)
 	if err != nil {
 		return nil, err
 	}

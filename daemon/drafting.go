@@ -36,7 +36,7 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 	}
 	defer file.Close()
 	seen.Header = file.Header
-	if seen.Image, err = levels(ctx, file); err != nil {
+	if _, seen.Image, err = decoded(ctx, file); err != nil {
 		seen.Reason = err.Error()
 		if errors.Is(err, pixel.ErrNoPixels) {
 			seen.Reason = "the object holds no image"
@@ -149,7 +149,7 @@ func load(ctx context.Context, open dicomfile.Opener, path string, size int) (*s
 		return nil, nil, err
 	}
 	defer file.Close()
-	img, err := levels(ctx, file)
+	_, img, err := decoded(ctx, file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,13 +157,13 @@ func load(ctx context.Context, open dicomfile.Opener, path string, size int) (*s
 	return &file.Header, &normalised, nil
 }
 
-// levels decodes the first frame to grey levels.
-func levels(ctx context.Context, file *dicomfile.File) (*pixel.Image, error) {
-	frame, err := pixel.Decode(ctx, file)
-	if err != nil {
-		return nil, err
+// decoded decodes the first frame, and makes grey levels of it.
+func decoded(ctx context.Context, file *dicomfile.File) (frame *pixel.Frame, img *pixel.Image, err error) {
+	if frame, err = pixel.Decode(ctx, file); err != nil {
+		return nil, nil, err
 	}
-	return pixel.Gray(file, frame)
+	img, err = pixel.Gray(file, frame)
+	return frame, img, err
 }
 
 // renderedSide is the longer side of a view in a picture.
@@ -198,11 +198,8 @@ func shownFrom(ctx context.Context, open dicomfile.Opener, path string) (img *pi
 		return nil, nil, err
 	}
 	defer file.Close()
-	frame, err := pixel.Decode(ctx, file)
+	frame, img, err := decoded(ctx, file)
 	if err != nil {
-		return nil, nil, err
-	}
-	if img, err = pixel.Gray(file, frame); err != nil {
 		return nil, nil, err
 	}
 	if frame.Samples == 1 && frame.Photometric != "PALETTE COLOR" {

@@ -10,7 +10,6 @@ import (
 
 	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/spool"
-	"llamaxr/queue"
 )
 
 // encrypted are the folders of a state whose files are encrypted where a key is configured: images as received, documents, pictures and
@@ -42,21 +41,16 @@ func Encrypt(ctx context.Context, state string, key *atrest.Key, decrypt bool) (
 	if err := key.Check(state); err != nil {
 		return 0, err
 	}
-	file := filepath.Join(state, databaseFile)
-	if _, err := os.Stat(file); err != nil {
-		return 0, fmt.Errorf("daemon: %s holds no state of the appliance: %w", state, err)
-	}
-	db, err := queue.OpenReadOnly(file) // no appliance has the state while we do, and a state of an older program stays one
+	db, err := openStopped(state)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close()
-	objects, err := spool.Open(state, 0) // makes the folders, removes what an earlier run left half done, writes out what the journal holds
-	if err != nil {
+	if err := settle(state); err != nil { // it also makes the folders, and removes what an earlier run left half done
 		return 0, err
 	}
-	// What its slots held stays in them until they are written over: plain, where it was.
-	if err := errors.Join(objects.Close(), os.Remove(filepath.Join(state, spool.JournalFile))); err != nil {
+	// What the journal's slots held stays in them until they are written over: plain, where it was.
+	if err := os.Remove(filepath.Join(state, spool.JournalFile)); err != nil {
 		return 0, fmt.Errorf("daemon: emptying the journal: %w", err)
 	}
 	if err := key.Claim(state); err != nil {

@@ -9,7 +9,6 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest/dicomfile"
-	"llamaxr/internal/dicomwrite"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
@@ -36,18 +35,20 @@ const mostFetched = 20
 func Fetch(
 	ctx context.Context, client dicomnet.Client, address string, q Query, destination string, progress func(study string, done dimse.SubOperations),
 ) ([]Fetched, error) {
-	association, err := client.Dial(ctx, address, []dicomnet.ProposedContext{
-		dicomnet.ProposeHeaders(dicomnet.StudyRootFind, false), dicomnet.ProposeHeaders(dicomnet.StudyRootMove, false),
-	})
+	association, err := client.Dial(ctx, address, findAndMove())
 	if err != nil {
 		return nil, err
 	}
 	var studies []string
 	syntax := association.TransferSyntax(dicomnet.StudyRootFind)
-	err = association.Find(ctx, dicomnet.StudyRootFind, q.identifier(syntax), func(match []byte) error {
-		uid, err := studyOf(match, syntax)
+	err = association.Find(ctx, dicomnet.StudyRootFind, q.keys().identifier("STUDY", syntax), func(match []byte) error {
+		set, err := readMatch(match, syntax)
 		if err != nil {
 			return err
+		}
+		uid := set.Text(tag.StudyInstanceUID)
+		if !dicomfile.ValidUID(uid) {
+			return errors.New("a match of the archive has no Study Instance UID")
 		}
 		if !slices.Contains(studies, uid) {
 			studies = append(studies, uid)
@@ -63,8 +64,8 @@ func Fetch(
 	}
 	var out []Fetched
 	for _, uid := range studies {
-		syntax := association.TransferSyntax(dicomnet.StudyRootMove)
-		count, err := association.Move(ctx, dicomnet.StudyRootMove, destination, Query{StudyInstanceUID: uid}.identifier(syntax), func(done dimse.SubOperations) {
+		one := Query{StudyInstanceUID: uid}.keys().identifier("STUDY", association.TransferSyntax(dicomnet.StudyRootMove))
+		count, err := association.Move(ctx, dicomnet.StudyRootMove, destination, one, func(done dimse.SubOperations) {
 			if progress != nil {
 				progress(uid, done)
 			}
@@ -88,24 +89,10 @@ func Fetch(
 	return out, nil
 }
 
-// identifier is the query as a data set (PS3.4 C.6.2.1.2). Its text needs no character set: both keys are of the default repertoire.
-func (q Query) identifier(transferSyntax string) []byte {
-	out := &dicomwrite.Elements{Implicit: transferSyntax == dicomnet.ImplicitVRLittleEndian}
+func (q Query) keys() keys {
+	all := keys{{tag.StudyInstanceUID, "UI", q.StudyInstanceUID}}
 	if q.AccessionNumber != "" {
-		out.Text(tag.AccessionNumber, "SH", q.AccessionNumber)
+		all = append(all, key{tag.AccessionNumber, "SH", q.AccessionNumber})
 	}
-	return out.Text(tag.QueryRetrieveLevel, "CS", "STUDY").Text(tag.StudyInstanceUID, "UI", q.StudyInstanceUID).Bytes()
-}
-
-// studyOf reads the Study Instance UID of a match.
-func studyOf(match []byte, transferSyntax string) (string, error) {
-	set, err := dicomfile.ReadDataSet(match, transferSyntax)
-	if err != nil {
-		return "", fmt.Errorf("a match of the archive: %w", err)
-	}
-	uid := set.Text(tag.StudyInstanceUID)
-	if !dicomfile.ValidUID(uid) {
-		return "", errors.New("a match of the archive has no Study Instance UID")
-	}
-	return uid, nil
+	return all
 }

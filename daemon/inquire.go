@@ -197,16 +197,22 @@ func knock(state string, request *http.Request) (response *http.Response, runnin
 	return nil, true, fmt.Errorf("daemon: asking the running daemon: %w", err)
 }
 
+// openStopped opens the database of an appliance that does not run, to be read. None starts while it is open, and that of an older program
+// stays one.
+func openStopped(state string) (*queue.DB, error) {
+	file := filepath.Join(state, databaseFile)
+	if _, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("daemon: %s holds no state of the appliance: %w", state, err)
+	}
+	return queue.OpenReadOnly(file)
+}
+
 // inquire asks the running daemon, or reads the state itself when none runs.
 func inquire[T any](state, path string, read func(ledger) (T, error)) (out T, err error) {
 	if running, err := ask(state, http.MethodGet, path, nil, &out); running {
 		return out, err
 	}
-	file := filepath.Join(state, databaseFile)
-	if _, err := os.Stat(file); err != nil {
-		return out, fmt.Errorf("daemon: %s holds no state of the appliance: %w", state, err)
-	}
-	db, err := queue.OpenReadOnly(file)
+	db, err := openStopped(state)
 	if err != nil {
 		return out, err
 	}

@@ -261,11 +261,7 @@ func (a *Appliance) decide(ctx context.Context, key string, p *queue.Promise, al
 
 // kept returns the digest of an object that is here, whole; else the Failure Reason.
 func (a *Appliance) kept(o study.SOPReference) (sum string, reason uint16, err error) {
-	var i *queue.Instance
-	err = a.db.View(func(tx *queue.Tx) (err error) {
-		i, err = tx.Instance(o.SOPInstanceUID)
-		return err
-	})
+	i, err := a.instance(o.SOPInstanceUID)
 	switch {
 	case err != nil:
 		return "", 0, err

@@ -162,8 +162,7 @@ func (a *Appliance) readReport(ctx context.Context, lease *queue.Lease) error {
 
 // learnFrom reads a stored document; it returns why the document is no correction, empty when it became one.
 func (a *Appliance) learnFrom(ctx context.Context, sop string) (string, error) {
-	var i *queue.Instance
-	err := a.db.View(func(tx *queue.Tx) (err error) { i, err = tx.Instance(sop); return err })
+	i, err := a.instance(sop)
 	if err != nil || i == nil {
 		return "", err
 	}

@@ -9,13 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest/dicomfile"
-	"llamaxr/internal/dicomwrite"
 	"llamaxr/queue"
 	"llamaxr/study"
 
@@ -48,7 +46,7 @@ type radiograph struct{ study, series, instance string }
 
 // run finds the radiographs that are not here, and has them sent.
 func (r *retrieval) run() (err error) {
-	contexts := []dicomnet.ProposedContext{dicomnet.ProposeHeaders(dicomnet.StudyRootFind, false), dicomnet.ProposeHeaders(dicomnet.StudyRootMove, false)}
+	contexts := findAndMove()
 	if r.archive.Retrieve == config.RetrieveGet {
 		contexts = dicomnet.ProposeRetrieval()
 	}
@@ -183,13 +181,13 @@ func (r *retrieval) bring(images []radiograph) error {
 	for _, of := range slices.SortedFunc(maps.Keys(series), func(a, b radiograph) int {
 		return cmp.Or(cmp.Compare(a.study, b.study), cmp.Compare(a.series, b.series))
 	}) {
-		keys := keys{{tag.SOPInstanceUID, "UI", strings.Join(series[of], `\`)}, {tag.StudyInstanceUID, "UI", of.study}, {tag.SeriesInstanceUID, "UI", of.series}}
+		k := keys{{tag.SOPInstanceUID, "UI", strings.Join(series[of], `\`)}, {tag.StudyInstanceUID, "UI", of.study}, {tag.SeriesInstanceUID, "UI", of.series}}
 		var count dimse.SubOperations
 		var err error
 		if r.archive.Retrieve == config.RetrieveGet {
-			count, err = r.association.Get(r.ctx, dicomnet.StudyRootGet, r.identifier(dicomnet.StudyRootGet, "IMAGE", keys), taker, nil)
+			count, err = r.association.Get(r.ctx, dicomnet.StudyRootGet, k.identifier("IMAGE", r.association.TransferSyntax(dicomnet.StudyRootGet)), taker, nil)
 		} else {
-			count, err = r.association.Move(r.ctx, dicomnet.StudyRootMove, r.a.cfg().AETitle, r.identifier(dicomnet.StudyRootMove, "IMAGE", keys), nil)
+			count, err = r.association.Move(r.ctx, dicomnet.StudyRootMove, r.a.cfg().AETitle, k.identifier("IMAGE", r.association.TransferSyntax(dicomnet.StudyRootMove)), nil)
 		}
 		r.fetch.Images += int(count.Completed) + int(count.Warning)
 		if err == nil && count.Failed > 0 {
@@ -204,14 +202,14 @@ func (r *retrieval) bring(images []radiograph) error {
 
 // find asks for matches at a level, most of them at most.
 func (r *retrieval) find(level string, k keys, most int, visit func(*dicomfile.Dataset) error) error {
-	n := 0
-	err := r.association.Find(r.ctx, dicomnet.StudyRootFind, r.identifier(dicomnet.StudyRootFind, level, k), func(match []byte) error {
+	n, syntax := 0, r.association.TransferSyntax(dicomnet.StudyRootFind)
+	err := r.association.Find(r.ctx, dicomnet.StudyRootFind, k.identifier(level, syntax), func(match []byte) error {
 		if n++; n > most {
 			return fmt.Errorf("more than %d matches", most)
 		}
-		set, err := dicomfile.ReadDataSet(match, r.association.TransferSyntax(dicomnet.StudyRootFind))
+		set, err := readMatch(match, syntax)
 		if err != nil {
-			return fmt.Errorf("a match of the archive: %w", err)
+			return err
 		}
 		return visit(set)
 	})
@@ -219,28 +217,6 @@ func (r *retrieval) find(level string, k keys, most int, visit func(*dicomfile.D
 		return fmt.Errorf("finding at level %s: %w", level, err)
 	}
 	return nil
-}
-
-// key is an attribute of an identifier: what it must be, or empty for what the archive is to say.
-type key struct {
-	tag       tag.Tag
-	vr, value string
-}
-
-type keys []key
-
-// identifier is a query as a data set (PS3.4 C.4.1.1.3).
-func (r *retrieval) identifier(sopClass, level string, all keys) []byte {
-	all = append(slices.Clone(all), key{tag.QueryRetrieveLevel, "CS", level})
-	if slices.ContainsFunc(all, func(k key) bool { return len(k.value) != utf8.RuneCountInString(k.value) }) {
-		all = append(all, key{tag.SpecificCharacterSet, "CS", "ISO_IR 192"})
-	}
-	slices.SortFunc(all, func(a, b key) int { return a.tag.Compare(b.tag) })
-	out := &dicomwrite.Elements{Implicit: r.association.TransferSyntax(sopClass) == dicomnet.ImplicitVRLittleEndian}
-	for _, k := range all {
-		out.Text(k.tag, k.vr, k.value)
-	}
-	return out.Bytes()
 }
 
 // taking is a session for objects that a peer sends on an association of ours (C-GET).

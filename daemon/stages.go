@@ -32,11 +32,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	if err := json.Unmarshal(lease.Job.Payload, &uid); err != nil {
 		return queue.Permanent(fmt.Errorf("daemon: examination: %w", err))
 	}
-	var instance *queue.Instance
-	err := a.db.View(func(tx *queue.Tx) (err error) {
-		instance, err = tx.Instance(uid)
-		return err
-	})
+	instance, err := a.instance(uid)
 	if err != nil || instance == nil {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}

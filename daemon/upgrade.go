@@ -175,7 +175,7 @@ func Back(state, archive string) (r Returned, err error) {
 	return r, nil
 }
 
-// settle makes files of the objects that lie in the journal, which an older program does not look for.
+// settle makes files of the objects of a stopped appliance that lie in the journal alone, where only this program looks for them.
 func settle(state string) error {
 	s, err := spool.Open(state, 0)
 	if err != nil {

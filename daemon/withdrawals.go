@@ -152,6 +152,15 @@ func (a *Appliance) studyRecord(uid string) (s *queue.Study, err error) {
 	return s, err
 }
 
+// instance returns an object's record, nil when there is none.
+func (a *Appliance) instance(sop string) (i *queue.Instance, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		i, err = tx.Instance(sop)
+		return err
+	})
+	return i, err
+}
+
 // rejectionOf is the gravest rejection of the images that a draft rests on, empty when none was rejected.
 func rejectionOf(tx *queue.Tx, record *DraftRecord) (worst study.RejectionTitle, err error) {
 	for _, h := range []*study.Header{record.Frontal, record.Lateral} {
