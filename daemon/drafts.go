@@ -40,7 +40,7 @@ type DraftRecord struct {
 	Shadow bool `json:"shadow,omitempty"`
 	// Took is the time each step needed.
 	Took map[string]time.Duration `json:"took"`
-	// Predecessor is the SOP Instance UID of the narrative this one replaces, by kind of document.
+	// Documents are those that were made of it, which go to the destinations.
 	Documents []DocumentRecord `json:"documents,omitempty"`
 	// PDF is whether a page was asked for when the draft was made: its documents can be made again though the site has changed its mind.
 	PDF bool `json:"pdf,omitempty"`
