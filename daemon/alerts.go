@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,12 +98,12 @@ func (a *Appliance) scheduleEscalation(tx *queue.Tx, s *queue.Study, alert *queu
 
 // escalate tells others of an alert that is still open.
 func (a *Appliance) escalate(lease *queue.Lease) error {
-	var at alertAt
-	if err := json.Unmarshal(lease.Job.Payload, &at); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: escalation: %w", err))
+	at, err := payloadOf[alertAt](lease)
+	if err != nil {
+		return err
 	}
 	uid, told := lease.Job.Study, false
-	err := lease.Done(func(tx *queue.Tx) error {
+	err = lease.Done(func(tx *queue.Tx) error {
 		told = false
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {

@@ -75,9 +75,9 @@ func (a *Appliance) outlet(kind, name string) *outlet {
 
 // tell sends one announcement to its system. What was announced before for the same study goes first; what was overtaken is not sent.
 func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
-	var n announcement
-	if err := json.Unmarshal(lease.Job.Payload, &n); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: announcement: %w", err))
+	n, err := payloadOf[announcement](lease)
+	if err != nil {
+		return err
 	}
 	o := a.outlet(lease.Job.Kind, n.Outlet)
 	if o == nil {
@@ -254,14 +254,10 @@ func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error)
 		r.Findings, r.Impression = record.Draft.Text(study.SectionFindings), record.Draft.Text(study.SectionImpression)
 		r.Time = record.Made.In(time.Local)
 	case study.ResultSigned, study.ResultCorrected:
-		reading, err := a.Reading(s.UID)
+		_, signature, err := a.signature(s.UID, n.Number)
 		if err != nil {
 			return r, err
 		}
-		if reading == nil || n.Number < 1 || n.Number > len(reading.Signatures) {
-			return r, queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", s.UID, n.Number))
-		}
-		signature := reading.Signatures[n.Number-1]
 		r.Findings, r.Impression, r.Physician, r.Time = signature.Findings, signature.Impression, signature.Name, signature.Time.In(time.Local)
 	case study.ResultWithdrawn:
 		w := s.Withdrawal(n.Revision)

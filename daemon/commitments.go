@@ -55,7 +55,7 @@ func (c committal) String() string {
 
 // askCommitment has a destination that was just sent something asked to commit to it; nil when this one is not asked.
 func (a *Appliance) askCommitment(tx *queue.Tx, uid string, c committal) (*queue.Commitment, error) {
-	if to, ok := a.destination(c.Destination); !ok || !to.Commit {
+	if to, err := a.destination(c.Destination); err != nil || !to.Commit {
 		return nil, nil
 	}
 	return new(queue.Commitment), tx.Again(c.job(uid))
@@ -63,12 +63,12 @@ func (a *Appliance) askCommitment(tx *queue.Tx, uid string, c committal) (*queue
 
 // commit sends the request and waits: the job ends when the answer comes, and is here again when it does not.
 func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
-	var c committal
-	if err := json.Unmarshal(lease.Job.Payload, &c); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: storage commitment: %w", err))
+	c, err := payloadOf[committal](lease)
+	if err != nil {
+		return err
 	}
-	to, ok := a.destination(c.Destination)
-	if !ok || !to.Commit {
+	to, err := a.destination(c.Destination)
+	if err != nil || !to.Commit {
 		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer asked for storage commitment", c.Destination))
 	}
 	uid := lease.Job.Study
@@ -114,14 +114,11 @@ func (a *Appliance) committable(ctx context.Context, lease *queue.Lease, c commi
 	uid := lease.Job.Study
 	folder := a.drafts.folder(uid, c.Revision)
 	if c.Signature > 0 {
-		reading, err := a.Reading(uid)
+		_, signature, err := a.signature(uid, c.Signature)
 		if err != nil {
 			return nil, err
 		}
-		if reading == nil || c.Signature > len(reading.Signatures) {
-			return nil, queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, c.Signature))
-		}
-		o := study.SOPReference{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: reading.Signatures[c.Signature-1].SOPInstanceUID}
+		o := study.SOPReference{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: signature.SOPInstanceUID}
 		return []committable{{o, filepath.Join(folder, signedFile(c.Signature))}}, nil
 	}
 	record, err := a.drafts.load(uid, c.Revision)

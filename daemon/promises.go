@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,9 +114,9 @@ func promiseJob(key string) queue.Job {
 
 // promise decides a request and reports the result on an association of its own.
 func (a *Appliance) promise(ctx context.Context, lease *queue.Lease) error {
-	var key string
-	if err := json.Unmarshal(lease.Job.Payload, &key); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: storage commitment: %w", err))
+	key, err := payloadOf[string](lease)
+	if err != nil {
+		return err
 	}
 	p, err := a.promised(key)
 	if err != nil {

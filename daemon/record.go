@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -100,9 +99,9 @@ func recordJob(e DraftEntry, version int) queue.Job {
 
 // enterAct performs a job of recordJob.
 func (a *Appliance) enterAct(lease *queue.Lease) error {
-	var e DraftEntry
-	if err := json.Unmarshal(lease.Job.Payload, &e); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: record: %w", err))
+	e, err := payloadOf[DraftEntry](lease)
+	if err != nil {
+		return err
 	}
 	if err := a.enter(e); err != nil {
 		return err

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -136,9 +135,9 @@ func (a *Appliance) noteReport(tx *queue.Tx, i *queue.Instance) error {
 
 // readReport records a verified report as a correction. Our own documents coming back, and what nobody verified, are none.
 func (a *Appliance) readReport(ctx context.Context, lease *queue.Lease) error {
-	var sop string
-	if err := json.Unmarshal(lease.Job.Payload, &sop); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: report: %w", err))
+	sop, err := payloadOf[string](lease)
+	if err != nil {
+		return err
 	}
 	what, err := a.learnFrom(ctx, sop)
 	var mismatch *MismatchError

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -227,9 +226,9 @@ type expiry struct {
 
 // expire deletes the files of a study that was removed. What came again in the meantime, and drafts of a later revision, stay.
 func (a *Appliance) expire(lease *queue.Lease) error {
-	var e expiry
-	if err := json.Unmarshal(lease.Job.Payload, &e); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: retention: %w", err))
+	e, err := payloadOf[expiry](lease)
+	if err != nil {
+		return err
 	}
 	s, err := a.studyRecord(lease.Job.Study)
 	if err != nil {

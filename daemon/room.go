@@ -169,9 +169,9 @@ const echoTime = 10 * time.Second
 
 // Echo asks a destination whether it is there, by C-ECHO or by a search, and returns how long it took.
 func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration, error) {
-	to, ok := a.destination(destination)
-	if !ok {
-		return 0, fmt.Errorf("daemon: %s is not configured", destination)
+	to, err := a.destination(destination)
+	if err != nil {
+		return 0, err
 	}
 	if to.STOW != "" {
 		return EchoWeb(ctx, a.web(to))

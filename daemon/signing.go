@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -28,22 +27,30 @@ const (
 // errNoDocuments makes a signature wait until the draft's documents are made: the signed report names the draft as its predecessor.
 var errNoDocuments = errors.New("daemon: the draft's documents are not made yet")
 
+// signature returns a study's signature by its number, and the reading that it is of.
+func (a *Appliance) signature(uid string, number int) (*queue.Reading, queue.Signature, error) {
+	reading, err := a.Reading(uid)
+	if err != nil {
+		return nil, queue.Signature{}, err
+	}
+	if reading == nil || number < 1 || number > len(reading.Signatures) {
+		return nil, queue.Signature{}, queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, number))
+	}
+	return reading, reading.Signatures[number-1], nil
+}
+
 // sign makes the document of a signature and asks for its delivery. The correction is recorded before: it is the same whether the job
 // runs once or again.
 func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
-	var number int
-	if err := json.Unmarshal(lease.Job.Payload, &number); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: signature: %w", err))
-	}
-	reading, err := a.Reading(uid)
+	number, err := payloadOf[int](lease)
 	if err != nil {
 		return err
 	}
-	if reading == nil || number < 1 || number > len(reading.Signatures) {
-		return queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, number))
+	reading, signature, err := a.signature(uid, number)
+	if err != nil {
+		return err
 	}
-	signature := reading.Signatures[number-1]
 	record, err := a.drafts.load(uid, signature.Revision)
 	if err != nil {
 		return err
@@ -144,23 +151,20 @@ type signedDelivery struct {
 
 // deliverSigned sends a signed report to one destination. Sent again after a failure it is the same object there.
 func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error {
-	var d signedDelivery
-	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: delivery of a signed report: %w", err))
-	}
-	uid := lease.Job.Study
-	reading, err := a.Reading(uid)
+	d, err := payloadOf[signedDelivery](lease)
 	if err != nil {
 		return err
 	}
-	if reading == nil || d.Number < 1 || d.Number > len(reading.Signatures) {
-		return queue.Permanent(fmt.Errorf("daemon: study %s has no signature %d", uid, d.Number))
+	uid := lease.Job.Study
+	_, signature, err := a.signature(uid, d.Number)
+	if err != nil {
+		return err
 	}
-	to, ok := a.destination(d.Destination)
-	if !ok {
-		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	to, err := a.destination(d.Destination)
+	if err != nil {
+		return err
 	}
-	path := filepath.Join(a.drafts.folder(uid, reading.Signatures[d.Number-1].Revision), signedFile(d.Number))
+	path := filepath.Join(a.drafts.folder(uid, signature.Revision), signedFile(d.Number))
 	if err := a.sendTo(ctx, to, uid, path); err != nil {
 		return err
 	}

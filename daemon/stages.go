@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -28,9 +27,9 @@ import (
 
 // examine looks at one object's pixels: what the picture says of its view.
 func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
-	var uid string
-	if err := json.Unmarshal(lease.Job.Payload, &uid); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: examination: %w", err))
+	uid, err := payloadOf[string](lease)
+	if err != nil {
+		return err
 	}
 	instance, err := a.instance(uid)
 	if err != nil || instance == nil {
@@ -77,9 +76,9 @@ var errNotExamined = errors.New("daemon: an object of the study was not looked a
 // draft pairs, scores, writes and guards one revision.
 func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
-	var revision int
-	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: draft: %w", err))
+	revision, err := payloadOf[int](lease)
+	if err != nil {
+		return err
 	}
 	p, err := a.pairOf(uid)
 	if err != nil {
@@ -243,9 +242,9 @@ const (
 // report makes the documents of a revision and asks for their delivery.
 func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
-	var revision int
-	if err := json.Unmarshal(lease.Job.Payload, &revision); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: report: %w", err))
+	revision, err := payloadOf[int](lease)
+	if err != nil {
+		return err
 	}
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
@@ -411,13 +410,13 @@ type delivery struct {
 // deliver sends the documents of a revision to one destination, all on one association. What the destination has already is sent
 // again after a failure: the UIDs are the same, so it is one object there.
 func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
-	var d delivery
-	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: delivery: %w", err))
+	d, err := payloadOf[delivery](lease)
+	if err != nil {
+		return err
 	}
-	to, ok := a.destination(d.Destination)
-	if !ok {
-		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	to, err := a.destination(d.Destination)
+	if err != nil {
+		return err
 	}
 	uid := lease.Job.Study
 	record, err := a.drafts.load(uid, d.Revision)

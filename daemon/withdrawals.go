@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -97,9 +96,9 @@ func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
 
 // forget deletes the cached copies of one object that a note let expire: the file as received and the pictures of its view.
 func (a *Appliance) forget(lease *queue.Lease) error {
-	var sop string
-	if err := json.Unmarshal(lease.Job.Payload, &sop); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: expiry: %w", err))
+	sop, err := payloadOf[string](lease)
+	if err != nil {
+		return err
 	}
 	if err := a.receiver.Forget(sop); err != nil {
 		return err
@@ -342,16 +341,16 @@ var errStillSending = errors.New("daemon: the draft is still on its way")
 
 // retract sends our rejection note of a revision to one destination.
 func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
-	var d delivery
-	if err := json.Unmarshal(lease.Job.Payload, &d); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: withdrawal: %w", err))
+	d, err := payloadOf[delivery](lease)
+	if err != nil {
+		return err
 	}
-	to, ok := a.destination(d.Destination)
-	if !ok {
-		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer configured", d.Destination))
+	to, err := a.destination(d.Destination)
+	if err != nil {
+		return err
 	}
 	uid := lease.Job.Study
-	err := a.db.View(func(tx *queue.Tx) error {
+	err = a.db.View(func(tx *queue.Tx) error {
 		j, err := tx.Job(deliveryID(uid, d.Revision, d.Destination))
 		if err == nil && j != nil && j.Leased.After(tx.Now()) {
 			return errStillSending

@@ -162,6 +162,14 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
 }
 
+// payloadOf reads what a job says; one that cannot be read is not tried again.
+func payloadOf[T any](lease *queue.Lease) (payload T, err error) {
+	if err := json.Unmarshal(lease.Job.Payload, &payload); err != nil {
+		return payload, queue.Permanent(fmt.Errorf("daemon: payload of %s: %w", lease.Job.Kind, err))
+	}
+	return payload, nil
+}
+
 // fail gives a job back or makes it a dead letter, and the study says so. It returns which, as the metrics name it.
 func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 	err := lease.Fail(cause, func(tx *queue.Tx, dead bool) error {
@@ -225,9 +233,9 @@ const askAgain = 50 * time.Millisecond
 
 // complete decides whether a study is whole: quiet for long enough, or both views there and the association released.
 func (a *Appliance) complete(lease *queue.Lease) error {
-	var c completion
-	if err := json.Unmarshal(lease.Job.Payload, &c); err != nil {
-		return queue.Permanent(fmt.Errorf("daemon: completion: %w", err))
+	c, err := payloadOf[completion](lease)
+	if err != nil {
+		return err
 	}
 	uid := lease.Job.Study
 	p, err := a.pairOf(uid)
@@ -293,12 +301,12 @@ func destinationOf(j queue.Job) string {
 	return d.Destination
 }
 
-// destination finds a configured destination by its text.
-func (a *Appliance) destination(text string) (config.Destination, bool) {
+// destination finds a configured destination by its text; the error is one that trying again cannot mend.
+func (a *Appliance) destination(text string) (config.Destination, error) {
 	for _, d := range a.cfg().Destinations {
 		if d.String() == text {
-			return d, true
+			return d, nil
 		}
 	}
-	return config.Destination{}, false
+	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s is not configured", text))
 }
