@@ -185,9 +185,7 @@ func (r *onGPU) verdict() error {
 }
 
 func (r *onGPU) section() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s", gpuHeading)
+	b, line := begin(gpuHeading)
 	line("%s; held to %s. %s.\n", r.Device, r.CPU, machine())
 	line("| what | measured | allowed |")
 	line("| --- | ---: | ---: |")

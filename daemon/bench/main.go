@@ -22,8 +22,8 @@ func main() {
 	flag.IntVar(&opts.studies, "studies", 40, "studies of the turnaround")
 	flag.BoolVar(&opts.peers, "peers", false, "measure models and receiving beside other programs instead")
 	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
-	sink := flag.String("sink", "", "be a sink at this address, which -send starts")
-	flag.IntVar(&opts.part, "part", 1, "with -peers and -send: send the part of the objects that this divides")
+	flag.StringVar(&opts.sink, "sink", "", "be a sink at this address, which -send starts")
+	flag.IntVar(&opts.part, "part", 1, "send only the part of the objects that this divides")
 	flag.StringVar(&opts.only, "models", "", "with -peers: only these language models, and no receiving or scoring")
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
@@ -34,13 +34,6 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if *sink != "" {
-		if err := serveSink(ctx, *sink); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	result, err := run(ctx, opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -57,18 +50,19 @@ type options struct {
 	layers                int
 	peers, send           bool
 	score, gpu            bool
-	only, measure         string
+	only, measure, sink   string
 	reports               string
 }
 
 func run(ctx context.Context, opts options) (result any, err error) {
-	if opts.score {
+	switch {
+	case opts.sink != "":
+		return nil, serveSink(ctx, opts.sink)
+	case opts.score:
 		return scoreOurs(ctx)
-	}
-	if opts.gpu {
+	case opts.gpu:
 		return checkGPU(ctx, opts)
-	}
-	if opts.measure != "" {
+	case opts.measure != "":
 		return measureOurs(ctx, opts.measure, opts.rounds)
 	}
 	if opts.scratch, err = filepath.Abs(opts.scratch); err != nil {
@@ -78,14 +72,14 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(opts.scratch)
-	if opts.send {
+	switch {
+	case opts.send:
 		table, err := sending(ctx, opts)
 		if err != nil {
 			return nil, err
 		}
 		return table, replaceSection(opts.out, sendHeading, sendSection(table, opts))
-	}
-	if opts.peers {
+	case opts.peers:
 		return comparison(ctx, opts)
 	}
 	r := &report{Machine: machine(), Rounds: opts.rounds}

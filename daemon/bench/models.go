@@ -19,8 +19,6 @@ import (
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
 	"llamaxr/study"
-
-	"golang.org/x/sys/unix"
 )
 
 //go:embed models.py
@@ -365,13 +363,7 @@ func clock() func() float64 {
 		began := time.Now()
 		return func() float64 { return time.Since(began).Seconds() }
 	}
-	return func() float64 {
-		var used unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
-			return 0
-		}
-		return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
-	}
+	return func() float64 { return processorTime().Seconds() }
 }
 
 // benchScores are another study's each time.

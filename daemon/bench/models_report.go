@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 )
 
 // inferenceHeading of the section of the models.
@@ -27,9 +26,7 @@ func loadAverage() (busy float64) {
 }
 
 func (r *modelsReport) section() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s", inferenceHeading)
+	b, line := begin(inferenceHeading)
 	line("%s. Load average of the last minute %s.", machine(), r.Load)
 	line("llama.cpp is built for this processor; ours packs the same shapes to NF4 (random weights for 1B and 8B, read as they lie in the file), llama.cpp's are")
 	line("Q4_0. Same prompt, same text (a human report), token by token; threads are cores that the process may use. With one thread times are of the")

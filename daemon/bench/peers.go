@@ -19,8 +19,8 @@ import (
 
 // peerLoads are more objects than loads: a slow receiver's start must not count.
 var peerLoads = []load{
-	{"10 MB", 2236, 200},
-	{"0.5 MB", 500, 2000},
+	{Name: "10 MB", Side: 2236, Count: 200},
+	{Name: "0.5 MB", Side: 500, Count: 2000},
 }
 
 //go:embed receiver.py
@@ -94,49 +94,39 @@ type taken struct {
 
 // besidePeers sends the same files by the same sender to every receiver in turn, round by round.
 func besidePeers(ctx context.Context, opts options) (table []taken, err error) {
-	for _, l := range peerLoads {
-		l.Count = max(1, l.Count/opts.part)
-		dir := filepath.Join(opts.scratch, "load")
-		files, size, err := l.make(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range associations {
-			times := make([][]float64, len(receivers))
-			rows := make([]taken, len(receivers))
-			for round := range opts.rounds {
-				for i, r := range receivers {
-					say("%s takes %d objects of %s over %d associations, round %d of %d", r.Name, l.Count, l.Name, n, round+1, opts.rounds)
-					took, m, err := r.take(ctx, opts, files, n)
-					if err != nil && (r.start == nil || ctx.Err() != nil) {
-						return nil, fmt.Errorf("%s: %w", r.Name, err)
-					}
-					if err != nil {
-						say("  %s: %v", r.Name, err)
-						rows[i].Failed = err.Error()
-						continue
-					}
-					times[i] = append(times[i], took.Seconds())
-					rows[i].PeakMB, rows[i].AnonymousMB = max(rows[i].PeakMB, m.resident), max(rows[i].AnonymousMB, m.anonymous)
-				}
-			}
+	err = each(peerLoads, associations, opts, func(l load, n int) error {
+		times := make([][]float64, len(receivers))
+		rows := make([]taken, len(receivers))
+		for round := range opts.rounds {
 			for i, r := range receivers {
-				row := &rows[i]
-				row.Receiver, row.Load, row.Associations = r.Name, l.Name, n
-				if len(times[i]) == 0 || row.Failed != "" {
+				say("%s takes %d objects of %s over %d associations, round %d of %d", r.Name, l.Count, l.Name, n, round+1, opts.rounds)
+				took, m, err := r.take(ctx, opts, l.files, n)
+				if err != nil && (r.start == nil || ctx.Err() != nil) {
+					return fmt.Errorf("%s: %w", r.Name, err)
+				}
+				if err != nil {
+					say("  %s: %v", r.Name, err)
+					rows[i].Failed = err.Error()
 					continue
 				}
-				seconds := median(times[i])
-				row.MB, row.Each = float64(size)*float64(l.Count)/1e6/seconds, float64(l.Count)/seconds
-				say("  %s: %.0f MB/s", r.Name, row.MB)
+				times[i] = append(times[i], took.Seconds())
+				rows[i].PeakMB, rows[i].AnonymousMB = max(rows[i].PeakMB, m.resident), max(rows[i].AnonymousMB, m.anonymous)
 			}
-			table = append(table, rows...)
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
+		for i, r := range receivers {
+			row := &rows[i]
+			row.Receiver, row.Load, row.Associations = r.Name, l.Name, n
+			if row.Failed != "" {
+				continue
+			}
+			seconds := median(times[i])
+			row.MB, row.Each = l.mb/seconds, float64(l.Count)/seconds
+			say("  %s: %.0f MB/s", r.Name, row.MB)
 		}
-	}
-	return table, nil
+		table = append(table, rows...)
+		return nil
+	})
+	return table, err
 }
 
 // take starts the receiver, sends, and makes sure that everything was kept.
@@ -254,9 +244,7 @@ func watch(pid int) (stop func() memory) {
 const peersHeading = "## Receiving beside other nodes (`make bench-peers`)"
 
 func peersSection(table []taken, opts options) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s", peersHeading)
+	b, line := begin(peersHeading)
 	line("%s. Medians of %d rounds, all receivers in turn, same files, same sender (ours), same disk, PDUs of 128 KiB, TCP_NODELAY=1 for all.", machine(), opts.rounds)
 	line("%d objects of 10 MB, %d of 0.5 MB. On disk when success is answered:", peerLoads[0].Count/opts.part, peerLoads[1].Count/opts.part)
 	for _, r := range receivers {

@@ -28,11 +28,14 @@ type load struct {
 	Name  string
 	Side  int // of 16-bit pixels
 	Count int
+
+	files []string
+	mb    float64 // of all of them
 }
 
 var loads = []load{
-	{"10 MB", 2236, 100},
-	{"0.5 MB", 500, 1000},
+	{Name: "10 MB", Side: 2236, Count: 100},
+	{Name: "0.5 MB", Side: 500, Count: 1000},
 }
 
 var associations = []int{1, 8, 50}
@@ -53,45 +56,56 @@ type received struct {
 // receiving sends the same files by the same sender to both receivers in turn, round by round.
 func receiving(ctx context.Context, opts options) ([]received, error) {
 	var table []received
+	err := each(loads, associations, opts, func(l load, n int) error {
+		var ours, peer []float64
+		row := received{Load: l.Name, Associations: n}
+		for round := range opts.rounds {
+			say("receiving %s objects over %d associations, round %d of %d", l.Name, n, round+1, opts.rounds)
+			took, atRest, peak, err := sendToAppliance(ctx, opts, l.files, n)
+			if err != nil {
+				return err
+			}
+			ours = append(ours, took.Seconds())
+			row.AtRestMB, row.ResidentMB = max(row.AtRestMB, atRest), max(row.ResidentMB, peak)
+			if took, _, err = storescp.take(ctx, opts, l.files, n); err != nil {
+				return fmt.Errorf("storescp: %w", err)
+			}
+			peer = append(peer, took.Seconds())
+		}
+		row.OursMB, row.PeerMB = l.mb/median(ours), l.mb/median(peer)
+		row.OursEach, row.PeerEach = float64(l.Count)/median(ours), float64(l.Count)/median(peer)
+		row.Ratio = row.OursMB / row.PeerMB
+		say("  ours %.0f MB/s, storescp %.0f MB/s: %.2fx, peak %.0f MB resident", row.OursMB, row.PeerMB, row.Ratio, row.ResidentMB)
+		table = append(table, row)
+		return nil
+	})
+	return table, err
+}
+
+// each makes the files of a load at a time, and measures it over each number of associations.
+func each(loads []load, associations []int, opts options, measure func(l load, n int) error) error {
+	dir := filepath.Join(opts.scratch, "load")
 	for _, l := range loads {
-		files, size, err := l.make(filepath.Join(opts.scratch, "load"))
-		if err != nil {
-			return nil, err
+		l.Count = max(1, l.Count/opts.part)
+		if err := l.make(dir); err != nil {
+			return err
 		}
 		for _, n := range associations {
-			var ours, peer []float64
-			row := received{Load: l.Name, Associations: n}
-			for round := range opts.rounds {
-				say("receiving %s objects over %d associations, round %d of %d", l.Name, n, round+1, opts.rounds)
-				took, atRest, peak, err := sendToAppliance(ctx, opts, files, n)
-				if err != nil {
-					return nil, err
-				}
-				ours = append(ours, took.Seconds())
-				row.AtRestMB, row.ResidentMB = max(row.AtRestMB, atRest), max(row.ResidentMB, peak)
-				if took, _, err = storescp.take(ctx, opts, files, n); err != nil {
-					return nil, fmt.Errorf("storescp: %w", err)
-				}
-				peer = append(peer, took.Seconds())
+			if err := measure(l, n); err != nil {
+				return err
 			}
-			mb := float64(size) * float64(l.Count) / 1e6
-			row.OursMB, row.PeerMB = mb/median(ours), mb/median(peer)
-			row.OursEach, row.PeerEach = float64(l.Count)/median(ours), float64(l.Count)/median(peer)
-			row.Ratio = row.OursMB / row.PeerMB
-			say("  ours %.0f MB/s, storescp %.0f MB/s: %.2fx, peak %.0f MB resident", row.OursMB, row.PeerMB, row.Ratio, row.ResidentMB)
-			table = append(table, row)
 		}
-		if err := os.RemoveAll(filepath.Join(opts.scratch, "load")); err != nil {
-			return nil, err
+		if err := os.RemoveAll(dir); err != nil {
+			return err
 		}
 	}
-	return table, nil
+	return nil
 }
 
 // make writes the files; their pixels are noise, so that nothing on the way can make them smaller.
-func (l load) make(dir string) (files []string, size int64, err error) {
+func (l *load) make(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, 0, err
+		return err
 	}
 	rng := rand.New(rand.NewPCG(1, uint64(l.Side)))
 	pixels := make([]byte, 2*l.Side*l.Side)
@@ -108,15 +122,15 @@ func (l load) make(dir string) (files []string, size int64, err error) {
 			Ints(tag.BitsAllocated, 16).Ints(tag.BitsStored, 16).Ints(tag.HighBit, 15).Ints(tag.PixelRepresentation, 0).Pixels(pixels)
 		var buf bytes.Buffer
 		if err := set.Write(&buf, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName); err != nil {
-			return nil, 0, err
+			return err
 		}
-		size = int64(buf.Len())
-		files = append(files, filepath.Join(dir, number+".dcm"))
-		if err := os.WriteFile(files[i], buf.Bytes(), 0o600); err != nil {
-			return nil, 0, err
+		l.mb += float64(buf.Len()) / 1e6
+		l.files = append(l.files, filepath.Join(dir, number+".dcm"))
+		if err := os.WriteFile(l.files[i], buf.Bytes(), 0o600); err != nil {
+			return err
 		}
 	}
-	return files, size, nil
+	return nil
 }
 
 // sendAll spreads the files over n associations at once.

@@ -42,10 +42,16 @@ func replaceSection(path, heading, section string) error {
 	return os.WriteFile(path, []byte(strings.TrimRight(before, "\n")+"\n\n"+section+after), 0o644)
 }
 
-func (r *report) section() string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+// begin begins a section with its heading; line adds to it.
+func begin(heading string) (section *strings.Builder, line func(format string, args ...any)) {
+	section = new(strings.Builder)
+	line = func(format string, args ...any) { fmt.Fprintf(section, format+"\n", args...) }
 	line("%s", heading)
+	return section, line
+}
+
+func (r *report) section() string {
+	b, line := begin(heading)
 	line("%s. Medians of %d rounds, both receivers in turn, same files, same sender (ours), same disk, PDUs of 128 KiB, TCP_NODELAY=1.", r.Machine, r.Rounds)
 	line("Ours answers success when file, folder and database are synced to disk; storescp syncs nothing.\n")
 	line("| objects | associations | ours / storescp | ours MB/s | storescp MB/s | ours objects/s | storescp objects/s | ours resident at rest, peak (MB) |")

@@ -7,8 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,8 +16,8 @@ import (
 
 // sendLoads are what is sent to a sink; more would only be the page cache's business.
 var sendLoads = []load{
-	{"10 MB", 2236, 100},
-	{"0.5 MB", 500, 1000},
+	{Name: "10 MB", Side: 2236, Count: 100},
+	{Name: "0.5 MB", Side: 500, Count: 1000},
 }
 
 var sendAssociations = []int{1, 8}
@@ -81,35 +79,25 @@ type sent struct {
 
 // sending sends the same files to every sink in turn, round by round.
 func sending(ctx context.Context, opts options) (table []sent, err error) {
-	for _, l := range sendLoads {
-		l.Count = max(1, l.Count/opts.part)
-		dir := filepath.Join(opts.scratch, "load")
-		files, size, err := l.make(dir)
-		if err != nil {
-			return nil, err
-		}
-		gigabytes := float64(size) * float64(l.Count) / 1e9
-		for _, n := range sendAssociations {
-			for _, s := range sinks {
-				var times, own, theirs []float64
-				for round := range opts.rounds {
-					say("sending %d objects of %s to %s over %d associations, round %d of %d", l.Count, l.Name, s.Name, n, round+1, opts.rounds)
-					took, ours, sink, err := s.swallow(ctx, opts, files, n)
-					if err != nil {
-						return nil, fmt.Errorf("%s: %w", s.Name, err)
-					}
-					times, own, theirs = append(times, took.Seconds()), append(own, ours.Seconds()), append(theirs, sink.Seconds())
+	err = each(sendLoads, sendAssociations, opts, func(l load, n int) error {
+		gigabytes := l.mb / 1000
+		for _, s := range sinks {
+			var times, own, theirs []float64
+			for round := range opts.rounds {
+				say("sending %d objects of %s to %s over %d associations, round %d of %d", l.Count, l.Name, s.Name, n, round+1, opts.rounds)
+				took, ours, sink, err := s.swallow(ctx, opts, l.files, n)
+				if err != nil {
+					return fmt.Errorf("%s: %w", s.Name, err)
 				}
-				row := sent{s.Name, l.Name, n, 1000 * gigabytes / median(times), median(own) / gigabytes, median(theirs) / gigabytes, loadAverage()}
-				say("  %.0f MB/s, %.2f s of processor time a GB", row.MB, row.SenderCPU)
-				table = append(table, row)
+				times, own, theirs = append(times, took.Seconds()), append(own, ours.Seconds()), append(theirs, sink.Seconds())
 			}
+			row := sent{s.Name, l.Name, n, l.mb / median(times), median(own) / gigabytes, median(theirs) / gigabytes, loadAverage()}
+			say("  %.0f MB/s, %.2f s of processor time a GB", row.MB, row.SenderCPU)
+			table = append(table, row)
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
-	}
-	return table, nil
+		return nil
+	})
+	return table, err
 }
 
 // swallow starts the sink and sends; it returns how long that took, and the processor time of both sides.
@@ -139,9 +127,7 @@ func processorTime() time.Duration {
 const sendHeading = "## Sending (`make bench-send`)"
 
 func sendSection(table []sent, opts options) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s", sendHeading)
+	b, line := begin(sendHeading)
 	line("%s. Medians of %d rounds; files in the page cache, read and sent by the appliance's sender to a sink on loopback that reads all, answers and keeps nothing;", machine(), opts.rounds)
 	line("PDUs of 128 KiB. Processor time is what a GB takes whatever else runs; storescp's is that of its processes that ended.")
 	line("\n| objects | associations | sink | MB/s | sender's processor time, s a GB | sink's | load average of the machine |")
