@@ -1,6 +1,7 @@
 package dicomnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,17 +61,10 @@ type accepted struct {
 }
 
 func (cl *Client) defaults() {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	set(&cl.ConnectTimeout, DefaultARTIM)
-	set(&cl.PDUTimeout, DefaultPDUTimeout)
-	set(&cl.ResponseTimeout, defaultResponseTimeout)
-	if cl.MaxPDULength == 0 {
-		cl.MaxPDULength = DefaultMaxPDULength
-	}
+	cl.ConnectTimeout = cmp.Or(cl.ConnectTimeout, DefaultARTIM)
+	cl.PDUTimeout = cmp.Or(cl.PDUTimeout, DefaultPDUTimeout)
+	cl.ResponseTimeout = cmp.Or(cl.ResponseTimeout, defaultResponseTimeout)
+	cl.MaxPDULength = cmp.Or(cl.MaxPDULength, DefaultMaxPDULength)
 	if cl.Dialer == nil {
 		cl.Dialer = &net.Dialer{}
 	}

@@ -1,6 +1,7 @@
 package dicomnet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -94,29 +95,16 @@ type Server struct {
 func (s *Server) prepare() error {
 	s.mu.Lock() // for Stats
 	defer s.mu.Unlock()
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	set(&s.ARTIM, DefaultARTIM)
-	set(&s.PDUTimeout, DefaultPDUTimeout)
-	set(&s.IdleTimeout, DefaultIdleTimeout)
-	if s.MaxAssociations == 0 {
-		s.MaxAssociations = DefaultMaxAssociations
-	}
-	if s.MaxPDULength == 0 {
-		s.MaxPDULength = DefaultMaxPDULength
-	}
-	if s.MaxObjectLength == 0 {
-		s.MaxObjectLength = DefaultMaxObjectLength
-	}
+	s.ARTIM = cmp.Or(s.ARTIM, DefaultARTIM)
+	s.PDUTimeout = cmp.Or(s.PDUTimeout, DefaultPDUTimeout)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, DefaultIdleTimeout)
+	s.MaxAssociations = cmp.Or(s.MaxAssociations, DefaultMaxAssociations)
+	s.MaxPDULength = cmp.Or(s.MaxPDULength, DefaultMaxPDULength)
+	s.MaxObjectLength = cmp.Or(s.MaxObjectLength, DefaultMaxObjectLength)
 	if s.Accept == nil {
 		s.Accept = AcceptStorage
 	}
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
-	}
+	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	s.connections = map[*conn]*place{}
 	s.enter(s.Peers)
 	s.stats.Rejected = map[RejectError]uint64{}

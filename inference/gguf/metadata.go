@@ -27,51 +27,30 @@ func (f *File) Int(key string) (int, error) {
 }
 
 // Float returns a number.
-func (f *File) Float(key string) (float64, error) {
-	if v, ok := f.Metadata[key].(float64); ok {
-		return v, nil
-	}
-	return 0, f.wrong(key, "a number")
-}
+func (f *File) Float(key string) (float64, error) { return stored[float64](f, key, "a number") }
 
 // Text returns a string.
-func (f *File) Text(key string) (string, error) {
-	if v, ok := f.Metadata[key].(string); ok {
-		return v, nil
-	}
-	return "", f.wrong(key, "a string")
-}
+func (f *File) Text(key string) (string, error) { return stored[string](f, key, "a string") }
 
 // Bool returns a truth value.
-func (f *File) Bool(key string) (bool, error) {
-	if v, ok := f.Metadata[key].(bool); ok {
-		return v, nil
-	}
-	return false, f.wrong(key, "true or false")
-}
+func (f *File) Bool(key string) (bool, error) { return stored[bool](f, key, "true or false") }
 
 // Texts returns an array of strings.
-func (f *File) Texts(key string) ([]string, error) {
-	if v, ok := f.Metadata[key].([]string); ok {
-		return v, nil
-	}
-	return nil, f.wrong(key, "an array of strings")
-}
+func (f *File) Texts(key string) ([]string, error) { return stored[[]string](f, key, "an array of strings") }
 
 // Floats returns an array of numbers.
-func (f *File) Floats(key string) ([]float64, error) {
-	if v, ok := f.Metadata[key].([]float64); ok {
-		return v, nil
-	}
-	return nil, f.wrong(key, "an array of numbers")
-}
+func (f *File) Floats(key string) ([]float64, error) { return stored[[]float64](f, key, "an array of numbers") }
 
 // Ints returns an array of signed whole numbers.
-func (f *File) Ints(key string) ([]int64, error) {
-	if v, ok := f.Metadata[key].([]int64); ok {
-		return v, nil
+func (f *File) Ints(key string) ([]int64, error) { return stored[[]int64](f, key, "an array of whole numbers") }
+
+// stored returns a value that is kept as a T, which is want in words.
+func stored[T any](f *File, key, want string) (v T, err error) {
+	v, ok := f.Metadata[key].(T)
+	if !ok {
+		err = f.wrong(key, want)
 	}
-	return nil, f.wrong(key, "an array of whole numbers")
+	return v, err
 }
 
 func (f *File) wrong(key, want string) error {

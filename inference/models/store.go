@@ -112,6 +112,11 @@ func (s *Store) follow(pointer string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: manifest %s: %v", ErrDamaged, sum, err)
 	}
+	return parseManifest(data, sum)
+}
+
+// parseManifest reads a manifest, whose name is its digest.
+func parseManifest(data []byte, sum string) (*Model, error) {
 	if got := sumOf(data); got != sum {
 		return nil, fmt.Errorf("%w: manifest %s has SHA-256 %s", ErrDamaged, sum, got)
 	}

@@ -2,7 +2,6 @@ package models
 
 import (
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -135,14 +134,10 @@ func (s *Store) stagedModel(folder, sum string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("models: manifest %s: %w", sum, err)
 	}
-	if got := sumOf(data); got != sum {
-		return nil, fmt.Errorf("models: manifest %s: %w: SHA-256 %s", sum, ErrDamaged, got)
+	m, err := parseManifest(data, sum)
+	if err != nil {
+		return nil, fmt.Errorf("models: %w", err)
 	}
-	m := new(Model)
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("models: manifest %s: %w: %w", sum, ErrDamaged, err)
-	}
-	m.manifest = sum
 	if !validName.MatchString(m.Name) || m.Kind == KindAdapter && m.Base == nil {
 		return nil, fmt.Errorf("models: manifest %s: %w: %q is no model of this program", sum, ErrDamaged, m.Name)
 	}
