@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,20 @@ func newBundleCreate() *cobra.Command {
 	return cmd
 }
 
+// readBundle opens a bundle for what reads it, with the public keys that are trusted.
+func readBundle(path string, trust []string, read func(io.Reader, []ed25519.PublicKey) (*bundle.Manifest, error)) (*bundle.Manifest, error) {
+	trusted, err := signing.ReadPublic(trust...)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return read(file, trusted)
+}
+
 func newBundleVerify() *cobra.Command {
 	var trust []string
 	cmd := &cobra.Command{
@@ -76,16 +91,7 @@ func newBundleVerify() *cobra.Command {
 		Short: "Hold a bundle against its signature and every file against its digest",
 		Args:  exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			trusted, err := signing.ReadPublic(trust...)
-			if err != nil {
-				return err
-			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			m, err := bundle.Verify(file, trusted)
+			m, err := readBundle(args[0], trust, bundle.Verify)
 			if err != nil {
 				return err
 			}
@@ -107,16 +113,9 @@ func newBundleInstall() *cobra.Command {
 			"`llamaxr adapter use`. The program is installed only with --program-to, whose folder must be writable; restart the service afterwards.",
 		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			trusted, err := signing.ReadPublic(trust...)
-			if err != nil {
-				return err
-			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			m, err := bundle.Install(file, store(state), trusted, target)
+			m, err := readBundle(args[0], trust, func(r io.Reader, trusted []ed25519.PublicKey) (*bundle.Manifest, error) {
+				return bundle.Install(r, store(state), trusted, target)
+			})
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -39,7 +38,7 @@ func newCorrectionsImport() *cobra.Command {
 			"Names, dates and numbers are masked before anything is kept. A report that fits no draft is kept aside, with the reason.",
 		Args: exactly(1, "one file, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := readCorrections(args[0])
+			list, err := readCorrections(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -90,16 +89,12 @@ func (r correctionRow) input(source string) daemon.CorrectionInput {
 	return in
 }
 
-func readCorrections(path string) ([]daemon.CorrectionInput, error) {
-	in := io.Reader(os.Stdin)
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		in = file
+func readCorrections(cmd *cobra.Command, path string) ([]daemon.CorrectionInput, error) {
+	in, err := input(cmd, path)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	source := "file " + filepath.Base(path)
 	if strings.EqualFold(filepath.Ext(path), ".csv") {
 		return readCorrectionsCSV(in, source)

@@ -230,15 +230,11 @@ func draftOf(cmd *cobra.Command, paths []string, scoresFile, want, state string)
 }
 
 func readScores(cmd *cobra.Command, name string) (*study.PairScores, error) {
-	in := cmd.InOrStdin()
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		in = file
+	in, err := input(cmd, name)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	data, err := io.ReadAll(io.LimitReader(in, maxScores))
 	if err != nil {
 		return nil, fmt.Errorf("scores: %w", err)

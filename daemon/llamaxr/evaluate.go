@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -46,15 +45,11 @@ func (e *evaluation) run(cmd *cobra.Command) error {
 	if e.pairs == "" {
 		return usageError{fmt.Errorf("llamaxr evaluate needs --pairs")}
 	}
-	var in io.Reader = cmd.InOrStdin()
-	if e.pairs != "-" {
-		file, err := os.Open(e.pairs)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		in = file
+	in, err := input(cmd, e.pairs)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	pairs, err := metrics.ReadPairs(in)
 	if err != nil {
 		return err

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"llamaxr/daemon"
-	"llamaxr/daemon/config"
-	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 
 	"github.com/schollz/progressbar/v3"
@@ -36,16 +34,12 @@ func newFetch() *cobra.Command {
 			if from == "" {
 				return usageError{errors.New("fetch takes --from, or --missing")}
 			}
-			peer, err := config.ParseDestination(from)
+			client, peer, err := security.client(calling, from)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			if (query.StudyInstanceUID == "") == (query.AccessionNumber == "") {
 				return usageError{errors.New("fetch takes one of --study and --accession")}
-			}
-			client := dicomnet.Client{CallingAETitle: calling, CalledAETitle: peer.AETitle}
-			if client.TLS, err = security.credentials(); err != nil {
-				return usageError{err}
 			}
 			var bar *progressbar.ProgressBar
 			fetched, err := daemon.Fetch(cmd.Context(), client, peer.Address, query, to, func(study string, done dimse.SubOperations) {

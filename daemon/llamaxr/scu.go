@@ -27,19 +27,15 @@ func newEcho() *cobra.Command {
 		Short: "Ask a peer whether it is there (C-ECHO)",
 		Args:  exactly(1, "one AET@HOST:PORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			to, err := config.ParseDestination(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			client := dicomnet.Client{CallingAETitle: callingAETitle, CalledAETitle: to.AETitle}
-			if client.TLS, err = security.credentials(); err != nil {
-				return usageError{err}
-			}
-			took, err := daemon.Echo(cmd.Context(), client, to.Address)
+			client, peer, err := security.client(callingAETitle, args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s answers (%s)\n", to, took.Round(time.Millisecond))
+			took, err := daemon.Echo(cmd.Context(), client, peer.Address)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s answers (%s)\n", peer, took.Round(time.Millisecond))
 			return nil
 		},
 	}
@@ -58,13 +54,9 @@ func newSend() *cobra.Command {
 		Short: "Send files or folders to a peer (C-STORE)",
 		Args:  atLeastOne("files or folders"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			peer, err := config.ParseDestination(to)
+			client, peer, err := security.client(calling, to)
 			if err != nil {
-				return usageError{err}
-			}
-			client := dicomnet.Client{CallingAETitle: calling, CalledAETitle: peer.AETitle}
-			if client.TLS, err = security.credentials(); err != nil {
-				return usageError{err}
+				return err
 			}
 			paths, err := walk(args)
 			if err != nil {
@@ -118,6 +110,18 @@ func (t *tlsFlags) add(cmd *cobra.Command) {
 	f.StringVar(&t.Certificate, "tls-certificate", "", "PEM file of our certificate, for peers that ask for one")
 	f.StringVar(&t.Key, "tls-key", "", "PEM file of its private key")
 	f.BoolVar(&t.AnyName, "tls-any-name", false, "take any certificate that --tls-ca signed, whatever host it names")
+}
+
+// client calls the peer that is named as AET@HOST:PORT; what cannot be understood is wrong usage.
+func (t tlsFlags) client(calling, named string) (client dicomnet.Client, peer config.Destination, err error) {
+	if peer, err = config.ParseDestination(named); err != nil {
+		return client, peer, usageError{err}
+	}
+	client = dicomnet.Client{CallingAETitle: calling, CalledAETitle: peer.AETitle}
+	if client.TLS, err = t.credentials(); err != nil {
+		return client, peer, usageError{err}
+	}
+	return client, peer, nil
 }
 
 // credentials are nil for plain TCP.

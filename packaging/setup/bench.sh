@@ -10,12 +10,7 @@ cmp -s "$requirements" "$stamp" && exit 0
 missing=()
 command -v cmake >/dev/null || missing+=(cmake)
 command -v g++ >/dev/null || missing+=(g++)
-if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+[ ${#missing[@]} -eq 0 ] || packaging/setup/apt.sh "${missing[@]}"
 echo "building llama.cpp and installing ONNX Runtime and OpenVINO into .cache/bench"
 python3 -m venv .cache/bench
 CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" .cache/bench/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -10,13 +10,7 @@ command -v skopeo >/dev/null || missing+=(skopeo)
 command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
-if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  echo "installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+[ ${#missing[@]} -eq 0 ] || packaging/setup/apt.sh "${missing[@]}"
 
 if [ ! -f .cache/debian.tar ]; then
   echo "making a small Debian in .cache/debian.tar"

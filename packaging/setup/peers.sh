@@ -23,20 +23,13 @@ command -v promtool >/dev/null || missing+=(prometheus)
 command -v rsyslogd >/dev/null || [ -x /usr/sbin/rsyslogd ] || missing+=(rsyslog)
 [ -e /usr/lib/*/rsyslog/lmnsd_ossl.so ] || missing+=(rsyslog-openssl)
 command -v age >/dev/null || missing+=(age)
-command -v openssl >/dev/null || missing+=(openssl)
 command -v jing >/dev/null || missing+=(jing)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v qemu-aarch64-static >/dev/null || missing+=(qemu-user-static)
 command -v man >/dev/null || missing+=(man-db)
 command -v lintian >/dev/null || missing+=(lintian)
 command -v chromium >/dev/null || missing+=(chromium fonts-inter)
-if [ ${#missing[@]} -gt 0 ]; then
-  as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  echo "installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+[ ${#missing[@]} -eq 0 ] || packaging/setup/apt.sh "${missing[@]}"
 
 requirements=packaging/setup/requirements.txt
 stamp=.cache/venv/requirements.txt
