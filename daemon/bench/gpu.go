@@ -11,10 +11,8 @@ import (
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
+	"llamaxr/internal/figures"
 )
-
-// gpuHeading of the section of the GPU.
-const gpuHeading = "## On a GPU (`make gpu-check`)"
 
 // How far the GPU's results may lie from the CPU's: what the engines are held to against the reference programs.
 const (
@@ -59,7 +57,7 @@ func checkGPU(ctx context.Context, opts options) (*onGPU, error) {
 	if err := r.language(ctx, cuda, cpu); err != nil {
 		return nil, err
 	}
-	if err := replaceSection(opts.out, gpuHeading, r.section()); err != nil {
+	if err := r.section().Replace(opts.out); err != nil {
 		return nil, err
 	}
 	say("%s", r.section())
@@ -184,18 +182,17 @@ func (r *onGPU) verdict() error {
 	return nil
 }
 
-func (r *onGPU) section() string {
-	b, line := begin(gpuHeading)
-	line("%s; held to %s. %s.\n", r.Device, r.CPU, machine())
-	line("| what | measured | allowed |")
-	line("| --- | ---: | ---: |")
-	line("| scores, largest difference | %.2g | %g |", r.Scores, scoreTolerance)
-	line("| heat maps, largest difference | %.2g | %g |", r.Maps, mapTolerance)
-	line("| logits of SmolLM2-135M, largest difference | %.2g | %g |", r.Logits, logitTolerance)
-	line("| texts of the starter model, the same | %d of %d | all |", r.Same, r.Texts)
-	line("| two views with heat maps (ms) | %.1f | |", r.Views)
-	line("| a report by the starter model (ms) | %.0f | |", r.Report)
-	line("| SmolLM2-135M in float32, prompt and text (tokens/s) | %.0f, %.0f | |", r.Prompt, r.Written)
-	line("")
-	return b.String()
+func (r *onGPU) section() *figures.Section {
+	s := figures.Begin("On a GPU (`make gpu-check`)")
+	s.Line("%s; held to %s. %s.\n", r.Device, r.CPU, machine())
+	s.Line("| what | measured | allowed |")
+	s.Line("| --- | ---: | ---: |")
+	s.Line("| scores, largest difference | %.2g | %g |", r.Scores, scoreTolerance)
+	s.Line("| heat maps, largest difference | %.2g | %g |", r.Maps, mapTolerance)
+	s.Line("| logits of SmolLM2-135M, largest difference | %.2g | %g |", r.Logits, logitTolerance)
+	s.Line("| texts of the starter model, the same | %d of %d | all |", r.Same, r.Texts)
+	s.Line("| two views with heat maps (ms) | %.1f | |", r.Views)
+	s.Line("| a report by the starter model (ms) | %.0f | |", r.Report)
+	s.Line("| SmolLM2-135M in float32, prompt and text (tokens/s) | %.0f, %.0f | |", r.Prompt, r.Written)
+	return s
 }

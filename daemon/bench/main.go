@@ -78,7 +78,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return table, replaceSection(opts.out, sendHeading, sendSection(table, opts))
+		return table, sendSection(table, opts).Replace(opts.out)
 	case opts.peers:
 		return comparison(ctx, opts)
 	}
@@ -92,7 +92,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 	if r.Models, err = modelSpeed(ctx); err != nil {
 		return nil, err
 	}
-	return r, replaceSection(opts.out, heading, r.section())
+	return r, r.section().Replace(opts.out)
 }
 
 // comparison is with the peers: models, then receiving.
@@ -112,14 +112,14 @@ func comparison(ctx context.Context, opts options) (any, error) {
 		fmt.Fprint(os.Stderr, r.section())
 		return r, nil
 	}
-	if err := replaceSection(opts.out, inferenceHeading, r.section()); err != nil {
+	if err := r.section().Replace(opts.out); err != nil {
 		return nil, err
 	}
 	table, err := besidePeers(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return []any{r, table}, replaceSection(opts.out, peersHeading, peersSection(table, opts))
+	return []any{r, table}, peersSection(table, opts).Replace(opts.out)
 }
 
 // say prints progress to the terminal.

@@ -18,6 +18,7 @@ import (
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
+	"llamaxr/internal/figures"
 	"llamaxr/study"
 )
 
@@ -363,7 +364,7 @@ func clock() func() float64 {
 		began := time.Now()
 		return func() float64 { return time.Since(began).Seconds() }
 	}
-	return func() float64 { return processorTime().Seconds() }
+	return func() float64 { return figures.ProcessorTime().Seconds() }
 }
 
 // benchScores are another study's each time.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/trial"
+	"llamaxr/internal/figures"
 )
 
 // peerLoads are more objects than loads: a slow receiver's start must not count.
@@ -240,29 +241,26 @@ func watch(pid int) (stop func() memory) {
 	return func() memory { close(done); wg.Wait(); return m }
 }
 
-// peersHeading of the section of the peers.
-const peersHeading = "## Receiving beside other nodes (`make bench-peers`)"
-
-func peersSection(table []taken, opts options) string {
-	b, line := begin(peersHeading)
-	line("%s. Medians of %d rounds, all receivers in turn, same files, same sender (ours), same disk, PDUs of 128 KiB, TCP_NODELAY=1 for all.", machine(), opts.rounds)
-	line("%d objects of 10 MB, %d of 0.5 MB. On disk when success is answered:", peerLoads[0].Count/opts.part, peerLoads[1].Count/opts.part)
+func peersSection(table []taken, opts options) *figures.Section {
+	s := figures.Begin("Receiving beside other nodes (`make bench-peers`)")
+	s.Line("%s. Medians of %d rounds, all receivers in turn, same files, same sender (ours), same disk, PDUs of 128 KiB, TCP_NODELAY=1 for all.", machine(), opts.rounds)
+	s.Line("%d objects of 10 MB, %d of 0.5 MB. On disk when success is answered:", peerLoads[0].Count/opts.part, peerLoads[1].Count/opts.part)
 	for _, r := range receivers {
-		line("- %s: %s.", r.Name, r.Syncs)
+		s.Line("- %s: %s.", r.Name, r.Syncs)
 	}
-	line("\n| objects | associations | receiver | ours / it | MB/s | objects/s | peak resident, of it no file's (MB) |")
-	line("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
+	s.Line("\n| objects | associations | receiver | ours / it | MB/s | objects/s | peak resident, of it no file's (MB) |")
+	s.Line("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
 	ours := taken{}
 	for _, row := range table {
 		if row.Receiver == receivers[0].Name {
 			ours = row
 		}
 		if row.Failed != "" {
-			line("| %s | %d | %s | | | | failed: %s |", row.Load, row.Associations, row.Receiver, row.Failed)
+			s.Line("| %s | %d | %s | | | | failed: %s |", row.Load, row.Associations, row.Receiver, row.Failed)
 			continue
 		}
-		line("| %s | %d | %s | **%.2f** | %.0f | %.0f | %.0f, %.0f |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each, row.PeakMB, row.AnonymousMB)
+		s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | %.0f, %.0f |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each, row.PeakMB, row.AnonymousMB)
 	}
-	line("\nstorescp answers each association by a process of its own; the memory is its parent's alone.\n")
-	return b.String()
+	s.Line("\nstorescp answers each association by a process of its own; the memory is its parent's alone.")
+	return s
 }

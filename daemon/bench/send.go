@@ -12,6 +12,7 @@ import (
 
 	"llamaxr/daemon/trial"
 	"llamaxr/dicomnet"
+	"llamaxr/internal/figures"
 )
 
 // sendLoads are what is sent to a sink; more would only be the page cache's business.
@@ -106,34 +107,22 @@ func (r receiver) swallow(ctx context.Context, opts options, files []string, n i
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	before := processorTime()
+	before := figures.ProcessorTime()
 	took, err = sendAll(ctx, r.title, address, files, n)
-	own = processorTime() - before
+	own = figures.ProcessorTime() - before
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	_ = cmd.Wait()
 	return took, own, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
 }
 
-// processorTime is what this process has used so far.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// sendHeading of the section of the sender.
-const sendHeading = "## Sending (`make bench-send`)"
-
-func sendSection(table []sent, opts options) string {
-	b, line := begin(sendHeading)
-	line("%s. Medians of %d rounds; files in the page cache, read and sent by the appliance's sender to a sink on loopback that reads all, answers and keeps nothing;", machine(), opts.rounds)
-	line("PDUs of 128 KiB. Processor time is what a GB takes whatever else runs; storescp's is that of its processes that ended.")
-	line("\n| objects | associations | sink | MB/s | sender's processor time, s a GB | sink's | load average of the machine |")
-	line("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
+func sendSection(table []sent, opts options) *figures.Section {
+	s := figures.Begin("Sending (`make bench-send`)")
+	s.Line("%s. Medians of %d rounds; files in the page cache, read and sent by the appliance's sender to a sink on loopback that reads all, answers and keeps nothing;", machine(), opts.rounds)
+	s.Line("PDUs of 128 KiB. Processor time is what a GB takes whatever else runs; storescp's is that of its processes that ended.")
+	s.Line("\n| objects | associations | sink | MB/s | sender's processor time, s a GB | sink's | load average of the machine |")
+	s.Line("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
 	for _, r := range table {
-		line("| %s | %d | %s | **%.0f** | %.2f | %.2f | %.1f |", r.Load, r.Associations, r.Sink, r.MB, r.SenderCPU, r.SinkCPU, r.Busy)
+		s.Line("| %s | %d | %s | **%.0f** | %.2f | %.2f | %.1f |", r.Load, r.Associations, r.Sink, r.MB, r.SenderCPU, r.SinkCPU, r.Busy)
 	}
-	return b.String()
+	return s
 }

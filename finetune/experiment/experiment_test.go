@@ -243,7 +243,7 @@ func TestStoppedRunGoesOn(t *testing.T) {
 		t.Errorf("other settings: %v", err)
 	}
 	page := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(page, []byte("# Page\nBefore.\n\n"+Heading+"\nold\n\n## After\nleft alone\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("# Page\nBefore.\n\n## Results (`make experiment`)\nold\n\n## After\nleft alone\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := WritePage(t.Context(), all, Options{Folder: parts, Seed: 1, Engine: eng}, page); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"llamaxr/finetune/metrics"
+	"llamaxr/internal/figures"
 	"llamaxr/study"
 
 	"gonum.org/v1/plot"
@@ -47,20 +48,22 @@ func baseline(ctx context.Context, name string, all []Report, studies int, opts 
 	train := split(all, toTrain)
 	simulator, wording := NewSimulator(train, opts.Seed), NewWording(train)
 	result, err := judge(ctx, simulator, opts, TestStudies(all, studies), func(t Report) Written {
-		scores, changed := simulator.Scores(t), Written{UID: t.UID, Finished: true}
-		flipped, f := simulator.Changed(t)
-		changed.Finding = f
+		changed, f := simulator.Changed(t)
+		w := Written{UID: t.UID, Finished: true, Finding: f}
 		switch name {
 		case "one report":
-			changed.Text, changed.Changed = wording.Compose(nothingPresent()), wording.Compose(nothingPresent())
+			w.Text = wording.Compose(nothingPresent())
+			w.Changed = w.Text
 		case "labels":
-			changed.Text, changed.Changed = wording.Compose(faultless(t)), wording.Compose(faultless(t))
+			w.Text = wording.Compose(faultless(t))
+			w.Changed = w.Text
 		case "composed":
-			changed.Text, changed.Changed = wording.Compose(scores), wording.Compose(flipped)
+			w.Text, w.Changed = wording.Compose(simulator.Scores(t)), wording.Compose(changed)
 		default:
-			changed.Text, changed.Changed = t.Text.String(), t.Text.String()
+			w.Text = t.Text.String()
+			w.Changed = w.Text
 		}
-		return changed
+		return w
 	})
 	if err != nil {
 		return nil, err
@@ -82,9 +85,6 @@ func faultless(r Report) study.PairScores {
 	}
 	return study.PairScores{Frontal: scores}
 }
-
-// Heading begins the section that WritePage writes, up to the next heading.
-const Heading = "## Results (`make experiment`)"
 
 // curveFile lies beside the page.
 const curveFile = "experiment-loss.png"
@@ -121,21 +121,7 @@ func WritePage(ctx context.Context, all []Report, opts Options, page string) err
 	if err := writeCurves(results, filepath.Join(filepath.Dir(page), curveFile)); err != nil {
 		return err
 	}
-	old, err := os.ReadFile(page)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("experiment: %w", err)
-	}
-	before, after, _ := strings.Cut(string(old), Heading)
-	if next := strings.Index(after, "\n## "); next >= 0 {
-		after = after[next+1:]
-	} else {
-		after = ""
-	}
-	text := strings.TrimRight(before, "\n") + "\n\n" + section(results, beside) + "\n" + after
-	if err := os.WriteFile(page, []byte(strings.TrimSpace(text)+"\n"), 0o644); err != nil {
-		return fmt.Errorf("experiment: %w", err)
-	}
-	return nil
+	return section(results, beside).Replace(page)
 }
 
 // rows of the table: a figure of a group, or something else that is known of a result.
@@ -178,19 +164,18 @@ func (f Figures) cell(g metrics.Group, name string) string {
 }
 
 // section is the text of the results.
-func section(results, beside []*Result) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s\n", Heading)
-	line("Scores are SIMULATED. Brackets hold 95 %% of 1,000 bootstrap resamples of the studies. Own is the model's text, delivered is what leaves the guard.\n")
-	line("| condition | what | training: steps x rows, median step (s), all (min) | test studies |")
-	line("| --- | --- | --- | ---: |")
+func section(results, beside []*Result) *figures.Section {
+	s := figures.Begin("Results (`make experiment`)")
+	s.Line("")
+	s.Line("Scores are SIMULATED. Brackets hold 95 %% of 1,000 bootstrap resamples of the studies. Own is the model's text, delivered is what leaves the guard.\n")
+	s.Line("| condition | what | training: steps x rows, median step (s), all (min) | test studies |")
+	s.Line("| --- | --- | --- | ---: |")
 	for _, r := range results {
 		t, p := r.Trained, r.Condition.Preset
-		line("| %s | %s, peak rate %g | %d x %d, %.1f, %.0f | %d |", r.Condition.Name, r.Condition.Says, p.PeakRate, t.Steps, p.Batch*max(p.Accumulate, 1), t.MedianStep, t.Seconds/60, r.Studies)
+		s.Line("| %s | %s, peak rate %g | %d x %d, %.1f, %.0f | %d |", r.Condition.Name, r.Condition.Says, p.PeakRate, t.Steps, p.Batch*max(p.Accumulate, 1), t.MedianStep, t.Seconds/60, r.Studies)
 	}
 	for _, r := range beside {
-		line("| %s | %s | - | %d |", r.Condition.Name, r.Condition.Says, r.Studies)
+		s.Line("| %s | %s | - | %d |", r.Condition.Name, r.Condition.Says, r.Studies)
 	}
 	head, rule := "\n| figure |", "| --- |"
 	columns := append(append([]*Result{}, results...), beside...)
@@ -200,7 +185,7 @@ func section(results, beside []*Result) string {
 			head, rule = head+" delivered |", rule+" --- |"
 		}
 	}
-	line("%s\n%s", head, rule)
+	s.Line("%s\n%s", head, rule)
 	each := func(name string, cell func(r *Result, side int) string) {
 		row := "| " + name + " |"
 		for i, r := range columns {
@@ -209,7 +194,7 @@ func section(results, beside []*Result) string {
 				row += " " + cell(r, 1) + " |"
 			}
 		}
-		line("%s", row)
+		s.Line("%s", row)
 	}
 	for _, row := range tableRows {
 		each(fmt.Sprintf("%s: %s", row.group, row.name), func(r *Result, side int) string {
@@ -222,14 +207,14 @@ func section(results, beside []*Result) string {
 		return []string{fmt.Sprintf("%d of %d", r.Distinct, r.Vectors), ""}[side]
 	})
 	each("not ended by the model", func(r *Result, side int) string { return []string{fmt.Sprint(r.Unfinished), ""}[side] })
-	line("\n![Loss by step](%s)\n", curveFile)
+	s.Line("\n![Loss by step](%s)\n", curveFile)
 	for _, r := range results {
 		for _, e := range r.Example {
-			line("**%s.** Human: %s\n", r.Condition.Name, e[0])
-			line("Model: %s\n", strings.ReplaceAll(strings.TrimSpace(e[1]), "\n", " "))
+			s.Line("**%s.** Human: %s\n", r.Condition.Name, e[0])
+			s.Line("Model: %s\n", strings.ReplaceAll(strings.TrimSpace(e[1]), "\n", " "))
 		}
 	}
-	return b.String()
+	return s
 }
 
 // smooth is how many steps a point of a training curve is the mean of.

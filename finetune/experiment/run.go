@@ -1,8 +1,6 @@
 package experiment
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,10 +18,9 @@ import (
 	"llamaxr/finetune/tune"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
-	"llamaxr/study"
+	"llamaxr/internal/figures"
 
 	"github.com/google/renameio/v2"
-	"golang.org/x/sys/unix"
 )
 
 // Options are what a condition's run needs.
@@ -87,9 +84,6 @@ const (
 	writtenFile    = "written.jsonl"
 	adapterFolder  = "adapter"
 )
-
-// maxReportTokens bounds a text, as the appliance does.
-const maxReportTokens = 220
 
 // checkpointEvery is in steps: what a kill costs.
 const checkpointEvery = 10
@@ -182,70 +176,15 @@ func (r *run) load() error {
 
 // learn trains the adapter, or goes on with it.
 func (r *run) learn(ctx context.Context, validation []Report) error {
-	c := r.condition
-	began := plain(c)
-	began.Studies = 0 // they are not trained on
-	r.progress = progress{Condition: began, Seed: r.opts.Seed}
-	text, err := os.ReadFile(r.path(progressFile))
-	switch {
-	case err == nil:
-		r.progress = progress{}
-		if err := json.Unmarshal(text, &r.progress); err != nil {
-			return fmt.Errorf("experiment: %s: %w", progressFile, err)
-		}
-		if !reflect.DeepEqual(r.progress.Condition, began) || r.progress.Seed != r.opts.Seed {
-			return fmt.Errorf("%w: %s", ErrOtherSettings, r.folder)
-		}
-		if r.progress.Done {
-			return nil
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("experiment: %w", err)
+	if err := r.begun(); err != nil || r.progress.Done {
+		return err
 	}
 	var wording *Wording
-	if c.Levers.Composed {
-		r.opts.Log("%s: choosing the training reports' wording", c.Name)
+	if r.condition.Levers.Composed {
+		r.opts.Log("%s: choosing the training reports' wording", r.condition.Name)
 		wording = NewWording(r.train)
 	}
-	l := newLessons(c, r.opts.Seed, r.simulator, wording, r.train, r.tokens)
-	p := c.Preset
-	at, cpu, tokens := time.Now(), processorTime(), 0
-	options := qlora.Options{
-		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Seed: r.opts.Seed, Steps: c.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
-		Schedule: qlora.Linear(p.Warmup), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, CheckpointEvery: checkpointEvery,
-		Validate: l.validate(validation), ValidateEvery: max(c.Steps/4, 1),
-		Next: func(number int) qlora.Batch {
-			b := l.batch(l.drawn(number))
-			tokens += b.Size * b.Length
-			return b
-		},
-		Progress: func(step int, loss float64) {
-			took, used := time.Since(at).Seconds(), processorTime()-cpu
-			at, cpu = time.Now(), processorTime()
-			t := &r.progress.Trained
-			t.Steps, t.Rows, t.Tokens, t.Seconds = step+1, t.Rows+p.Batch*max(p.Accumulate, 1), t.Tokens+tokens, t.Seconds+took
-			t.CPUSeconds += used
-			tokens = 0
-			r.progress.Steps = append(r.progress.Steps, took)
-			r.progress.Losses = append(r.progress.Losses, tune.Point{Step: step, Loss: loss})
-			r.opts.Log("%s: step %d of %d, loss %.3f, %.1f s, %.1f s of processor time", c.Name, step+1, c.Steps, loss, took, used)
-		},
-		Validated: func(steps int, loss float64, _ bool) {
-			r.progress.Validation = append(r.progress.Validation, tune.Point{Step: steps, Loss: loss})
-			r.opts.Log("%s: validation loss %.3f after %d steps", c.Name, loss, steps)
-			at, cpu = time.Now(), processorTime()
-		},
-		Checkpoint: func(s *qlora.State) error {
-			data, err := s.Encode()
-			if err != nil {
-				return err
-			}
-			if err := r.put(checkpointFile, data); err != nil {
-				return err
-			}
-			return r.putJSON(progressFile, r.progress)
-		},
-	}
+	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, wording, r.train, r.tokens), validation)
 	if data, err := os.ReadFile(r.path(checkpointFile)); err == nil {
 		if options.Resume, err = qlora.DecodeState(data); err != nil {
 			return err
@@ -265,13 +204,68 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	return r.putJSON(progressFile, r.progress)
 }
 
-// processorTime is what this process has used of all cores, in seconds.
-func processorTime() float64 {
-	var used unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
-		return 0
+// begun reads how far the training came, which must have had the same settings.
+func (r *run) begun() error {
+	condition := plain(r.condition)
+	condition.Studies = 0 // they are not trained on
+	text, err := os.ReadFile(r.path(progressFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		r.progress = progress{Condition: condition, Seed: r.opts.Seed}
+		return nil
 	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
+	if err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	if err := json.Unmarshal(text, &r.progress); err != nil {
+		return fmt.Errorf("experiment: %s: %w", progressFile, err)
+	}
+	if !reflect.DeepEqual(r.progress.Condition, condition) || r.progress.Seed != r.opts.Seed {
+		return fmt.Errorf("%w: %s", ErrOtherSettings, r.folder)
+	}
+	return nil
+}
+
+// training is what the trainer is asked for; what each step cost goes into the progress.
+func (r *run) training(l *lessons, validation []Report) qlora.Options {
+	c, p := r.condition, r.condition.Preset
+	at, cpu, tokens := time.Now(), figures.ProcessorTime(), 0 // of the step under way
+	return qlora.Options{
+		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Seed: r.opts.Seed, Steps: c.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Schedule: qlora.Linear(p.Warmup), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, CheckpointEvery: checkpointEvery, Checkpoint: r.checkpoint,
+		Validate: l.validate(validation), ValidateEvery: max(c.Steps/4, 1),
+		Next: func(number int) qlora.Batch {
+			b := l.batch(l.drawn(number))
+			tokens += b.Size * b.Length
+			return b
+		},
+		Progress: func(step int, loss float64) {
+			took, used := time.Since(at).Seconds(), (figures.ProcessorTime() - cpu).Seconds()
+			t := &r.progress.Trained
+			t.Steps, t.Rows, t.Tokens = step+1, t.Rows+p.Batch*max(p.Accumulate, 1), t.Tokens+tokens
+			t.Seconds, t.CPUSeconds = t.Seconds+took, t.CPUSeconds+used
+			at, cpu, tokens = time.Now(), figures.ProcessorTime(), 0
+			r.progress.Steps = append(r.progress.Steps, took)
+			r.progress.Losses = append(r.progress.Losses, tune.Point{Step: step, Loss: loss})
+			r.opts.Log("%s: step %d of %d, loss %.3f, %.1f s, %.1f s of processor time", c.Name, step+1, c.Steps, loss, took, used)
+		},
+		Validated: func(steps int, loss float64, _ bool) {
+			r.progress.Validation = append(r.progress.Validation, tune.Point{Step: steps, Loss: loss})
+			r.opts.Log("%s: validation loss %.3f after %d steps", c.Name, loss, steps)
+			at, cpu = time.Now(), figures.ProcessorTime()
+		},
+	}
+}
+
+// checkpoint keeps the trainer's state, then how far that is.
+func (r *run) checkpoint(s *qlora.State) error {
+	data, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	if err := r.put(checkpointFile, data); err != nil {
+		return err
+	}
+	return r.putJSON(progressFile, r.progress)
 }
 
 // cut forgets what was done after the checkpoint.
@@ -290,77 +284,6 @@ func plain(c Condition) (out Condition) {
 		panic(err) // plain values
 	}
 	return out
-}
-
-// Written is what the model wrote about one test study, and about its scores with one finding's changed.
-type Written struct {
-	UID      int           `json:"uid"`
-	Text     string        `json:"text"`
-	Finished bool          `json:"finished"` // the model ended it
-	Finding  study.Finding `json:"finding"`
-	Changed  string        `json:"changed"`
-	Seconds  float64       `json:"seconds"`
-}
-
-// write writes about the test studies that have not been written about.
-func (r *run) write(ctx context.Context, tests []Report) (map[int]Written, error) {
-	written := map[int]Written{}
-	data, err := os.ReadFile(r.path(writtenFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("experiment: %w", err)
-	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		var w Written
-		if json.Unmarshal(lines.Bytes(), &w) == nil { // a line that was cut by a kill is written again
-			written[w.UID] = w
-		}
-	}
-	missing := slices.DeleteFunc(slices.Clone(tests), func(t Report) bool { _, ok := written[t.UID]; return ok })
-	if len(missing) == 0 {
-		return written, nil
-	}
-	model, err := llama.Load(r.opts.Engine, os.DirFS(r.opts.Base))
-	if err != nil {
-		return nil, err
-	}
-	if err := model.SetAdapter(os.DirFS(r.path(adapterFolder))); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(r.path(writtenFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("experiment: %w", err)
-	}
-	defer file.Close()
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		if _, err := file.WriteString("\n"); err != nil {
-			return nil, fmt.Errorf("experiment: %w", err)
-		}
-	}
-	for i, t := range missing {
-		changed, f := r.simulator.Changed(t)
-		at := time.Now()
-		first, err := model.Generate(ctx, r.condition.Template.Fill(r.simulator.Scores(t)), maxReportTokens)
-		if err != nil {
-			return nil, err
-		}
-		second, err := model.Generate(ctx, r.condition.Template.Fill(changed), maxReportTokens)
-		if err != nil {
-			return nil, err
-		}
-		w := Written{t.UID, first.Text, first.Finished, f, second.Text, time.Since(at).Seconds()}
-		line, err := json.Marshal(w)
-		if err != nil {
-			return nil, fmt.Errorf("experiment: %w", err)
-		}
-		if _, err := file.Write(append(line, '\n')); err != nil {
-			return nil, fmt.Errorf("experiment: %w", err)
-		}
-		written[t.UID] = w
-		r.opts.Log("%s: %d of %d test studies written about, %.1f s", r.condition.Name, i+1, len(missing), w.Seconds)
-	}
-	return written, nil
 }
 
 func (r *run) path(name string) string { return filepath.Join(r.folder, name) }
