@@ -16,6 +16,16 @@ type HeatMap struct {
 	Region *Region
 }
 
+// RegionOf is where a finding's heat map on a view is strongest; nil when nothing stands out, or there is no such map.
+func RegionOf(maps []HeatMap, view Projection, f Finding) *Region {
+	for _, m := range maps {
+		if m.View == view && m.Finding == f {
+			return m.Region
+		}
+	}
+	return nil
+}
+
 // Section is a part of a report.
 type Section string
 
@@ -80,7 +90,6 @@ type Draft struct {
 	Revision         int         `json:"revision"` // from 1
 	Pair             Pair        `json:"pair"`
 	Scores           PairScores  `json:"scores"`
-	HeatMaps         []HeatMap   `json:"-"`
 	Template         string      `json:"template"` // name and version of the prompt template
 	Prompt           string      `json:"prompt"`
 	Raw              string      `json:"raw"` // the language model's text, untouched

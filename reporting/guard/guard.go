@@ -113,23 +113,25 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		return c.removed(section, original, strings.Join(wrong, "; "))
 	}
 	if len(wrong) > 0 {
-		s := c.sentence(section, strings.Join(names, " "), study.VerdictReplaced, strings.Join(wrong, "; "))
-		s.Original = original
-		return s
+		return c.replaced(section, original, strings.Join(names, " "), strings.Join(wrong, "; "))
 	}
 	if c.callsNormal(original) {
 		if section == study.SectionFindings {
 			return c.removed(section, original, normalAgainstScores)
 		}
-		s := c.sentence(section, Conclusion(c.scores), study.VerdictReplaced, normalAgainstScores)
-		s.Original = original
-		return s
+		return c.replaced(section, original, Conclusion(c.scores), normalAgainstScores)
 	}
 	return c.sentence(section, original, study.VerdictKept, "")
 }
 
 func (c *checker) removed(section study.Section, original, reason string) study.Sentence {
 	return study.Sentence{Section: section, Text: original, Verdict: study.VerdictRemoved, Original: original, Reason: reason}
+}
+
+func (c *checker) replaced(section study.Section, original, text, reason string) study.Sentence {
+	s := c.sentence(section, text, study.VerdictReplaced, reason)
+	s.Original = original
+	return s
 }
 
 func (c *checker) sentence(section study.Section, text string, verdict study.Verdict, reason string) study.Sentence {
@@ -143,20 +145,11 @@ func (c *checker) sentence(section study.Section, text string, verdict study.Ver
 		score, view := c.scores.Combined(f)
 		evidence := study.Evidence{Finding: f, Polarity: said, View: view, Score: score}
 		if said != study.Absent {
-			evidence.Region = c.region(f, view)
+			evidence.Region = study.RegionOf(c.maps, view, f)
 		}
 		s.Evidence = append(s.Evidence, evidence)
 	}
 	return s
-}
-
-func (c *checker) region(f study.Finding, view study.Projection) *study.Region {
-	for _, m := range c.maps {
-		if m.Finding == f && m.View == view {
-			return m.Region
-		}
-	}
-	return nil
 }
 
 func split(raw string) (findings, impression string) {

@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func acknowledge(to *Message, reply Reply, now time.Time, id string) *Message {
 	}
 	msh := to.Segment("MSH")
 	header := segment("MSH", msh.copyOf(5), msh.copyOf(6), msh.copyOf(3), msh.copyOf(4), stamp(now), "",
-		join("ACK", escape(msh.Text(9, 2)), "ACK"), id, orElse(escape(msh.Text(11, 1)), "P"), "2.5.1", "", "", "", "", "", "UNICODE UTF-8")
+		join("ACK", escape(msh.Text(9, 2)), "ACK"), id, cmp.Or(escape(msh.Text(11, 1)), "P"), "2.5.1", "", "", "", "", "", "UNICODE UTF-8")
 	out := &Message{[]Segment{header, segment("MSA", reply.Code, escape(msh.Text(10, 1)))}}
 	if reply.Error != "" {
 		severity := severityError
@@ -106,11 +107,4 @@ func acknowledge(to *Message, reply Reply, now time.Time, id string) *Message {
 // copyOf is a field's first components, encoded as we encode.
 func (s Segment) copyOf(field int) string {
 	return join(escape(s.Text(field, 1)), escape(s.Text(field, 2)), escape(s.Text(field, 3)))
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

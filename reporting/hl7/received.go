@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,20 +62,17 @@ func Results(m *Message) ([]Received, error) {
 	}
 	for _, s := range m.Segments {
 		switch s.Name {
-		case "PID":
+		case "PID", "ORC", "OBR":
 			if err := flush(); err != nil {
 				return nil, err
 			}
+		}
+		switch s.Name {
+		case "PID":
 			patient, order = []Segment{s}, nil
 		case "ORC":
-			if err := flush(); err != nil {
-				return nil, err
-			}
 			order = []Segment{s}
 		case "OBR":
-			if err := flush(); err != nil {
-				return nil, err
-			}
 			group, order = append(order, s), nil
 		default:
 			if group != nil {
@@ -108,7 +106,7 @@ func received(segments []Segment) (r Received, err error) {
 			r.Final = r.Corrected
 			r.Numbers = append(r.Numbers, s.Text(18, 1), s.Text(3, 1), s.Text(2, 1))
 			r.people(s, 16, 28, 32, 33, 34, 35)
-			r.Time = moment(orElse(s.Text(22, 1), s.Text(7, 1)))
+			r.Time = moment(cmp.Or(s.Text(22, 1), s.Text(7, 1)))
 		case "ORC":
 			r.Numbers = append(r.Numbers, s.Text(3, 1), s.Text(2, 1))
 		case "OBX":

@@ -45,16 +45,16 @@ type writer struct {
 	face font.Face
 }
 
-func newFace(data []byte, size float64) (font.Face, error) {
+func newWriter(on *image.RGBA, data []byte, size float64) (writer, error) {
 	parsed, err := opentype.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("picture: font: %w", err)
+		return writer{}, fmt.Errorf("picture: font: %w", err)
 	}
 	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
 	if err != nil {
-		return nil, fmt.Errorf("picture: font: %w", err)
+		return writer{}, fmt.Errorf("picture: font: %w", err)
 	}
-	return face, nil
+	return writer{on, face}, nil
 }
 
 func (w writer) text(x, y int, c color.Color, text string) {
@@ -88,20 +88,19 @@ const (
 func Chart(d study.Draft) (*image.RGBA, error) {
 	on := image.NewRGBA(image.Rect(0, 0, chartWidth, chartTop+study.NumFindings*rowHeight+76))
 	fill(on, on.Bounds(), background)
-	regular, err := newFace(goregular.TTF, 19)
+	plain, err := newWriter(on, goregular.TTF, 19)
 	if err != nil {
 		return nil, err
 	}
-	strong, err := newFace(gobold.TTF, 19)
+	bold, err := newWriter(on, gobold.TTF, 19)
 	if err != nil {
 		return nil, err
 	}
-	title, err := newFace(gobold.TTF, 25)
+	title, err := newWriter(on, gobold.TTF, 25)
 	if err != nil {
 		return nil, err
 	}
-	plain, bold := writer{on, regular}, writer{on, strong}
-	writer{on, title}.text(28, 46, ink, "Probability of 18 findings by view")
+	title.text(28, 46, ink, "Probability of 18 findings by view")
 	x := 28
 	for _, view := range []struct {
 		p study.Projection
@@ -133,25 +132,20 @@ func Chart(d study.Draft) (*image.RGBA, error) {
 			name = bold
 		}
 		name.text(28, y+28, ink, f.String())
+		values := ""
 		for i, view := range []study.Projection{study.Frontal, study.Lateral} {
 			s := d.Scores.Of(view)
 			if !s.Scored(f) {
+				values += " n/a   "
 				continue
 			}
+			values += fmt.Sprintf("%.2f   ", s[f])
 			c := []color.RGBA{frontalBar, lateralBar}[i]
 			if s[f] < study.OperatingPoint {
 				c = mix(background, c, weak)
 			}
 			top := y + 6 + i*(barHeight+2)
 			fill(on, image.Rect(left, top, max(at(float64(s[f])), left+2), top+barHeight), c)
-		}
-		values := ""
-		for _, view := range []study.Projection{study.Frontal, study.Lateral} {
-			if s := d.Scores.Of(view); s.Scored(f) {
-				values += fmt.Sprintf("%.2f   ", s[f])
-			} else {
-				values += " n/a   "
-			}
 		}
 		name.text(right+30, y+28, ink, values)
 	}
@@ -179,15 +173,14 @@ func HeatMaps(d study.Draft, maps []study.HeatMap, views []View) (*image.RGBA, e
 	width := panelEdge + len(views)*(panel+panelEdge)
 	on := image.NewRGBA(image.Rect(0, 0, width, headRoom+panel+footRoom))
 	fill(on, on.Bounds(), background)
-	strong, err := newFace(gobold.TTF, 21)
+	bold, err := newWriter(on, gobold.TTF, 21)
 	if err != nil {
 		return nil, err
 	}
-	small, err := newFace(goregular.TTF, 17)
+	plain, err := newWriter(on, goregular.TTF, 17)
 	if err != nil {
 		return nil, err
 	}
-	bold, plain := writer{on, strong}, writer{on, small}
 	for i, v := range views {
 		left := panelEdge + i*(panel+panelEdge)
 		scores := d.Scores.Of(v.Projection)

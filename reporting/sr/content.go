@@ -89,12 +89,11 @@ func number(relation string, name study.Code, value string, unit study.Code, chi
 // name is left out where the template gives none.
 func (in Input) image(relation string, name study.Code, h *study.Header) *item {
 	return &item{relation, "IMAGE", name, func(s *dicomwrite.Set) {
-		reference := dicomwrite.New().Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID)
+		image := reference(h.SOPClassUID, h.SOPInstanceUID)
 		if p := in.Presentations[h.SOPInstanceUID]; p != nil {
-			reference.Items(tag.ReferencedSOPSequence, dicomwrite.New().
-				Text(tag.ReferencedSOPClassUID, p.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, p.SOPInstanceUID))
+			image.Items(tag.ReferencedSOPSequence, reference(p.SOPClassUID, p.SOPInstanceUID))
 		}
-		s.Items(tag.ReferencedSOPSequence, reference)
+		s.Items(tag.ReferencedSOPSequence, image)
 	}, nil, false}
 }
 

@@ -194,13 +194,21 @@ func Capture(in Input, kind, description string, seriesNumber int, picture *imag
 		Ints(tag.Rows, size.Y).Ints(tag.Columns, size.X).
 		Ints(tag.BitsAllocated, 8).Ints(tag.BitsStored, 8).Ints(tag.HighBit, 7).Ints(tag.PixelRepresentation, 0).
 		Pixels(pixels)
-	var sources []*dicomwrite.Set
-	for _, h := range in.Images() {
-		sources = append(sources, dicomwrite.New().
-			Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID))
-	}
-	d.set.Items(tag.SourceImageSequence, sources...)
+	d.set.Items(tag.SourceImageSequence, references(in.Images())...)
 	return d, nil
+}
+
+// reference names an object (PS3.3, table 10-11).
+func reference(sopClass, sopInstance string) *dicomwrite.Set {
+	return dicomwrite.New().Text(tag.ReferencedSOPClassUID, sopClass).Text(tag.ReferencedSOPInstanceUID, sopInstance)
+}
+
+func references(images []*study.Header) []*dicomwrite.Set {
+	var out []*dicomwrite.Set
+	for _, h := range images {
+		out = append(out, reference(h.SOPClassUID, h.SOPInstanceUID))
+	}
+	return out
 }
 
 func notice(d study.Draft) string {

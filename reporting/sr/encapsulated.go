@@ -1,8 +1,6 @@
 package sr
 
 import (
-	"llamaxr/internal/dicomwrite"
-
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
 
@@ -19,16 +17,11 @@ func Encapsulate(in Input, kind string, pdf []byte) (*Document, error) {
 	if length%2 == 1 {
 		pdf = append(pdf[:length:length], 0)
 	}
-	var sources []*dicomwrite.Set
-	for _, h := range in.Images() {
-		sources = append(sources, dicomwrite.New().
-			Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID))
-	}
 	d.set.
 		Text(tag.ConversionType, "WSD").Text(tag.BurnedInAnnotation, "YES").Text(tag.AcquisitionDateTime).
 		Text(tag.DocumentTitle, "AI draft, not reviewed by a physician").Text(tag.VerificationFlag, "UNVERIFIED").
 		Items(tag.ConceptNameCodeSequence, code(ln("18748-4", "Diagnostic Imaging Report"))).
-		Items(tag.SourceInstanceSequence, sources...).
+		Items(tag.SourceInstanceSequence, references(in.Images())...).
 		Text(tag.MIMETypeOfEncapsulatedDocument, "application/pdf").
 		Bytes(tag.EncapsulatedDocument, pdf).Ints(tag.EncapsulatedDocumentLength, length)
 	return d, nil

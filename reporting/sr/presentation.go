@@ -48,7 +48,7 @@ func Presentation(in Input, view study.Projection, display study.Display) (*Docu
 		return nil, err
 	}
 	d.Kind, d.SOPInstanceUID = d.Kind+"-"+view.String(), DeriveUID(d.SOPInstanceUID, view.String()) // of one series
-	image := dicomwrite.New().Text(tag.ReferencedSOPClassUID, h.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, h.SOPInstanceUID)
+	image := reference(h.SOPClassUID, h.SOPInstanceUID)
 	if h.NumberOfFrames > 1 {
 		image.Text(tag.ReferencedFrameNumber, "1") // the one that was read
 	}
@@ -165,7 +165,7 @@ func annotate(s *dicomwrite.Set, in Input, view study.Projection, h *study.Heade
 		if !scores.Scored(f) || scores[f] < study.OperatingPoint {
 			continue
 		}
-		region := regionOf(in.Maps, view, f)
+		region := study.RegionOf(in.Maps, view, f)
 		text := fmt.Sprintf("%s %.2f", f, scores[f])
 		if region == nil {
 			said += "\r\n" + text + ", no region stands out."
@@ -221,14 +221,4 @@ func (l *labels) place(r study.Region, text string) (left, top, right, bottom fl
 	}
 	l.taken = append(l.taken, [4]float64{left, top, left + wide, top + high})
 	return left, top, left + wide, top + high
-}
-
-// regionOf is where a finding's heat map is strongest, nil when nothing stands out.
-func regionOf(maps []study.HeatMap, view study.Projection, f study.Finding) *study.Region {
-	for _, m := range maps {
-		if m.View == view && m.Finding == f {
-			return m.Region
-		}
-	}
-	return nil
 }

@@ -24,32 +24,22 @@ func RejectionNote(in Input, title study.RejectionTitle, reason string, document
 	if err != nil {
 		return nil, err
 	}
-	var series []string
-	instances := map[string][]*dicomwrite.Set{}
+	var taken []*study.Header
 	children := []*item{text(contains, dcm("113012", "Key Object Description"), "AI draft withdrawn: "+reason)}
 	for _, r := range documents {
-		reference := func() *dicomwrite.Set {
-			return dicomwrite.New().Text(tag.ReferencedSOPClassUID, r.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, r.SOPInstanceUID)
-		}
-		if instances[r.SeriesInstanceUID] == nil {
-			series = append(series, r.SeriesInstanceUID)
-		}
-		instances[r.SeriesInstanceUID] = append(instances[r.SeriesInstanceUID], reference())
+		taken = append(taken, &study.Header{SeriesInstanceUID: r.SeriesInstanceUID, SOPClassUID: r.SOPClassUID, SOPInstanceUID: r.SOPInstanceUID})
 		kind := "COMPOSITE"
 		if r.SOPClassUID == SecondaryCapture {
 			kind = "IMAGE"
 		}
-		children = append(children, &item{contains, kind, study.Code{}, func(s *dicomwrite.Set) { s.Items(tag.ReferencedSOPSequence, reference()) }, nil, false})
-	}
-	var evidence []*dicomwrite.Set
-	for _, uid := range series {
-		evidence = append(evidence, dicomwrite.New().Text(tag.SeriesInstanceUID, uid).Items(tag.ReferencedSOPSequence, instances[uid]...))
+		children = append(children, &item{contains, kind, study.Code{}, func(s *dicomwrite.Set) {
+			s.Items(tag.ReferencedSOPSequence, reference(r.SOPClassUID, r.SOPInstanceUID))
+		}, nil, false})
 	}
 	root := container("", title.Code(), append(observerContext(in), children...)...)
 	d.set.
 		Items(tag.ReferencedPerformedProcedureStepSequence).
-		Items(tag.CurrentRequestedProcedureEvidenceSequence,
-			dicomwrite.New().Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Items(tag.ReferencedSeriesSequence, evidence...))
+		Items(tag.CurrentRequestedProcedureEvidenceSequence, evidence(in.Draft.StudyInstanceUID, taken))
 	if requests := requests(in); len(requests) > 0 {
 		d.set.Items(tag.ReferencedRequestSequence, requests...)
 	}

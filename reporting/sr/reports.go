@@ -76,8 +76,7 @@ func document(in Input, sopClass, kind, template, description string, seriesNumb
 			Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).
 			Items(tag.ReferencedSeriesSequence, dicomwrite.New().
 				Text(tag.SeriesInstanceUID, p.SeriesInstanceUID).
-				Items(tag.ReferencedSOPSequence, dicomwrite.New().
-					Text(tag.ReferencedSOPClassUID, p.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, p.SOPInstanceUID).
+				Items(tag.ReferencedSOPSequence, reference(p.SOPClassUID, p.SOPInstanceUID).
 					Items(tag.PurposeOfReferenceCodeSequence, code(purpose)))))
 	}
 	if usesLocalCodes(root) {
@@ -109,17 +108,20 @@ var (
 	preliminaryReport = dcm("121362", "Preliminary report")
 )
 
+// whole reports whether a code of an image has all that one of ours must have (PS3.3, section 8).
+func whole(c study.Code) bool { return c.Value != "" && c.Scheme != "" && c.Meaning != "" }
+
 func codes(list []study.Code) []*dicomwrite.Set {
 	var out []*dicomwrite.Set
 	for _, c := range list {
-		if c.Value != "" && c.Scheme != "" && c.Meaning != "" {
+		if whole(c) {
 			out = append(out, code(c))
 		}
 	}
 	return out
 }
 
-// evidence lists the images of one study by series (PS3.3, section C.17.2.3).
+// evidence lists objects of one study by series (PS3.3, section C.17.2.3).
 func evidence(uid string, images []*study.Header) *dicomwrite.Set {
 	var series []*dicomwrite.Set
 	seen := map[string]bool{}
@@ -128,20 +130,14 @@ func evidence(uid string, images []*study.Header) *dicomwrite.Set {
 			continue
 		}
 		seen[h.SeriesInstanceUID] = true
-		var instances []*dicomwrite.Set
-		for _, other := range images {
-			if other.SeriesInstanceUID == h.SeriesInstanceUID {
-				instances = append(instances, dicomwrite.New().
-					Text(tag.ReferencedSOPClassUID, other.SOPClassUID).Text(tag.ReferencedSOPInstanceUID, other.SOPInstanceUID))
-			}
-		}
-		series = append(series, dicomwrite.New().Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedSOPSequence, instances...))
+		of := slices.DeleteFunc(slices.Clone(images), func(other *study.Header) bool { return other.SeriesInstanceUID != h.SeriesInstanceUID })
+		series = append(series, dicomwrite.New().Text(tag.SeriesInstanceUID, h.SeriesInstanceUID).Items(tag.ReferencedSOPSequence, references(of)...))
 	}
 	return dicomwrite.New().Text(tag.StudyInstanceUID, uid).Items(tag.ReferencedSeriesSequence, series...)
 }
 
-// evidence lists the images of the document's own study, with their presentation states, as current evidence, and one that came as another study, for the same order, as
-// pertinent other evidence: an instance is in one of the two.
+// evidence lists the images of the document's own study, with their presentation states, as current evidence, and one that came as another
+// study, for the same order, as pertinent other evidence: an instance is in one of the two.
 func (d *Document) evidence(in Input) {
 	var own, other []*study.Header
 	for _, h := range in.Images() {
@@ -215,7 +211,7 @@ func observerContext(in Input) []*item {
 // procedure is what was reported on: the procedure code of the image, or a plain chest radiograph.
 func procedure(in Input) study.Code {
 	for _, c := range in.source().ProcedureCodes {
-		if c.Value != "" && c.Scheme != "" && c.Meaning != "" {
+		if whole(c) {
 			return c
 		}
 	}

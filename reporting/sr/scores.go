@@ -98,7 +98,7 @@ func group1501(in Input, view study.Projection, f study.Finding, score float32, 
 	)
 	var region *study.Region
 	if score >= study.OperatingPoint {
-		region = regionOf(in.Maps, view, f)
+		region = study.RegionOf(in.Maps, view, f)
 	}
 	if region != nil {
 		g.children = append(g.children, in.polyline(contains, dcm("111030", "Image Region"), *region, h))
