@@ -136,3 +136,27 @@ func (d drafts) has(studyUID string, revision int) bool {
 	_, err := os.Stat(filepath.Join(d.folder(studyUID, revision), recordFile))
 	return err == nil
 }
+
+// newest is the highest revision of a study of which there is a folder, 0 when there is none.
+func (d drafts) newest(studyUID string) (revision int) {
+	entries, err := os.ReadDir(filepath.Dir(d.folder(studyUID, 1)))
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil {
+			revision = max(revision, n)
+		}
+	}
+	return revision
+}
+
+// setAside renames the record of a draft that cannot be read.
+func (d drafts) setAside(studyUID string, revision int) error {
+	folder := d.folder(studyUID, revision)
+	path := filepath.Join(folder, recordFile)
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		return fmt.Errorf("daemon: setting a draft aside: %w", err)
+	}
+	return durable.Names(folder)
+}

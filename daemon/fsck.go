@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"llamaxr/daemon/config"
@@ -19,9 +17,7 @@ import (
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
-	"llamaxr/internal/durable"
 	"llamaxr/queue"
-	"llamaxr/study"
 )
 
 // Finding is one thing that is wrong with a state.
@@ -93,16 +89,6 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	a.receiver = a.newReceiver()
 	s := survey{a, report, repair, true}
 	return report, s.run()
-}
-
-func (a *Appliance) newReceiver() *ingest.Receiver {
-	open := dicomfile.Opener(a.object)
-	return &ingest.Receiver{
-		DB: a.db, Spool: a.spool, ReadHeader: open.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: open.SamePixels,
-		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
-		IsReport: report.Is, Report: a.noteReport, Log: a.log,
-	}
 }
 
 func (s *survey) find(where, what, repair string, mend func() error) {
@@ -200,9 +186,6 @@ func (s *survey) unknownFiles() error {
 	}
 	return nil
 }
-
-// object opens a stored object.
-func (a *Appliance) object(path string) (*dicomfile.File, error) { return ingest.Open(a.spool, path) }
 
 func isMalformed(err error) bool {
 	var bad *dicomfile.Error
@@ -449,30 +432,6 @@ func (s *survey) unknownDrafts() error {
 		}
 	}
 	return err
-}
-
-// newest is the highest revision of a study of which there is a folder, 0 when there is none.
-func (d drafts) newest(studyUID string) (revision int) {
-	entries, err := os.ReadDir(filepath.Dir(d.folder(studyUID, 1)))
-	if err != nil {
-		return 0
-	}
-	for _, e := range entries {
-		if n, err := strconv.Atoi(e.Name()); err == nil {
-			revision = max(revision, n)
-		}
-	}
-	return revision
-}
-
-// setAside renames the record of a draft that cannot be read.
-func (d drafts) setAside(studyUID string, revision int) error {
-	folder := d.folder(studyUID, revision)
-	path := filepath.Join(folder, recordFile)
-	if err := os.Rename(path, path+".damaged"); err != nil {
-		return fmt.Errorf("daemon: setting a draft aside: %w", err)
-	}
-	return durable.Names(folder)
 }
 
 // mend makes what was lost again from what is left; it runs when the database was found damaged.

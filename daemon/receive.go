@@ -10,11 +10,16 @@ import (
 	"slices"
 	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
+	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/rejection"
+	"llamaxr/ingest/report"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // session is one association that sends to us.
@@ -160,3 +165,16 @@ func mustJSON(v any) json.RawMessage {
 	}
 	return text
 }
+
+func (a *Appliance) newReceiver() *ingest.Receiver {
+	open := dicomfile.Opener(a.object)
+	return &ingest.Receiver{
+		DB: a.db, Spool: a.spool, ReadHeader: open.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
+		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: open.SamePixels,
+		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
+		IsReport: report.Is, Report: a.noteReport, Log: a.log,
+	}
+}
+
+// object opens a stored object.
+func (a *Appliance) object(path string) (*dicomfile.File, error) { return ingest.Open(a.spool, path) }

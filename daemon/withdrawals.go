@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"llamaxr/daemon/dicomweb"
-	"llamaxr/dicomnet"
-	"llamaxr/dicomnet/dimse"
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -137,27 +134,6 @@ func (a *Appliance) forgetPicture(uid string, revision int, sop string) error {
 		}
 	}
 	return nil
-}
-
-// studyRecord returns a study that a job is about.
-func (a *Appliance) studyRecord(uid string) (s *queue.Study, err error) {
-	err = a.db.View(func(tx *queue.Tx) error {
-		s, err = tx.Study(uid)
-		if err == nil && s == nil {
-			err = queue.Permanent(fmt.Errorf("%w: %s", ErrNoStudy, uid))
-		}
-		return err
-	})
-	return s, err
-}
-
-// instance returns an object's record, nil when there is none.
-func (a *Appliance) instance(sop string) (i *queue.Instance, err error) {
-	err = a.db.View(func(tx *queue.Tx) error {
-		i, err = tx.Instance(sop)
-		return err
-	})
-	return i, err
 }
 
 // rejectionOf is the gravest rejection of the images that a draft rests on, empty when none was rejected.
@@ -332,10 +308,6 @@ func retractJob(uid string, revision int, to string) queue.Job {
 	return queue.Job{ID: id, Kind: kindRetract, Study: uid, Payload: mustJSON(delivery{revision, to})}
 }
 
-func deliveryID(uid string, revision int, destination string) string {
-	return fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, destination)
-}
-
 // errStillSending makes a note wait for the delivery that it takes back: an object that comes after its rejection may be kept.
 var errStillSending = errors.New("daemon: the draft is still on its way")
 
@@ -374,57 +346,6 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 			w.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn at %s", d.Revision, d.Destination))
-		return tx.PutStudy(s)
-	})
-}
-
-// refusal marks what the peer refused for good, the association, the request or an object, as not worth another try (PS3.8 9.3.4, PS3.4
-// table B.2-1, PS3.18 10.5.3).
-func refusal(err error) error {
-	var rejected *dicomnet.RejectError
-	var answer *dicomweb.HTTPError
-	var status *dimse.StatusError
-	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &answer) && answer.Permanent() || errors.As(err, &status) && !status.Transient() {
-		return queue.Permanent(err)
-	}
-	return err
-}
-
-// leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it was withdrawn, or its
-// images were rejected in the meantime.
-func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) (bool, error) {
-	goes := false
-	err := a.db.Update(func(tx *queue.Tx) error {
-		goes = false
-		s, err := tx.Study(lease.Job.Study)
-		if err != nil || s == nil || s.Withdrawal(d.Revision) != nil {
-			return err
-		}
-		worst, err := rejectionOf(tx, record)
-		if err != nil || worst != "" {
-			return err
-		}
-		goes = true
-		if slices.Contains(s.Sent[d.Destination], d.Revision) {
-			return nil
-		}
-		if s.Sent == nil {
-			s.Sent = map[string][]int{}
-		}
-		s.Sent[d.Destination] = append(s.Sent[d.Destination], d.Revision)
-		return tx.PutStudy(s)
-	})
-	return goes, err
-}
-
-// stays ends the delivery of a revision that must not go.
-func (a *Appliance) stays(lease *queue.Lease, d delivery) error {
-	return lease.Done(func(tx *queue.Tx) error {
-		s, err := tx.Study(lease.Job.Study)
-		if err != nil || s == nil {
-			return err
-		}
-		s.Note(tx.Now(), fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
 		return tx.PutStudy(s)
 	})
 }

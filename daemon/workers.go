@@ -6,11 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
-	"llamaxr/daemon/config"
 	"llamaxr/daemon/metrics"
 	"llamaxr/queue"
 )
@@ -226,87 +224,4 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 		}
 	}
 	return tx.PutStudy(s)
-}
-
-// askAgain is how soon a study whose pixels are still being looked at is asked about again.
-const askAgain = 50 * time.Millisecond
-
-// complete decides whether a study is whole: quiet for long enough, or both views there and the association released.
-func (a *Appliance) complete(lease *queue.Lease) error {
-	c, err := payloadOf[completion](lease)
-	if err != nil {
-		return err
-	}
-	uid := lease.Job.Study
-	p, err := a.pairOf(uid)
-	if err != nil {
-		return err
-	}
-	lacks, err := a.asksArchive(uid, p)
-	if err != nil {
-		return err
-	}
-	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
-	var first time.Time // of a study that is complete for the first time
-	err = lease.Done(func(tx *queue.Tx) error {
-		first = time.Time{}
-		s, err := tx.Study(uid)
-		if err != nil || s == nil || s.State != queue.Receiving {
-			return err
-		}
-		now := tx.Now()
-		quiet := s.Last.Add(a.cfg().QuietTime)
-		switch {
-		case !p.looked:
-			return tx.Postpone(completionJob(uid, now.Add(askAgain), c.Released))
-		case !both && now.Before(quiet):
-			return tx.Postpone(completionJob(uid, quiet, c.Released))
-		}
-		if until, err := a.awaitArchive(tx, s, lacks); err != nil {
-			return err
-		} else if !until.IsZero() {
-			if err := tx.PutStudy(s); err != nil {
-				return err
-			}
-			return tx.Postpone(completionJob(uid, until, c.Released))
-		}
-		s.State = queue.Complete
-		if s.Revision++; s.Revision == 1 {
-			first = s.First
-		}
-		s.Drafted = slices.Clone(s.Instances)
-		why := "nothing more came for " + a.cfg().QuietTime.String()
-		if both {
-			why = "both views are there and the association was released"
-		}
-		s.Note(now, fmt.Sprintf("complete for revision %d with %d objects: %s", s.Revision, len(s.Instances), why))
-		id := fmt.Sprintf("%s/%s/%d", kindDraft, uid, s.Revision)
-		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
-			return err
-		}
-		return tx.PutStudy(s)
-	})
-	if err == nil && !first.IsZero() {
-		a.traceStudy(uid, first)
-	}
-	return err
-}
-
-// destinationOf returns the destination of a delivery.
-func destinationOf(j queue.Job) string {
-	var d delivery
-	if json.Unmarshal(j.Payload, &d) != nil {
-		return ""
-	}
-	return d.Destination
-}
-
-// destination finds a configured destination by its text; the error is one that trying again cannot mend.
-func (a *Appliance) destination(text string) (config.Destination, error) {
-	for _, d := range a.cfg().Destinations {
-		if d.String() == text {
-			return d, nil
-		}
-	}
-	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s is not configured", text))
 }

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"llamaxr/daemon/config"
+	"llamaxr/daemon/dicomweb"
+	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
+	"llamaxr/queue"
+)
+
+// delivery is the payload of a delivery job.
+type delivery struct {
+	Revision    int    `json:"revision"`
+	Destination string `json:"destination"`
+}
+
+// deliver sends the documents of a revision to one destination, all on one association. What the destination has already is sent
+// again after a failure: the UIDs are the same, so it is one object there.
+func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
+	d, err := payloadOf[delivery](lease)
+	if err != nil {
+		return err
+	}
+	to, err := a.destination(d.Destination)
+	if err != nil {
+		return err
+	}
+	uid := lease.Job.Study
+	record, err := a.drafts.load(uid, d.Revision)
+	if err != nil {
+		return a.remake(uid, d.Revision, err)
+	}
+	if goes, err := a.leaves(lease, d, record); err != nil {
+		return err
+	} else if !goes {
+		return a.stays(lease, d)
+	}
+	folder := a.drafts.folder(uid, d.Revision)
+	if err := a.wholeDocuments(ctx, record); err != nil {
+		return err
+	}
+	var paths []string
+	for _, doc := range record.Documents {
+		paths = append(paths, filepath.Join(folder, doc.File))
+	}
+	if err := a.sendTo(ctx, to, uid, paths...); err != nil {
+		return err
+	}
+	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		if s.Deliveries == nil {
+			s.Deliveries = map[string]*queue.Delivery{}
+		}
+		asked, err := a.askCommitment(tx, uid, committal{Revision: d.Revision, Destination: d.Destination})
+		if err != nil {
+			return err
+		}
+		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC(), Commitment: asked}
+		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
+		if s.Revision == d.Revision {
+			if err := a.wellAgain(tx, s); err != nil {
+				return err
+			}
+		}
+		if err := a.announce(tx, s, announcement{Event: config.EventDelivered, Revision: d.Revision, Detail: d.Destination}); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
+}
+
+// wellAgain ends the way of a study that has arrived everywhere, also one that a dead letter had made fail and nothing holds up now.
+func (a *Appliance) wellAgain(tx *queue.Tx, s *queue.Study) error {
+	if s.State != queue.Drafted && s.State != queue.Failed || !a.delivered(s, s.Revision) {
+		return nil
+	}
+	dead, err := deadLetters(tx, s.UID)
+	if err == nil && dead == 0 {
+		s.State, s.Reason = queue.Delivered, ""
+	}
+	return err
+}
+
+func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
+	jobs, err := tx.Jobs(uid)
+	for _, j := range jobs {
+		if j.Dead {
+			n++
+		}
+	}
+	return n, err
+}
+
+// delivered reports whether every destination has a revision or a later one.
+func (a *Appliance) delivered(s *queue.Study, revision int) bool {
+	for _, d := range a.cfg().Destinations {
+		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
+			return false
+		}
+	}
+	return true
+}
+
+func deliveryID(uid string, revision int, destination string) string {
+	return fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, destination)
+}
+
+// refusal marks what the peer refused for good, the association, the request or an object, as not worth another try (PS3.8 9.3.4, PS3.4
+// table B.2-1, PS3.18 10.5.3).
+func refusal(err error) error {
+	var rejected *dicomnet.RejectError
+	var answer *dicomweb.HTTPError
+	var status *dimse.StatusError
+	if errors.As(err, &rejected) && rejected.Permanent() || errors.As(err, &answer) && answer.Permanent() || errors.As(err, &status) && !status.Transient() {
+		return queue.Permanent(err)
+	}
+	return err
+}
+
+// leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it was withdrawn, or its
+// images were rejected in the meantime.
+func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) (bool, error) {
+	goes := false
+	err := a.db.Update(func(tx *queue.Tx) error {
+		goes = false
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil || s.Withdrawal(d.Revision) != nil {
+			return err
+		}
+		worst, err := rejectionOf(tx, record)
+		if err != nil || worst != "" {
+			return err
+		}
+		goes = true
+		if slices.Contains(s.Sent[d.Destination], d.Revision) {
+			return nil
+		}
+		if s.Sent == nil {
+			s.Sent = map[string][]int{}
+		}
+		s.Sent[d.Destination] = append(s.Sent[d.Destination], d.Revision)
+		return tx.PutStudy(s)
+	})
+	return goes, err
+}
+
+// stays ends the delivery of a revision that must not go.
+func (a *Appliance) stays(lease *queue.Lease, d delivery) error {
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil {
+			return err
+		}
+		s.Note(tx.Now(), fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
+		return tx.PutStudy(s)
+	})
+}
+
+// destinationOf returns the destination of a delivery.
+func destinationOf(j queue.Job) string {
+	var d delivery
+	if json.Unmarshal(j.Payload, &d) != nil {
+		return ""
+	}
+	return d.Destination
+}
+
+// destination finds a configured destination by its text; the error is one that trying again cannot mend.
+func (a *Appliance) destination(text string) (config.Destination, error) {
+	for _, d := range a.cfg().Destinations {
+		if d.String() == text {
+			return d, nil
+		}
+	}
+	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s is not configured", text))
+}

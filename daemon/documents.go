@@ -1,0 +1,188 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+
+	"llamaxr/daemon/config"
+	"llamaxr/ingest/dicomfile"
+	"llamaxr/queue"
+	"llamaxr/reporting/pdf"
+	"llamaxr/reporting/picture"
+	"llamaxr/reporting/sr"
+)
+
+// Kinds of documents, which are also their files' names.
+const (
+	narrativeDocument = "narrative"
+	scoresDocument    = "scores"
+	heatMapDocument   = "heatmap"
+	chartDocument     = "chart"
+	pageDocument      = "page" // where the site asks for it
+)
+
+// report makes the documents of a revision and asks for their delivery.
+func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
+	uid := lease.Job.Study
+	revision, err := payloadOf[int](lease)
+	if err != nil {
+		return err
+	}
+	record, err := a.drafts.load(uid, revision)
+	if err != nil {
+		return a.remake(uid, revision, err)
+	}
+	previous, err := a.replaced(uid, revision, record)
+	if err != nil {
+		return err
+	}
+	if err := a.makeDocuments(ctx, record, previous); err != nil {
+		return err
+	}
+	if record.Shadow {
+		return lease.Done(func(tx *queue.Tx) error {
+			return a.setState(tx, uid, revision, queue.Shadow, "", func(s *queue.Study) {
+				s.Note(tx.Now(), fmt.Sprintf("revision %d stays here: shadow mode", revision))
+			})
+		})
+	}
+	destinations := a.cfg().Destinations
+	return lease.Done(func(tx *queue.Tx) error {
+		state := queue.Drafted
+		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
+			state = queue.Delivered // the documents were made again
+		}
+		var announced error
+		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
+			for _, d := range destinations {
+				if s.Deliveries == nil {
+					s.Deliveries = map[string]*queue.Delivery{}
+				}
+				if s.Deliveries[d.String()] == nil {
+					s.Deliveries[d.String()] = &queue.Delivery{}
+				}
+			}
+			announced = a.announceDraft(tx, s, record)
+		})
+		if err := cmp.Or(err, announced); err != nil {
+			return err
+		}
+		for _, d := range destinations {
+			id := deliveryID(uid, revision, d.String())
+			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// makeDocuments writes the documents and pictures of a draft and keeps their names and digests in its record. The same draft gives the
+// same bytes, so a lost file is made again by it.
+func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRecord) error {
+	uid, revision := record.Draft.StudyInstanceUID, record.Draft.Revision
+	documents, files, err := Documents(ctx, record, previous, a.device, func(relative string) (*dicomfile.File, error) { return a.object(a.spool.Path(relative)) })
+	if err != nil {
+		return err
+	}
+	record.Documents, record.Sums = nil, map[string]string{}
+	for _, d := range documents {
+		kind := d.Kind
+		var buf bytes.Buffer
+		if _, err := d.WriteTo(&buf); err != nil {
+			return err
+		}
+		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
+			return err
+		}
+		record.Sums[kind+".dcm"] = sha256Of(buf.Bytes())
+		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
+	}
+	for name, data := range files {
+		if err := a.drafts.write(uid, revision, name, data); err != nil {
+			return err
+		}
+		record.Sums[name] = sha256Of(data)
+	}
+	return a.drafts.save(record)
+}
+
+// Documents makes the documents of a draft, those that others refer to first, and its pictures as PNG. open is given the paths of its record.
+func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, open dicomfile.Opener) ([]*sr.Document, map[string][]byte, error) {
+	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
+	in.Sectioned = record.Sections == config.SectionsRSNA
+	replaced := func(kind string) *sr.Predecessor {
+		if previous == nil {
+			return nil
+		}
+		for _, d := range previous.Documents {
+			if d.Kind == kind {
+				return &sr.Predecessor{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID}
+			}
+		}
+		return nil
+	}
+	views, displays, err := pictures(ctx, record, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	heat, err := picture.HeatMaps(record.Draft, record.Maps, views)
+	if err != nil {
+		return nil, nil, err
+	}
+	heatDocuments, err := heatMapDocuments(&in, record.HeatMap, displays, heat)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Predecessor = replaced(narrativeDocument)
+	narrative, err := sr.Narrative(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Predecessor = replaced(scoresDocument)
+	scores, err := sr.ScoresReport(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.Predecessor = nil
+	chart, err := picture.Chart(record.Draft)
+	if err != nil {
+		return nil, nil, err
+	}
+	chartDoc, err := sr.Capture(in, chartDocument, "AI probability chart - unverified", sr.ChartSeries, chart)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, drawn := map[string][]byte{}, png.Encoder{CompressionLevel: png.BestSpeed}
+	for name, img := range map[string]image.Image{"heatmap.png": heat, "chart.png": chart} {
+		var buf bytes.Buffer
+		if err := drawn.Encode(&buf, img); err != nil {
+			return nil, nil, fmt.Errorf("daemon: %s: %w", name, err)
+		}
+		files[name] = buf.Bytes()
+	}
+	for _, v := range views {
+		var buf bytes.Buffer
+		if err := drawn.Encode(&buf, v.Image); err != nil {
+			return nil, nil, fmt.Errorf("daemon: picture of a view: %w", err)
+		}
+		files[v.Projection.String()+".png"] = buf.Bytes()
+	}
+	documents := append([]*sr.Document{narrative, scores}, append(heatDocuments, chartDoc)...)
+	if record.PDF {
+		page, err := pdf.Page(record.Draft, in.Images()[0], heat, record.Made)
+		if err != nil {
+			return nil, nil, err
+		}
+		pageDoc, err := sr.Encapsulate(in, pageDocument, page)
+		if err != nil {
+			return nil, nil, err
+		}
+		documents, files["page.pdf"] = append(documents, pageDoc), page
+	}
+	return documents, files, nil
+}
