@@ -36,13 +36,19 @@ func (f *File) Text(key string) (string, error) { return stored[string](f, key, 
 func (f *File) Bool(key string) (bool, error) { return stored[bool](f, key, "true or false") }
 
 // Texts returns an array of strings.
-func (f *File) Texts(key string) ([]string, error) { return stored[[]string](f, key, "an array of strings") }
+func (f *File) Texts(key string) ([]string, error) {
+	return stored[[]string](f, key, "an array of strings")
+}
 
 // Floats returns an array of numbers.
-func (f *File) Floats(key string) ([]float64, error) { return stored[[]float64](f, key, "an array of numbers") }
+func (f *File) Floats(key string) ([]float64, error) {
+	return stored[[]float64](f, key, "an array of numbers")
+}
 
 // Ints returns an array of signed whole numbers.
-func (f *File) Ints(key string) ([]int64, error) { return stored[[]int64](f, key, "an array of whole numbers") }
+func (f *File) Ints(key string) ([]int64, error) {
+	return stored[[]int64](f, key, "an array of whole numbers")
+}
 
 // stored returns a value that is kept as a T, which is want in words.
 func stored[T any](f *File, key, want string) (v T, err error) {
