@@ -44,7 +44,7 @@ func (s *Server) Stats() Stats {
 // admit makes a conn of a connection, nil when there are too many.
 func (s *Server) admit(nc net.Conn) *conn {
 	c := &conn{
-		Conn: nc, state: sta1, address: addressOf(nc), maxRead: s.MaxPDULength, timeout: s.PDUTimeout, artim: s.ARTIM,
+		Conn: nc, acknowledge: acknowledger(nc), state: sta1, address: addressOf(nc), maxRead: s.MaxPDULength, timeout: s.PDUTimeout, artim: s.ARTIM,
 	}
 	if s.tls != nil {
 		c.Conn = tls.Server(nc, s.tls)

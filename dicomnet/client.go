@@ -83,6 +83,7 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 	if err != nil {
 		return nil, fmt.Errorf("dicomnet: connecting: %w", err)
 	}
+	acknowledge := acknowledger(nc)
 	if cl.TLS != nil {
 		if nc, err = cl.TLS.secure(connecting, nc, address); err != nil {
 			return nil, err
@@ -90,7 +91,7 @@ func (cl Client) Dial(ctx context.Context, address string, contexts []ProposedCo
 	}
 	// A requestor's ARTIM runs after its own abort only, and nobody should wait for that.
 	c := &conn{
-		Conn: nc, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, maxObject: DefaultMaxObjectLength, timeout: cl.PDUTimeout, artim: abortTimeout,
+		Conn: nc, acknowledge: acknowledge, state: sta4, requestor: true, maxRead: cl.MaxPDULength, maxWrite: cl.MaxPDULength, maxObject: DefaultMaxObjectLength, timeout: cl.PDUTimeout, artim: abortTimeout,
 	}
 	a := &Association{c: c, response: cl.ResponseTimeout}
 	answer, err := a.associate(ctx, request, cl.ConnectTimeout)

@@ -37,20 +37,23 @@ const (
 // interrupt is for others.
 type conn struct {
 	net.Conn
-	address    netip.Addr // of the other side, where a Server has it
-	state      state
-	requestor  bool
-	maxRead    uint32        // of a P-DATA-TF that we take
-	maxWrite   uint32        // of a P-DATA-TF that the peer takes
-	maxObject  int64         // of a data set that we take, in bytes
-	pace       *pace         // of the peer's data sets; nil for none
-	timeout    time.Duration // for one PDU, once begun
-	artim      time.Duration
-	artimUntil time.Time // when the ARTIM timer expires, in the states in which it runs
-	lost       bool      // where the next PDU begins is not known any more
-	drained    int64
-	first      [1]byte // of the next PDU, when arrives took it
-	peeked     bool
+	// acknowledge, where there is one, has the system acknowledge at once: a peer that writes a PDU in two pieces and leaves Nagle's algorithm on
+	// (RFC 896), as storescp does, keeps the second until the first is acknowledged, which takes 40 ms by itself.
+	acknowledge func()
+	address     netip.Addr // of the other side, where a Server has it
+	state       state
+	requestor   bool
+	maxRead     uint32        // of a P-DATA-TF that we take
+	maxWrite    uint32        // of a P-DATA-TF that the peer takes
+	maxObject   int64         // of a data set that we take, in bytes
+	pace        *pace         // of the peer's data sets; nil for none
+	timeout     time.Duration // for one PDU, once begun
+	artim       time.Duration
+	artimUntil  time.Time // when the ARTIM timer expires, in the states in which it runs
+	lost        bool      // where the next PDU begins is not known any more
+	drained     int64
+	first       [1]byte // of the next PDU, when arrives took it
+	peeked      bool
 	// interrupted makes whatever is waited for fail.
 	interrupted atomic.Bool
 
@@ -292,6 +295,9 @@ func (r *pacedReader) Read(b []byte) (int, error) {
 		return 1, nil
 	}
 	n, err := r.c.Conn.Read(b)
+	if err == nil && n < len(b) && r.c.acknowledge != nil {
+		r.c.acknowledge()
+	}
 	if r.c.state == sta13 {
 		switch r.c.drained += int64(n); {
 		case r.c.drained > maxDrained:

@@ -10,7 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,6 +182,36 @@ func TestWeSendToPeers(t *testing.T) {
 				t.Errorf("peer stored %d bytes, we sent %d", len(got), len(data))
 			}
 		})
+	}
+}
+
+// TestNagleCostsNothing: storescp writes an answer in two pieces and leaves Nagle's algorithm on, so the second piece waits for the first to be
+// acknowledged: 40 ms where nobody sees to it.
+func TestNagleCostsNothing(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux acknowledges on request")
+	}
+	port := freePort(t)
+	cmd := exec.Command(peertest.Program(t, "storescp"), "-od", t.TempDir(), port)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TCP_NODELAY=") })
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	a := dialUntil(t, Client{CallingAETitle: "LLAMAXR", CalledAETitle: "PACS"}, port, []ProposedContext{{AbstractSyntax: Verification, TransferSyntaxes: []string{ImplicitVRLittleEndian}}})
+	fastest := time.Hour
+	for range 25 {
+		began := time.Now()
+		if err := a.Echo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		fastest = min(fastest, time.Since(began))
+	}
+	if err := a.Release(); err != nil {
+		t.Error(err)
+	}
+	if fastest > 20*time.Millisecond {
+		t.Errorf("the fastest of 25 C-ECHO took %v", fastest)
 	}
 }
 
