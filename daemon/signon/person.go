@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"llamaxr/daemon/access"
-	"llamaxr/daemon/config"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -52,13 +51,8 @@ func (p *Provider) Finish(ctx context.Context, query url.Values, binding string)
 // redeem exchanges a code for tokens and believes them, or says why not (OpenID Connect Core 1.0, 3.1.3).
 func (p *Provider) redeem(ctx context.Context, code string, one attempt) (Person, error) {
 	m := one.provider
-	oauth := m.oauth
-	var err error
-	if oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile); err != nil {
-		return Person{}, providerError("token", err)
-	}
 	ctx = gooidc.ClientContext(ctx, p.client)
-	tokens, err := oauth.Exchange(ctx, code, oauth2.VerifierOption(one.verifier))
+	tokens, err := p.exchange(ctx, m, code, oauth2.VerifierOption(one.verifier))
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":

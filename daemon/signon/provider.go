@@ -41,6 +41,7 @@ var (
 	ErrToken    = errors.New("signon: what the provider said cannot be believed")
 	ErrNoGroups = errors.New("signon: the provider says nothing of groups")
 	ErrNoRole   = errors.New("signon: none of his groups has a role")
+	ErrClient   = errors.New("signon: the provider refuses us as its client")
 	ErrPerson   = errors.New("signon: the provider does not say well enough who he is")
 )
 
@@ -149,10 +150,52 @@ func (p *Provider) ask(ctx context.Context) (*metadata, error) {
 	return m, nil
 }
 
-// providerError says what went wrong with a question; a provider's words may be long.
-func providerError(what string, err error) error {
+// providerFault is what went wrong with a question: an ErrProvider.
+type providerFault struct {
+	what string
+	err  error
+}
+
+func providerError(what string, err error) error { return &providerFault{what, err} }
+
+// Error implements error; a provider's words may be long.
+func (f *providerFault) Error() string {
 	const most = 300
-	return fmt.Errorf("%w: %s: %.*s", ErrProvider, what, most, err.Error())
+	return fmt.Sprintf("%v: %s: %.*s", ErrProvider, f.what, most, f.err.Error())
+}
+
+// Unwrap returns what it is and what was behind it.
+func (f *providerFault) Unwrap() []error { return []error{ErrProvider, f.err} }
+
+// Reach asks the provider what it says of itself, and whether it knows us by our secret: it is shown a code that it never gave. Nobody is logged in.
+func (p *Provider) Reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	m, err := p.ask(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = p.exchange(ctx, m, random(), oauth2.VerifierOption(oauth2.GenerateVerifier()))
+	var refused *oauth2.RetrieveError
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: it gives tokens for any code", ErrToken)
+	case errors.As(err, &refused) && (refused.ErrorCode == "invalid_client" || refused.ErrorCode == "unauthorized_client"):
+		return fmt.Errorf("%w: %.*q", ErrClient, maxSaid, refused.ErrorCode)
+	case refused != nil && refused.ErrorCode != "":
+		return nil // it does not know the code, as it should
+	}
+	return providerError("token", err)
+}
+
+// exchange asks for tokens.
+func (p *Provider) exchange(ctx context.Context, m *metadata, code string, options ...oauth2.AuthCodeOption) (*oauth2.Token, error) {
+	oauth := m.oauth
+	var err error
+	if oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile); err != nil {
+		return nil, err
+	}
+	return oauth.Exchange(gooidc.ClientContext(ctx, p.client), code, options...)
 }
 
 // authStyle is how the secret is shown: as the provider says, in the header where it says nothing (Discovery, section 3).
