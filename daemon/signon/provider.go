@@ -42,16 +42,17 @@ var (
 	ErrNoGroups = errors.New("signon: the provider says nothing of groups")
 	ErrNoRole   = errors.New("signon: none of his groups has a role")
 	ErrClient   = errors.New("signon: the provider refuses us as its client")
+	ErrOver     = errors.New("signon: the provider's word counts no longer")
 	ErrPerson   = errors.New("signon: the provider does not say well enough who he is")
 )
 
 // Provider is an OpenID provider as we, one of its clients, see it. It is asked for the first time when somebody logs in: a provider that is down
 // keeps nothing from starting.
 type Provider struct {
-	cfg    config.OIDC
-	site   string // address of the reading room, without a slash at its end
-	client *http.Client
-	now    func() time.Time
+	cfg  config.OIDC
+	site string // address of the reading room, without a slash at its end
+	http *http.Client
+	now  func() time.Time
 
 	attempts attempts
 }
@@ -95,7 +96,7 @@ func New(cfg config.OIDC, site string) (*Provider, error) {
 	}
 	return &Provider{
 		cfg: cfg, site: strings.TrimRight(site, "/"), now: time.Now,
-		client: &http.Client{
+		http: &http.Client{
 			Transport: bounded{transport}, Timeout: askTime,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a secret goes where it was meant to go
 		},
@@ -127,7 +128,7 @@ func (b bounded) RoundTrip(q *http.Request) (*http.Response, error) {
 func (p *Provider) ask(ctx context.Context) (*metadata, error) {
 	m := new(metadata)
 	var err error
-	if m.provider, err = gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), p.cfg.Issuer); err != nil {
+	if m.provider, err = gooidc.NewProvider(gooidc.ClientContext(ctx, p.http), p.cfg.Issuer); err != nil {
 		return nil, providerError("discovery", err)
 	}
 	if err := m.provider.Claims(&m.said); err != nil {
@@ -175,7 +176,11 @@ func (p *Provider) Reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.exchange(ctx, m, random(), oauth2.VerifierOption(oauth2.GenerateVerifier()))
+	oauth, ctx, err := p.client(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = oauth.Exchange(ctx, random(), oauth2.VerifierOption(oauth2.GenerateVerifier()))
 	var refused *oauth2.RetrieveError
 	switch {
 	case err == nil:
@@ -188,14 +193,12 @@ func (p *Provider) Reach(ctx context.Context) error {
 	return providerError("token", err)
 }
 
-// exchange asks for tokens.
-func (p *Provider) exchange(ctx context.Context, m *metadata, code string, options ...oauth2.AuthCodeOption) (*oauth2.Token, error) {
+// client is us with our secret, and a context in which the provider is asked.
+func (p *Provider) client(ctx context.Context, m *metadata) (oauth2.Config, context.Context, error) {
 	oauth := m.oauth
 	var err error
-	if oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile); err != nil {
-		return nil, err
-	}
-	return oauth.Exchange(gooidc.ClientContext(ctx, p.client), code, options...)
+	oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile)
+	return oauth, gooidc.ClientContext(ctx, p.http), err
 }
 
 // authStyle is how the secret is shown: as the provider says, in the header where it says nothing (Discovery, section 3).
