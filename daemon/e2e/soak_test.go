@@ -48,7 +48,7 @@ const (
 // above that over the second fifth of them, in the last life, which has no restart in it: 40 KiB a study would be found.
 const (
 	mostResident   = 512 << 10
-	mostOutside    = 192 << 10
+	mostOutside    = 224 << 10
 	growthOfMemory = 32 << 10
 	growthOfFiles  = 8 // and threads
 )
