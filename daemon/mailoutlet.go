@@ -12,12 +12,31 @@ import (
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/dicomnet"
 	"llamaxr/queue"
 	"llamaxr/reporting/mail"
 	"llamaxr/study"
 )
 
 const kindMail = "mail"
+
+// MailServer is where a configuration hands mail in.
+func MailServer(m config.Mail) (mail.Server, error) { return mailServer(m, m.Credentials()) }
+
+func mailServer(m config.Mail, credentials *dicomnet.Credentials) (mail.Server, error) {
+	server := mail.Server{Address: m.Server, Implicit: m.Security == config.MailTLS, User: m.User, Timeout: cmp.Or(m.Timeout, config.DefaultTimeout)}
+	host, _, err := net.SplitHostPort(m.Server)
+	if err != nil {
+		return mail.Server{}, queue.Permanent(err)
+	}
+	if m.Security != config.MailNone {
+		if server.TLS, err = credentials.ClientConfig(host); err != nil {
+			return mail.Server{}, err
+		}
+	}
+	server.Password, err = config.ReadSecret(m.PasswordFile)
+	return server, err
+}
 
 // mailOutlet tells one address of critical findings: each address has jobs of its own, so that one that is refused holds up no other.
 func (a *Appliance) mailOutlet(m config.Mail, to string) outlet {
@@ -33,17 +52,8 @@ func (a *Appliance) mailOutlet(m config.Mail, to string) outlet {
 			if alert == nil {
 				return queue.Permanent(fmt.Errorf("daemon: study %s has no alert %d", s.UID, n.Number))
 			}
-			server := mail.Server{Address: m.Server, Implicit: m.Security == config.MailTLS, User: m.User, Timeout: cmp.Or(m.Timeout, config.DefaultTimeout)}
-			host, _, err := net.SplitHostPort(m.Server)
+			server, err := mailServer(m, credentials)
 			if err != nil {
-				return queue.Permanent(err)
-			}
-			if m.Security != config.MailNone {
-				if server.TLS, err = credentials.ClientConfig(host); err != nil {
-					return err
-				}
-			}
-			if server.Password, err = config.ReadSecret(m.PasswordFile); err != nil {
 				return err
 			}
 			subject, text := a.alertText(n, s.UID, alert, r, m.Patient)

@@ -35,14 +35,23 @@ var Sysusers string
 
 // Unit returns the unit file for a program, configuration and state that lie elsewhere, and for another user.
 func Unit(program, config, state, user string) string {
+	text := elsewhere(Service, quote(program)+" run --config "+quote(config)+" --state "+quote(state), state, user)
+	return strings.Replace(text, "AssertPathExists="+Config, "AssertPathExists="+strings.ReplaceAll(config, "%", "%%"), 1)
+}
+
+// Backup returns the unit file of the backup for the same; the timer names nothing of theirs.
+func Backup(program, state, user string) string {
+	return elsewhere(BackupService, quote(program)+" backup --state "+quote(state)+" --to ${BACKUP_FOLDER} --keep ${BACKUP_KEEP}", state, user)
+}
+
+// elsewhere gives a unit another command, state and user.
+func elsewhere(unit, command, state, user string) string {
 	var out strings.Builder
-	for line := range strings.Lines(Service) {
+	for line := range strings.Lines(unit) {
 		key, _, _ := strings.Cut(line, "=")
 		switch key {
-		case "AssertPathExists":
-			line = "AssertPathExists=" + strings.ReplaceAll(config, "%", "%%") + "\n"
 		case "ExecStart":
-			line = "ExecStart=" + quote(program) + " run --config " + quote(config) + " --state " + quote(state) + "\n"
+			line = "ExecStart=" + command + "\n"
 			if state != State {
 				line += "ReadWritePaths=" + quote(state) + "\n"
 			}

@@ -38,39 +38,51 @@ func TestExposure(t *testing.T) {
 	}
 }
 
-// TestUnitElsewhere: systemd accepts the unit for a program and folders whose names need quoting.
+// accepts has systemd verify units, by their file names.
+func accepts(t *testing.T, units map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for name, text := range units {
+		text = strings.Replace(text, "Documentation=man:llamaxr(1)\n", "", 1)
+		args = append(args, filepath.Join(dir, name))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command(peertest.Program(t, "systemd-analyze"), args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// TestUnitElsewhere: systemd accepts the units for a program and folders whose names need quoting.
 func TestUnitElsewhere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), `a "b" 100% $x`)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "llamaxr.service")
-	unit := strings.Replace(Unit("/bin/true", filepath.Join(dir, "c.yaml"), dir, "games"), "Documentation=man:llamaxr(1)\n", "", 1)
-	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(peertest.Program(t, "systemd-analyze"), "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
-	}
+	unit, backup := Unit("/bin/true", filepath.Join(dir, "c.yaml"), dir, "games"), Backup("/bin/true", dir, "games")
+	accepts(t, map[string]string{"llamaxr.service": unit})
+	accepts(t, map[string]string{"llamaxr-backup.service": backup, "llamaxr-backup.timer": BackupTimer})
 	for _, line := range []string{"User=games\n", "ReadWritePaths=", "AssertPathExists=" + strings.ReplaceAll(dir, "%", "%%") + "/c.yaml\n", `a \"b\" 100%% $$x`} {
 		if !strings.Contains(unit, line) {
 			t.Errorf("%q is not in\n%s", line, unit)
 		}
 	}
-}
-
-// TestBackupTimer: systemd accepts the timer with the service that it starts.
-func TestBackupTimer(t *testing.T) {
-	dir := t.TempDir()
-	var files []string
-	for name, text := range map[string]string{"llamaxr-backup.timer": BackupTimer, "llamaxr-backup.service": BackupService} {
-		text = strings.NewReplacer(Program, "/bin/true", "User="+User, "User=games", "Group="+User, "Group=games", "Documentation=man:llamaxr(1)\n", "").Replace(text)
-		files = append(files, filepath.Join(dir, name))
-		if err := os.WriteFile(files[len(files)-1], []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	for _, line := range []string{"User=games\n", "ReadWritePaths=", `--state "` + filepath.Dir(dir), `a \"b\" 100%% $$x" --to ${BACKUP_FOLDER} --keep ${BACKUP_KEEP}`} {
+		if !strings.Contains(backup, line) {
+			t.Errorf("%q is not in\n%s", line, backup)
 		}
 	}
-	if out, err := exec.Command(peertest.Program(t, "systemd-analyze"), append([]string{"verify", "--man=no"}, files...)...).CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+}
+
+// TestUnitsInTheirPlace: for the package's own places the units are those of the package, but for quotes.
+func TestUnitsInTheirPlace(t *testing.T) {
+	plain := strings.NewReplacer(`"`, "")
+	if got := plain.Replace(Unit(Program, Config, State, User)); got != plain.Replace(Service) {
+		t.Errorf("the service:\n%s", got)
+	}
+	if got := plain.Replace(Backup(Program, State, User)); got != plain.Replace(BackupService) {
+		t.Errorf("the backup:\n%s", got)
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -34,9 +35,9 @@ type session struct {
 type Session struct {
 	User  string // name
 	Begun time.Time
-	// SignedOn is the person that an OpenID provider vouched for when the session began; nil for a user of the site's own file. LogOut is where a
-	// browser logs out at that provider too; empty where it cannot.
-	SignedOn *User
+	// SignedOn tells who somebody is now for whom an OpenID provider vouches, or why it does so no longer; nil for a user of the site's own file.
+	// LogOut is where a browser logs out at that provider too; empty where it cannot.
+	SignedOn func(context.Context) (User, error)
 	LogOut   string
 }
 
@@ -45,9 +46,9 @@ func (s *Sessions) Begin(user string, now time.Time) (token string, err error) {
 	return s.begin(Session{User: user, Begun: now})
 }
 
-// BeginSignedOn starts a session of a person that an OpenID provider vouches for. Until it ends he is who he was when it began.
-func (s *Sessions) BeginSignedOn(user User, logOut string, now time.Time) (token string, err error) {
-	return s.begin(Session{User: user.Name, Begun: now, SignedOn: &user, LogOut: logOut})
+// BeginSignedOn starts a session of a person that an OpenID provider vouches for. He is who signedOn says each time.
+func (s *Sessions) BeginSignedOn(user, logOut string, signedOn func(context.Context) (User, error), now time.Time) (token string, err error) {
+	return s.begin(Session{User: user, Begun: now, SignedOn: signedOn, LogOut: logOut})
 }
 
 func (s *Sessions) begin(of Session) (token string, err error) {
@@ -98,9 +99,12 @@ func (s *Sessions) Of(token string, now time.Time, active bool) (Session, bool) 
 	return found.Session, true
 }
 
-// End ends a session.
-func (s *Sessions) End(token string) {
+// End ends a session; false means that there was none.
+func (s *Sessions) End(token string) bool {
+	key := sha256.Sum256([]byte(token))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.list, sha256.Sum256([]byte(token)))
+	_, there := s.list[key]
+	delete(s.list, key)
+	return there
 }

@@ -65,10 +65,18 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
+// made is when bundles are made unless a test says another time.
+var made = time.Unix(1e9, 0)
+
 func (s *site) bundle(t testing.TB) []byte {
+	return s.of(t, Content{Models: []string{"site"}, Program: s.program, Now: made})
+}
+
+func (s *site) of(t testing.TB, what Content) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := Create(&out, s.store, Content{Models: []string{"site"}, Program: s.program, By: "a test", Now: time.Unix(1e9, 0)}, s.key); err != nil {
+	what.By = "a test"
+	if _, err := Create(&out, s.store, what, s.key); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -171,6 +179,59 @@ func TestFromSiteToSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("", "openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", s.keyFile+signing.PublicSuffix, "-in", "signed", "-sigfile", "manifest.sig")
+}
+
+// TestOlderBundle: what a newer bundle brought is not replaced by an older one, however well signed, unless that one is named; and what it did not
+// bring has no age.
+func TestOlderBundle(t *testing.T) {
+	s := newSite(t)
+	day := 24 * time.Hour
+	there := models.OpenStore(t.TempDir())
+	program := filepath.Join(t.TempDir(), "llamaxr")
+	install := func(what Content, target Target) error {
+		_, err := Install(bytes.NewReader(s.of(t, what)), there, s.trusted, target)
+		return err
+	}
+	says := func(want string) {
+		t.Helper()
+		if text, err := os.ReadFile(program); err != nil || string(text) != want {
+			t.Errorf("the program is %q, want %q: %v", text, want, err)
+		}
+	}
+	version := func(text string, now time.Time) Content {
+		t.Helper()
+		if err := os.WriteFile(s.program, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return Content{Program: s.program, Now: now}
+	}
+	model := func(now time.Time) Content { return Content{Models: []string{"site"}, Now: now} }
+	for _, step := range []struct {
+		what  string
+		err   error
+		older string // name of what is older
+	}{
+		{"the program", install(version("2", made.Add(2*day)), Target{Program: program}), ""},
+		{"an older model, which nothing newer brought", install(model(made), Target{}), ""},
+		{"an older program", install(version("1", made.Add(day)), Target{Program: program}), "the program"},
+		{"an older program that is left alone", install(version("1", made.Add(day)), Target{}), ""},
+		{"another one named", install(version("1", made.Add(day)), Target{Program: program, Older: made}), "the program"},
+		{"the same once more", install(version("2", made.Add(2*day)), Target{Program: program}), ""},
+		{"a newer model", install(model(made.Add(3*day)), Target{}), ""},
+		{"an older model", install(model(made.Add(day)), Target{}), "site"},
+		{"an older model, named", install(model(made.Add(day)), Target{Older: made.Add(day)}), ""},
+		{"from where it was gone back to", install(model(made.Add(2*day)), Target{}), ""},
+	} {
+		var older *models.OlderError
+		if errors.As(step.err, &older) != (step.older != "") || step.older == "" && step.err != nil || older != nil && older.Name != step.older {
+			t.Errorf("%s: %v, want one about %q", step.what, step.err, step.older)
+		}
+	}
+	says("2")
+	if err := install(version("1", made.Add(day)), Target{Program: program, Older: made.Add(day)}); err != nil {
+		t.Error(err)
+	}
+	says("1")
 }
 
 // TestTampering: whatever is changed in a bundle, nothing is installed, and the error names the file.

@@ -9,5 +9,5 @@
 //	manifest, err := bundle.Install(in, state, trusted, bundle.Target{})
 //
 // Promise: nothing of a bundle is installed unless the manifest is signed by a trusted key and every file is what it says; the error names the file
-// that is not. A model is there whole or not at all.
+// that is not. A model is there whole or not at all. An older bundle takes nothing's place that a newer one brought, unless it is named.
 package bundle

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
@@ -134,9 +135,12 @@ func (f *faulty) Read(p []byte) (int, error) {
 // Target says where a bundle goes beside the registry of models.
 type Target struct {
 	Program string // the file that its program takes the place of; empty leaves it
+	// Older names a bundle by when it was made: that one may take the place of what a newer one brought. Zero lets none.
+	Older time.Time
 }
 
-// Install puts a bundle's models into a registry. All is staged and verified before anything is changed.
+// Install puts a bundle's models into a registry. All is staged and verified before anything is changed. What a newer bundle brought stays: an old one
+// is as well signed as a new one.
 func Install(r io.Reader, store *models.Store, trusted []ed25519.PublicKey, target Target) (*Manifest, error) {
 	stage, err := store.Stage()
 	if err != nil {
@@ -162,16 +166,16 @@ func Install(r io.Reader, store *models.Store, trusted []ed25519.PublicKey, targ
 	if err != nil {
 		return nil, err
 	}
-	var manifests, signatures []string
+	what := models.Staged{Program: program != nil, Made: m.Created, Older: m.Created.Equal(target.Older)}
 	for _, model := range m.Models {
-		manifests = append(manifests, model.Manifest)
+		what.Manifests = append(what.Manifests, model.Manifest)
 	}
 	for _, f := range m.Files {
 		if name, ok := strings.CutPrefix(f.Name, modelPrefix+"signatures/"); ok {
-			signatures = append(signatures, name)
+			what.Signatures = append(what.Signatures, name)
 		}
 	}
-	if err := store.InstallStaged(stage, manifests, signatures); err != nil {
+	if err := store.InstallStaged(stage, what); err != nil {
 		return nil, err
 	}
 	if program != nil {

@@ -129,7 +129,7 @@ func Default() Config {
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",
 		Passwords:  PasswordsAll,
-		OIDC:       OIDC{Name: "single sign-on", Scopes: []string{"profile"}, UserClaim: "preferred_username", Groups: "groups"},
+		OIDC:       OIDC{Name: "single sign-on", Scopes: []string{"profile"}, UserClaim: "preferred_username", Groups: "groups", Recheck: 15 * time.Minute, Session: 2 * time.Hour},
 		Mail:       Mail{Security: MailSTARTTLS},
 		Escalation: Escalation{After: 15 * time.Minute, Times: 3},
 		Critical:   []string{study.Pneumothorax.String()},

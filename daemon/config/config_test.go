@@ -69,6 +69,8 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"a provider in the clear", "oidc: {issuer: 'http://idp.example'}\n", "oidc.issuer: can be read on the network"},
 		{"a provider that nobody may use", "http_address: 'https://a.example'\noidc: {issuer: 'https://idp.example', client_id: us}\n", "oidc.roles: no group has a role"},
 		{"a client without a name", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "client_id: us, ", "", 1), "oidc.client_id"},
+		{"a provider that is believed for a day", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "roles", "recheck: 24h, roles", 1), "oidc.recheck: 24h0m0s is outside 1s to 12h0m0s"},
+		{"a session that ends at once", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "roles", "session: 0s, roles", 1), "oidc.session"},
 		{"a secret that is not there", "http_address: 'https://a.example'\n" + strings.Replace(oidc, "roles", "secret_file: nowhere, roles", 1), "oidc.secret_file"},
 		{"a reading room with a path", "http_address: 'https://a.example/room'\n", "http_address: https://a.example/room must end with host or port"},
 		{"a reading room in the clear", "http_address: 'http://a.example'\n", "http_address"},

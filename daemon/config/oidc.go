@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"llamaxr/dicomnet"
 )
@@ -18,16 +19,24 @@ const (
 
 // OIDC is the hospital's OpenID provider, by which people log in to the reading room.
 type OIDC struct {
-	Issuer     string    `yaml:"issuer" explain:"the provider's issuer, https://..., or http:// on this machine; empty is no single sign-on. It sends people back to http_address/login/oidc/back"`
-	ClientID   string    `yaml:"client_id" explain:"how we are registered there"`
-	SecretFile string    `yaml:"secret_file" explain:"file whose only line is the client's secret, read for each log-in; empty is a public client, which has PKCE alone"`
-	CA         string    `yaml:"ca" explain:"PEM file of who signs the provider's certificate; empty is whom the system trusts"`
-	Name       string    `yaml:"name" explain:"what the log-in page calls it"`
-	Scopes     []string  `yaml:"scopes" explain:"what is asked for beside openid; some providers tell groups only for a scope of their own"`
-	UserClaim  string    `yaml:"user_claim" explain:"claim that is the user name in the audit log; it must be one that people cannot choose for themselves"`
-	Groups     string    `yaml:"groups_claim" explain:"claim with the groups, a list or one text; dots lead into objects, as in realm_access.roles"`
-	Roles      OIDCRoles `yaml:"roles" explain:"which groups have which role; who is in none of them is refused"`
+	Issuer     string        `yaml:"issuer" explain:"the provider's issuer, https://..., or http:// on this machine; empty is no single sign-on. It sends people back to http_address/login/oidc/back"`
+	ClientID   string        `yaml:"client_id" explain:"how we are registered there"`
+	SecretFile string        `yaml:"secret_file" explain:"file whose only line is the client's secret, read for each log-in; empty is a public client, which has PKCE alone"`
+	CA         string        `yaml:"ca" explain:"PEM file of who signs the provider's certificate; empty is whom the system trusts"`
+	Name       string        `yaml:"name" explain:"what the log-in page calls it"`
+	Scopes     []string      `yaml:"scopes" explain:"what is asked for beside openid; some providers tell groups only for a scope of their own"`
+	UserClaim  string        `yaml:"user_claim" explain:"claim that is the user name in the audit log; it must be one that people cannot choose for themselves"`
+	Groups     string        `yaml:"groups_claim" explain:"claim with the groups, a list or one text; dots lead into objects, as in realm_access.roles"`
+	Recheck    time.Duration `yaml:"recheck" explain:"how long the provider's word counts: then it is asked again by its refresh token for roles as they are now; twice as long while it cannot be asked"`
+	Session    time.Duration `yaml:"session" explain:"how long somebody stays logged in, and keeps roles that he lost, where the provider gives no refresh token"`
+	Roles      OIDCRoles     `yaml:"roles" explain:"which groups have which role; who is in none of them is refused"`
 }
+
+// Bounds of how long a provider is believed. The most is a session's life.
+const (
+	leastRecheck = time.Second
+	mostRecheck  = 12 * time.Hour
+)
 
 // OIDCRoles are the groups of each role.
 type OIDCRoles struct {
@@ -92,6 +101,11 @@ func (c Config) checkOIDC(fault func(key, format string, args ...any)) {
 	}
 	if len(o.Roles.Reader)+len(o.Roles.Signer)+len(o.Roles.Trainer)+len(o.Roles.Admin) == 0 {
 		fault("oidc.roles", "no group has a role: nobody would be let in")
+	}
+	for key, d := range map[string]time.Duration{"oidc.recheck": o.Recheck, "oidc.session": o.Session} {
+		if d < leastRecheck || d > mostRecheck {
+			fault(key, "%s is outside %s to %s", d, leastRecheck, mostRecheck)
+		}
 	}
 	checkFile("oidc.secret_file", o.SecretFile, fault)
 	if err := o.Credentials().Check(); err != nil {

@@ -49,7 +49,7 @@ func Examine(ctx context.Context, s Subject, report func(Check)) []Check {
 	}}
 	for _, look := range []func(context.Context){
 		v.service, v.configuration, v.modes, v.encryption, v.database, v.jobs, v.models, v.gpu, v.engine, v.memory, v.space, v.speed, v.clock, v.ports, v.certificates,
-		v.destinations, v.coreDumps,
+		v.destinations, v.signOn, v.mail, v.coreDumps,
 	} {
 		if ctx.Err() != nil {
 			break

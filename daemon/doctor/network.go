@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"os"
 	"syscall"
 	"time"
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/signon"
 	"llamaxr/dicomnet"
 )
 
@@ -78,10 +80,13 @@ func (v *visit) free(key, address string) {
 	}
 }
 
+// noFile is what to do about a file that a configuration names.
+const noFile = "put the file there, readable by the service's user"
+
 func (v *visit) certificates(context.Context) {
 	all, err := daemon.Certificates(v.Config, time.Now())
 	if err != nil {
-		v.fail("certificates", "put the file there, readable by the service's user", "%v", err)
+		v.fail("certificates", noFile, "%v", err)
 	}
 	const remedy = "put a renewed certificate and key in the same files; no restart is needed"
 	for _, c := range all {
@@ -127,22 +132,101 @@ func EchoDestination(ctx context.Context, cfg config.Config, d config.Destinatio
 	return daemon.Echo(ctx, dicomnet.Client{CallingAETitle: cfg.AETitle, CalledAETitle: d.AETitle, TLS: d.TLS.Credentials(cfg.TLS)}, d.Address)
 }
 
-// Remedy says what to do about a destination that does not answer.
-func Remedy(err error, aeTitle string, d config.Destination) string {
+// signOn asks the OpenID provider whether it is there and knows us.
+func (v *visit) signOn(ctx context.Context) {
+	const name = "single sign-on"
+	o := v.Config.OIDC
+	if !o.On() {
+		return
+	}
+	provider, err := signon.New(o, v.Config.HTTPAddress)
+	if err != nil {
+		v.fail(name, noFile, "%v", err)
+		return
+	}
+	err = provider.Reach(ctx)
+	switch remedy := unreachable(err, "provider", "oidc.issuer", "oidc.ca"); {
+	case err == nil:
+		v.ok(name, "%s answers and knows us as its client", o.Issuer)
+	case errors.Is(err, signon.ErrClient):
+		v.fail(name, "mend oidc.client_id or the secret in oidc.secret_file", "%v", err)
+	case remedy != "":
+		v.fail(name, remedy, "%v", err)
+	default:
+		v.fail(name, "set oidc.issuer to what the provider calls itself: its address without /.well-known/openid-configuration", "%v", err)
+	}
+}
+
+// mail goes as far as the SMTP server takes mail.
+func (v *visit) mail(ctx context.Context) {
+	m := v.Config.Mail
+	if !m.On() {
+		return
+	}
+	server, err := daemon.MailServer(m)
+	if err != nil {
+		v.fail("mail", noFile, "%v", err)
+		return
+	}
+	server.Timeout = min(server.Timeout, toolTime)
+	err = server.Reach(ctx)
+	var said *textproto.Error
+	switch remedy := unreachable(err, "mail server", "mail.server", "mail.ca"); {
+	case err == nil && m.Security == config.MailNone:
+		v.warn("mail", "set mail.security to starttls or tls", "%s takes mail, which can be read on its way", m.Server)
+	case err == nil:
+		v.ok("mail", "%s takes mail", m.Server)
+	case errors.As(err, &said) && (said.Code == smtpNoCredentials || said.Code == smtpTooWeak):
+		v.fail("mail", "mend mail.user or the password in mail.password_file", "%v", err)
+	case remedy != "":
+		v.fail("mail", remedy, "%v", err)
+	default:
+		v.fail("mail", "see whether mail.security (starttls, tls) and mail.user are what the server offers", "%v", err)
+	}
+}
+
+// Answers to a log-in (RFC 4954, 6).
+const (
+	smtpTooWeak       = 534
+	smtpNoCredentials = 535
+)
+
+// unreachable says what to do about a server that is not reached, or whose certificate is not believed: at and ca are the keys of its address and of
+// who signs it. It is empty for other errors.
+func unreachable(err error, server, at, ca string) string {
 	var dns *net.DNSError
-	var rejected *dicomnet.RejectError
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var timeout net.Error
 	switch {
 	case errors.As(err, &dns):
-		return "the name is not known: mend it, or give the address"
+		return fmt.Sprintf("the name is not known: mend %s, or give the address", at)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there: see that the PACS runs and that the port is right"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("nobody listens there: see that the %s runs and that the port in %s is right", server, at)
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("set %s to who signed the %s's certificate", ca, server)
+	case errors.As(err, &name):
+		return fmt.Sprintf("its certificate names another host: set %s to that name", at)
+	case errors.As(err, &invalid):
+		return fmt.Sprintf("have the %s's administrator renew its certificate", server)
+	case errors.As(err, &record):
+		return fmt.Sprintf("it does not speak TLS on that port: mend %s", at)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer: look at routes and firewalls between here and there"
+	}
+	return ""
+}
+
+// Remedy says what to do about a destination that does not answer.
+func Remedy(err error, aeTitle string, d config.Destination) string {
+	var rejected *dicomnet.RejectError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
 	case errors.As(err, &rejected):
 		switch [2]byte{rejected.Source, rejected.Reason} { // PS3.8, table 9-21
 		case [2]byte{1, 3}:
@@ -151,18 +235,17 @@ func Remedy(err error, aeTitle string, d config.Destination) string {
 			return fmt.Sprintf("the PACS does not call itself %s: ask its administrator for its AE title", d.AETitle)
 		}
 		return "the PACS rejects associations: ask its administrator"
-	case errors.As(err, &unknown):
-		return "set its tls.ca to who signed the PACS's certificate"
 	case errors.As(err, &name):
 		return "its certificate names another host: set the address to that name, or any_name to true"
-	case errors.As(err, &invalid):
-		return "have the PACS's administrator renew its certificate"
 	case errors.As(err, &record), errors.Is(err, dicomnet.ErrClosed) && d.TLS.On:
 		return "it does not speak TLS on that port: set the port for TLS, or tls.on to false"
 	case errors.As(err, &alert):
 		return "it refuses our certificate: set tls.certificate and tls.key of the destination"
 	case errors.Is(err, dicomnet.ErrClosed), errors.Is(err, syscall.ECONNRESET):
 		return "it hangs up: see whether the port is one for TLS (tls.on) and whether it knows this machine's address"
+	}
+	if remedy := unreachable(err, "PACS", "its address", "its tls.ca"); remedy != "" {
+		return remedy
 	}
 	return "ask the PACS's administrator what its log says"
 }

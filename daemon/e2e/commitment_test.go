@@ -67,9 +67,9 @@ func startPython(t testing.TB, args ...string) (cmd *exec.Cmd, in io.WriteCloser
 	return cmd, in, bufio.NewScanner(out)
 }
 
-func startCommitter(t testing.TB, port, calling, listen string) *committer {
+func startCommitter(t testing.TB, port, calling, listen string, options ...string) *committer {
 	t.Helper()
-	cmd, in, lines := startPython(t, "testdata/commit.py", port, calling, listen)
+	cmd, in, lines := startPython(t, append([]string{"testdata/commit.py", port, calling, listen}, options...)...)
 	c := &committer{t, in, lines}
 	t.Cleanup(func() { c.end(); _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	return c
@@ -243,10 +243,10 @@ type archiveSaid struct {
 }
 
 // startArchives runs archives.py; modes are names of archives. It returns their ports and what they say, as it comes.
-func startArchives(t testing.TB, appliance string, modes ...string) (ports map[string]string, said func() []archiveSaid) {
+func startArchives(t testing.TB, appliance string, modes []string, options ...string) (ports map[string]string, said func() []archiveSaid) {
 	t.Helper()
 	ports = map[string]string{}
-	args := []string{"testdata/archives.py", appliance}
+	args := append([]string{"testdata/archives.py", appliance}, options...)
 	for _, mode := range modes {
 		ports[mode] = freePort(t)
 		args = append(args, mode+"="+ports[mode])
@@ -284,7 +284,7 @@ func startTelling[T any](t testing.TB, args ...string) (said func() []T) {
 // again, one that says nothing is asked again, one that never answers, or does not offer it, is a dead letter with the reason.
 func TestOurDraftsAreCommittedTo(t *testing.T) {
 	appliance := freePort(t)
-	ports, said := startArchives(t, appliance, "COMMITS", "SAME", "FAILS", "SILENT", "NEVER")
+	ports, said := startArchives(t, appliance, []string{"COMMITS", "SAME", "FAILS", "SILENT", "NEVER"})
 	ports["PACS"], _ = startStorescp(t)
 	text := "limits: {attempts: 2}\nstorage_commitment: {answer_time: 4s}\ndestinations:\n"
 	for name, port := range ports {
@@ -348,6 +348,78 @@ func TestOurDraftsAreCommittedTo(t *testing.T) {
 			t.Errorf("llamaxr show says no %q: %v\n%s", want, err, shown)
 		}
 	}
+}
+
+// TestStorageCommitmentByTLS: with pynetdicom and mutual TLS, in both roles. An archive commits to our documents on an association of its own, and
+// on that of the request; a modality is told of its images where the peer's entry says. Where the certificate is another's, nothing is told.
+func TestStorageCommitmentByTLS(t *testing.T) {
+	authority, other := peertest.NewAuthority(t), peertest.NewAuthority(t)
+	node := func(name string) (certificate, key string) {
+		certificate, key, _ = authority.Node(name, 2048, 100*24*time.Hour)
+		return certificate, key
+	}
+	option := func(name string) string {
+		certificate, key := node(name)
+		return "--tls=" + certificate + "," + key + "," + authority.File
+	}
+	own, ownKey := node("llamaxr")
+	modality := option("modality")
+	results, n := freePort(t), unstarted(t)
+	ports, said := startArchives(t, n.port, []string{"COMMITS", "SAME"}, option("archive"))
+	n.args = []string{"--config", configured(t, fmt.Sprintf(`
+tls: {certificate: %[1]q, key: %[2]q, client_ca: %[3]q}
+limits: {attempts: 1}
+peers:
+- {ae_title: MODALITY, certificates: [modality], results_to: '127.0.0.1:%[4]s', tls: {on: true, ca: %[3]q}}
+- {ae_title: MISLED, certificates: [modality], results_to: '127.0.0.1:%[4]s', tls: {on: true, ca: %[5]q}}
+- {ae_title: COMMITS, certificates: [archive]}
+destinations:
+- {ae_title: COMMITS, address: '127.0.0.1:%[6]s', storage_commitment: true, tls: {on: true, ca: %[3]q}}
+- {ae_title: SAME, address: '127.0.0.1:%[7]s', storage_commitment: true, tls: {on: true, ca: %[3]q}}
+`, own, ownKey, authority.File, results, other.File, ports["COMMITS"], ports["SAME"]))}
+	n.start()
+
+	uid, frontal, lateral := phantomStudy(t, 9403)
+	certificate, key, ca := tlsFiles(modality)
+	send := []string{"send", frontal, lateral, "--calling", "MODALITY", "--to", "LLAMAXR@127.0.0.1:" + n.port, "--tls", "--tls-certificate", certificate, "--tls-key", key, "--tls-ca", ca}
+	if out, err := exec.Command(program, send...).CombinedOutput(); err != nil {
+		t.Fatalf("llamaxr send: %v\n%s", err, out)
+	}
+	report := n.await(uid, "drafted and committed", stands(queue.Delivered, 1))
+	for name, port := range ports {
+		if d := report.Deliveries[name+"@127.0.0.1:"+port]; d == nil || d.Commitment == nil || d.Commitment.Committed.IsZero() {
+			t.Errorf("%s and our documents: %+v", name, d)
+		}
+	}
+	taken := map[string]int{}
+	for _, s := range said() {
+		if s.Reported != nil && *s.Reported == 0 {
+			taken[s.Archive]++
+		}
+	}
+	if !maps.Equal(taken, map[string]int{"COMMITS": 1, "SAME": 1}) {
+		t.Errorf("reports that the appliance took: %v", taken)
+	}
+
+	f := reference(t, frontal)
+	asked := startCommitter(t, n.port, "MODALITY", results, modality)
+	got := asked.ask(ask{Transaction: "2.25.1", Objects: [][2]string{f, {f[0], unknownInstance}}})
+	if got.Status != 0 || got.Event != 2 || !slices.Equal(got.Committed, []string{f[1]}) || !maps.Equal(got.Failed, map[string]int{unknownInstance: 0x0112}) {
+		t.Errorf("the modality heard %+v", got)
+	}
+	misled := startCommitter(t, n.port, "MISLED", "0", modality)
+	if got := misled.ask(ask{Transaction: "2.25.2", Objects: [][2]string{f}, Quiet: true}); got.Status != 0 {
+		t.Errorf("%+v", got)
+	}
+	if dead := n.deadLetter("promise/2.25.2"); !strings.Contains(dead.LastError, "certificate") {
+		t.Errorf("a result to somebody with another's certificate: %q", dead.LastError)
+	}
+}
+
+// tlsFiles are those of an option for secured.py.
+func tlsFiles(option string) (certificate, key, ca string) {
+	files := strings.Split(strings.TrimPrefix(option, "--tls="), ",")
+	return files[0], files[1], files[2]
 }
 
 // awaitReport waits until a study is as wanted.

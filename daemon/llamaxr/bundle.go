@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"llamaxr/daemon/bundle"
+	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
 
 	"github.com/google/renameio/v2"
@@ -105,17 +106,29 @@ func newBundleVerify() *cobra.Command {
 func newBundleInstall() *cobra.Command {
 	var state string
 	var trust []string
+	var older string
 	var target bundle.Target
 	cmd := &cobra.Command{
-		Use:   "install FILE --state DIR --trust FILE... [--program-to FILE]",
+		Use:   "install FILE --state DIR --trust FILE... [--program-to FILE] [--older DATE]",
 		Short: "Put a bundle's models into a registry, and its program into its place, when all of it is what was signed",
 		Long: "Run it as the service's user. A model of the same name is replaced; one in use stays in use until another is chosen: `llamaxr models use`,\n" +
-			"`llamaxr adapter use`. The program is installed only with --program-to, whose folder must be writable; restart the service afterwards.",
+			"`llamaxr adapter use`. The program is installed only with --program-to, whose folder must be writable; restart the service afterwards.\n" +
+			"What a newer bundle brought is kept: to go back, name the older one by when it was made, as `llamaxr bundle verify` says.",
 		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if older != "" {
+				var err error
+				if target.Older, err = time.Parse(time.RFC3339, older); err != nil {
+					return usageError{fmt.Errorf("--older: %w", err)}
+				}
+			}
 			m, err := readBundle(args[0], trust, func(r io.Reader, trusted []ed25519.PublicKey) (*bundle.Manifest, error) {
 				return bundle.Install(r, store(state), trusted, target)
 			})
+			var isOlder *models.OlderError
+			if errors.As(err, &isOlder) {
+				return fmt.Errorf("%w; --older %s installs it all the same", err, isOlder.Made.Format(time.RFC3339))
+			}
 			if err != nil {
 				return err
 			}
@@ -128,6 +141,7 @@ func newBundleInstall() *cobra.Command {
 	stateFlag(cmd, &state)
 	trustFlag(cmd, &trust)
 	cmd.Flags().StringVar(&target.Program, "program-to", "", "file that the bundle's program takes the place of")
+	cmd.Flags().StringVar(&older, "older", "", "when a bundle was made that may take the place of a newer one, as 2026-01-31T12:00:00Z")
 	return cmd
 }
 

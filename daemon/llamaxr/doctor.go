@@ -20,8 +20,8 @@ func newDoctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [--config FILE] [--state DIR] [--bundle FILE.tar.gz]",
 		Short: "Say what is wrong with the appliance and its machine, and what to do",
-		Long: "Looks at the service, configuration, file modes, database, jobs, models, GPU, engine, memory, disk, clock, ports, certificates and\n" +
-			"destinations, one line a check, with the remedy. A running daemon is asked, and its configuration is taken. Exit status 1 when a check fails.\n" +
+		Long: "Looks at the service, configuration, file modes, database, jobs, models, GPU, engine, memory, disk, clock, ports, certificates,\n" +
+			"destinations, single sign-on and mail, one line a check, with the remedy. A running daemon is asked, and its configuration is taken. Exit status 1 when a check fails.\n" +
 			"--bundle also writes a file for support, without patient data: checks, version, configuration without secrets, counts of jobs, the machine.",
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {

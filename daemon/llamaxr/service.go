@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"llamaxr/systemd"
 
+	"github.com/google/renameio/v2"
 	"github.com/kardianos/service"
 	"github.com/spf13/cobra"
 )
@@ -47,6 +49,11 @@ func newService() *cobra.Command {
 				}
 				if err := service.Control(svc, c.name); err != nil {
 					return err
+				}
+				if c.name == "uninstall" {
+					if err := removeBackup(cmd.Context()); err != nil {
+						return err
+					}
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), "the service", c.done)
 				return nil
@@ -90,6 +97,14 @@ func newServiceInstall() *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "the service is installed and starts with the machine; `llamaxr service start` starts it now")
+			if !bySystemd() {
+				fmt.Fprintln(cmd.OutOrStdout(), "have the system's scheduler run this every night, as the service's user:", nightly(in))
+				return nil
+			}
+			if err := installBackup(cmd.Context(), in); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "a backup is made every night once `systemctl enable --now %s` was said\n", backupTimer)
 			return nil
 		},
 	}
@@ -97,6 +112,54 @@ func newServiceInstall() *cobra.Command {
 	cmd.Flags().StringVar(&in.state, "state", in.state, "folder for images, ledger and drafts")
 	cmd.Flags().StringVar(&in.user, "user", in.user, "account that it runs as")
 	return cmd
+}
+
+// The units of the nightly backup, and where an administrator's own lie (systemd.unit(5)).
+const (
+	unitFolder    = "/etc/systemd/system"
+	backupService = "llamaxr-backup.service"
+	backupTimer   = "llamaxr-backup.timer"
+)
+
+// bySystemd reports whether systemd is the service manager here.
+func bySystemd() bool { return service.Platform() == "linux-systemd" }
+
+// nightly is the command of a backup where we know no way to have it run.
+func nightly(in installation) string {
+	return fmt.Sprintf("%q backup --state %q --to FOLDER --keep 7", in.program, in.state)
+}
+
+// installBackup brings the timer, which the administrator enables: he knows the disk.
+func installBackup(ctx context.Context, in installation) error {
+	for name, text := range map[string]string{backupService: systemd.Backup(in.program, in.state, in.user), backupTimer: systemd.BackupTimer} {
+		if err := renameio.WriteFile(filepath.Join(unitFolder, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("the backup's timer: %w", err)
+		}
+	}
+	return systemctl(ctx, "daemon-reload")
+}
+
+// removeBackup takes the timer away; backups stay.
+func removeBackup(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(unitFolder, backupTimer)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := systemctl(ctx, "disable", "--now", backupTimer); err != nil {
+		return err
+	}
+	for _, name := range []string{backupTimer, backupService} {
+		if err := os.Remove(filepath.Join(unitFolder, name)); err != nil {
+			return fmt.Errorf("the backup's timer: %w", err)
+		}
+	}
+	return systemctl(ctx, "daemon-reload")
+}
+
+func systemctl(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // packagedUnit is there when a package installed the service.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"llamaxr/daemon/access"
-	"llamaxr/daemon/config"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -23,6 +22,7 @@ type Person struct {
 	Subject string // at the provider, for good; the user name may be given to another one day
 	LogOut  string // where a browser logs out at the provider too; empty where it cannot
 	To      string // where he wanted to go
+	Word    *Word  // what he is from now on
 }
 
 // maxSaid bounds what is repeated of a provider's own error.
@@ -52,56 +52,71 @@ func (p *Provider) Finish(ctx context.Context, query url.Values, binding string)
 // redeem exchanges a code for tokens and believes them, or says why not (OpenID Connect Core 1.0, 3.1.3).
 func (p *Provider) redeem(ctx context.Context, code string, one attempt) (Person, error) {
 	m := one.provider
-	oauth := m.oauth
-	var err error
-	if oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile); err != nil {
+	oauth, ctx, err := p.client(ctx, m)
+	if err != nil {
 		return Person{}, providerError("token", err)
 	}
-	ctx = gooidc.ClientContext(ctx, p.client)
 	tokens, err := oauth.Exchange(ctx, code, oauth2.VerifierOption(one.verifier))
-	var refused *oauth2.RetrieveError
-	switch {
-	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
-		return Person{}, fmt.Errorf("%w: the provider does not know the code", ErrToken)
-	case errors.As(err, &refused):
-		return Person{}, fmt.Errorf("%w: status %d, %.*q", ErrProvider, refused.Response.StatusCode, maxSaid, refused.ErrorCode)
-	case err != nil:
-		return Person{}, providerError("token", err)
+	if err != nil {
+		return Person{}, tokenError(err, fmt.Errorf("%w: the provider does not know the code", ErrToken))
 	}
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
 		return Person{}, fmt.Errorf("%w: there is no ID token", ErrToken)
 	}
-	verifier := m.provider.Verifier(&gooidc.Config{ClientID: p.cfg.ClientID, Now: func() time.Time { return p.now().Add(-Skew) }})
-	token, err := verifier.Verify(ctx, raw)
-	if err != nil {
-		return Person{}, fmt.Errorf("%w: %w", ErrToken, err)
-	}
 	claims := map[string]any{}
-	if err := token.Claims(&claims); err != nil {
-		return Person{}, fmt.Errorf("%w: %w", ErrToken, err)
+	token, err := p.believe(ctx, m, tokens, raw, claims)
+	if err != nil {
+		return Person{}, err
 	}
-	azp, named := claims["azp"]
-	switch {
-	case token.Nonce != one.nonce:
+	if token.Nonce != one.nonce {
 		return Person{}, fmt.Errorf("%w: its nonce is not the one that was asked with", ErrToken)
-	case token.Subject == "", token.IssuedAt.IsZero():
-		return Person{}, fmt.Errorf("%w: it has no subject or no time", ErrToken)
-	case token.IssuedAt.After(p.now().Add(Skew)):
-		return Person{}, fmt.Errorf("%w: it is of the future, %s", ErrToken, token.IssuedAt.UTC().Format(time.RFC3339))
-	case named && azp != p.cfg.ClientID, !named && len(token.Audience) > 1:
-		return Person{}, fmt.Errorf("%w: it was given to another client", ErrToken)
-	}
-	if token.AccessTokenHash != "" {
-		if err := token.VerifyAccessToken(tokens.AccessToken); err != nil {
-			return Person{}, fmt.Errorf("%w: %w", ErrToken, err)
-		}
 	}
 	if err := p.complete(ctx, m, tokens, token.Subject, claims); err != nil {
 		return Person{}, err
 	}
 	user, err := p.user(token.Subject, claims)
-	return Person{User: user, Subject: token.Subject, LogOut: p.logOut(m, raw)}, err
+	word := &Word{provider: p, subject: token.Subject, user: user, refresh: tokens.RefreshToken, heard: p.now()}
+	return Person{User: user, Subject: token.Subject, LogOut: p.logOut(m, raw), Word: word}, err
+}
+
+// tokenError is why no tokens were given; unknown is what it means when they were asked for with what the provider does not know.
+func tokenError(err, unknown error) error {
+	var refused *oauth2.RetrieveError
+	switch {
+	case errors.As(err, &refused) && refused.ErrorCode == "invalid_grant":
+		return unknown
+	case errors.As(err, &refused):
+		return fmt.Errorf("%w: status %d, %.*q", ErrProvider, refused.Response.StatusCode, maxSaid, refused.ErrorCode)
+	}
+	return providerError("token", err)
+}
+
+// believe reads the claims of an ID token, or says why it cannot be believed.
+func (p *Provider) believe(ctx context.Context, m *metadata, tokens *oauth2.Token, raw string, claims map[string]any) (*gooidc.IDToken, error) {
+	verifier := m.provider.Verifier(&gooidc.Config{ClientID: p.cfg.ClientID, Now: func() time.Time { return p.now().Add(-Skew) }})
+	token, err := verifier.Verify(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	if err := token.Claims(&claims); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	azp, named := claims["azp"]
+	switch {
+	case token.Subject == "", token.IssuedAt.IsZero():
+		return nil, fmt.Errorf("%w: it has no subject or no time", ErrToken)
+	case token.IssuedAt.After(p.now().Add(Skew)):
+		return nil, fmt.Errorf("%w: it is of the future, %s", ErrToken, token.IssuedAt.UTC().Format(time.RFC3339))
+	case named && azp != p.cfg.ClientID, !named && len(token.Audience) > 1:
+		return nil, fmt.Errorf("%w: it was given to another client", ErrToken)
+	}
+	if token.AccessTokenHash != "" {
+		if err := token.VerifyAccessToken(tokens.AccessToken); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+	}
+	return token, nil
 }
 
 // complete adds what the ID token does not say and the provider tells of the same person when it is asked (UserInfo, Core 5.3).

@@ -41,16 +41,18 @@ var (
 	ErrToken    = errors.New("signon: what the provider said cannot be believed")
 	ErrNoGroups = errors.New("signon: the provider says nothing of groups")
 	ErrNoRole   = errors.New("signon: none of his groups has a role")
+	ErrClient   = errors.New("signon: the provider refuses us as its client")
+	ErrOver     = errors.New("signon: the provider's word counts no longer")
 	ErrPerson   = errors.New("signon: the provider does not say well enough who he is")
 )
 
 // Provider is an OpenID provider as we, one of its clients, see it. It is asked for the first time when somebody logs in: a provider that is down
 // keeps nothing from starting.
 type Provider struct {
-	cfg    config.OIDC
-	site   string // address of the reading room, without a slash at its end
-	client *http.Client
-	now    func() time.Time
+	cfg  config.OIDC
+	site string // address of the reading room, without a slash at its end
+	http *http.Client
+	now  func() time.Time
 
 	attempts attempts
 }
@@ -94,7 +96,7 @@ func New(cfg config.OIDC, site string) (*Provider, error) {
 	}
 	return &Provider{
 		cfg: cfg, site: strings.TrimRight(site, "/"), now: time.Now,
-		client: &http.Client{
+		http: &http.Client{
 			Transport: bounded{transport}, Timeout: askTime,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a secret goes where it was meant to go
 		},
@@ -126,7 +128,7 @@ func (b bounded) RoundTrip(q *http.Request) (*http.Response, error) {
 func (p *Provider) ask(ctx context.Context) (*metadata, error) {
 	m := new(metadata)
 	var err error
-	if m.provider, err = gooidc.NewProvider(gooidc.ClientContext(ctx, p.client), p.cfg.Issuer); err != nil {
+	if m.provider, err = gooidc.NewProvider(gooidc.ClientContext(ctx, p.http), p.cfg.Issuer); err != nil {
 		return nil, providerError("discovery", err)
 	}
 	if err := m.provider.Claims(&m.said); err != nil {
@@ -149,10 +151,54 @@ func (p *Provider) ask(ctx context.Context) (*metadata, error) {
 	return m, nil
 }
 
-// providerError says what went wrong with a question; a provider's words may be long.
-func providerError(what string, err error) error {
+// providerFault is what went wrong with a question: an ErrProvider.
+type providerFault struct {
+	what string
+	err  error
+}
+
+func providerError(what string, err error) error { return &providerFault{what, err} }
+
+// Error implements error; a provider's words may be long.
+func (f *providerFault) Error() string {
 	const most = 300
-	return fmt.Errorf("%w: %s: %.*s", ErrProvider, what, most, err.Error())
+	return fmt.Sprintf("%v: %s: %.*s", ErrProvider, f.what, most, f.err.Error())
+}
+
+// Unwrap returns what it is and what was behind it.
+func (f *providerFault) Unwrap() []error { return []error{ErrProvider, f.err} }
+
+// Reach asks the provider what it says of itself, and whether it knows us by our secret: it is shown a code that it never gave. Nobody is logged in.
+func (p *Provider) Reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	m, err := p.ask(ctx)
+	if err != nil {
+		return err
+	}
+	oauth, ctx, err := p.client(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = oauth.Exchange(ctx, random(), oauth2.VerifierOption(oauth2.GenerateVerifier()))
+	var refused *oauth2.RetrieveError
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: it gives tokens for any code", ErrToken)
+	case errors.As(err, &refused) && (refused.ErrorCode == "invalid_client" || refused.ErrorCode == "unauthorized_client"):
+		return fmt.Errorf("%w: %.*q", ErrClient, maxSaid, refused.ErrorCode)
+	case refused != nil && refused.ErrorCode != "":
+		return nil // it does not know the code, as it should
+	}
+	return providerError("token", err)
+}
+
+// client is us with our secret, and a context in which the provider is asked.
+func (p *Provider) client(ctx context.Context, m *metadata) (oauth2.Config, context.Context, error) {
+	oauth := m.oauth
+	var err error
+	oauth.ClientSecret, err = config.ReadSecret(p.cfg.SecretFile)
+	return oauth, gooidc.ClientContext(ctx, p.http), err
 }
 
 // authStyle is how the secret is shown: as the provider says, in the header where it says nothing (Discovery, section 3).

@@ -40,6 +40,7 @@ type liar struct {
 	sign      func(header, payload map[string]any) string
 	token     func(http.ResponseWriter, *http.Request) bool // true when it has answered
 	userInfo  map[string]any
+	refresh   string // its next refresh token
 }
 
 // ours is the provider's key, other somebody else's.
@@ -80,7 +81,7 @@ func newLiar(t *testing.T) *liar {
 		if _, set := payload["nonce"]; !set {
 			payload["nonce"] = l.nonce
 		}
-		answer(w, map[string]any{"access_token": "opaque", "token_type": "Bearer", "id_token": l.sign(header, payload)})
+		answer(w, map[string]any{"access_token": "opaque", "token_type": "Bearer", "id_token": l.sign(header, payload), "refresh_token": l.refresh})
 	})
 	mux.HandleFunc("/me", func(w http.ResponseWriter, _ *http.Request) { answer(w, l.userInfo) })
 	l.Server = httptest.NewServer(mux)
@@ -127,6 +128,7 @@ func (l *liar) client(t *testing.T) *Provider {
 	}
 	p, err := New(config.OIDC{
 		Issuer: l.URL, ClientID: "us", SecretFile: secret, Scopes: []string{"profile"}, UserClaim: "preferred_username", Groups: "groups",
+		Recheck: 15 * time.Minute, Session: 2 * time.Hour,
 		Roles: config.OIDCRoles{Reader: []string{"readers"}, Signer: []string{"doctors"}},
 	}, "https://site.example")
 	if err != nil {

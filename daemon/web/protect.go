@@ -75,7 +75,12 @@ func (r *Room) current(q *http.Request) (access.User, bool) {
 		return access.User{}, false
 	}
 	if session.SignedOn != nil {
-		return *session.SignedOn, true
+		user, err := session.SignedOn(q.Context())
+		if err != nil && r.sessions.End(cookie.Value) {
+			r.log.Info("single sign-on", "ended", err)
+			r.auditAs(q, session.User, "log out", "", err.Error())
+		}
+		return user, err == nil
 	}
 	user, known := r.appliance.Users().Get(session.User)
 	if !known || user.Changed.After(session.Begun) {

@@ -67,7 +67,7 @@ func (r *Room) signedOn(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "the audit log cannot be written", http.StatusServiceUnavailable)
 		return
 	}
-	token, err := r.sessions.BeginSignedOn(person.User, person.LogOut, time.Now())
+	token, err := r.sessions.BeginSignedOn(person.Name, person.LogOut, person.Word.User, time.Now())
 	if err != nil {
 		r.refuse(w, http.StatusServiceUnavailable, "Too many people are logged in", "Try again later.")
 		return

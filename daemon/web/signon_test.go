@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/config"
@@ -34,6 +35,7 @@ func hospital(t *testing.T, configure func(*config.Config)) (*peertest.OpenID, *
 			Issuer: fmt.Sprintf("http://localhost:%d", l.Addr().(*net.TCPAddr).Port),
 			Clients: []map[string]any{{
 				"client_id": "llamaxr", "client_secret": "a secret", "redirect_uris": []string{address + signon.Back}, "post_logout_redirect_uris": []string{address + "/login"},
+				"grant_types": []string{"authorization_code", "refresh_token"},
 			}},
 			People: map[string]map[string]any{
 				"alice": {"preferred_username": "Alice", "groups": []string{"staff", "chest-readers"}, "name": "Alice Ahern"},
@@ -210,6 +212,50 @@ func TestSignOn(t *testing.T) {
 		if !strings.Contains(strings.Join(acts, "\n"), want) {
 			t.Errorf("the audit log has no %q:\n%s", want, strings.Join(acts, "\n"))
 		}
+	}
+}
+
+// TestRolesEndWithTheGroup: who loses a group at a real provider has lost its role in the reading room after oidc.recheck, though he stays logged in by
+// another group; without any he is out, and the audit log says so.
+func TestRolesEndWithTheGroup(t *testing.T) {
+	const recheck = time.Second
+	provider, appliance, server := hospital(t, func(cfg *config.Config) { cfg.OIDC.Recheck = recheck })
+	c := client(t)
+	if status, page := ask(t, c, "GET", comesBack(t, c, server, "bob"), nil); status != http.StatusOK {
+		t.Fatalf("%d %s", status, page)
+	}
+	becomes := func(what string, want int, method, path string) {
+		t.Helper()
+		got := 0
+		for deadline := time.Now().Add(20 * recheck); time.Now().Before(deadline) && got != want; time.Sleep(recheck / 4) {
+			got, _ = ask(t, c, method, server.URL+path, map[string]string{"If-Match": `"0"`})
+		}
+		if got != want {
+			t.Errorf("%s: %d, want %d", what, got, want)
+		}
+	}
+	const reject = "/studies/1.2.3/reject"
+	becomes("a signer", http.StatusConflict, "POST", reject) // without a reason
+	time.Sleep(2 * recheck)
+	becomes("a signer whose word was given again", http.StatusConflict, "POST", reject)
+	provider.Change("bob", "groups", []string{"chest-readers"})
+	becomes("a reader now", http.StatusForbidden, "POST", reject)
+	becomes("a reader now, who may read", http.StatusOK, "GET", "/learning")
+	provider.Change("bob", "groups", []string{"staff"})
+	becomes("nobody any more", http.StatusUnauthorized, "POST", reject)
+	becomes("nobody any more, at a page", http.StatusSeeOther, "GET", "/learning")
+	entries, err := appliance.Audit().LastEntries(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs := 0
+	for _, e := range entries {
+		if e.User == "bob" && e.Act == "log out" && strings.Contains(e.Detail, "none of his groups has a role") {
+			outs++
+		}
+	}
+	if outs != 1 {
+		t.Errorf("the audit log has him logged out %d times", outs)
 	}
 }
 

@@ -29,6 +29,13 @@ type Engine struct {
 	Why     string // for the log: what was found, or what was missing
 }
 
+// Compiled is called after the first call of a graph, which compiled it: the engine lets go of what it needed for that only.
+func (e *Engine) Compiled() {
+	if e.Name != Go {
+		trim()
+	}
+}
+
 // Open returns the engine that is wanted: Auto takes the fastest that works, anything else is taken or is an error.
 func Open(want string) (*Engine, error) {
 	var tries []string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"llamaxr/internal/durable"
 )
@@ -67,21 +68,33 @@ func (s *Store) Stage() (string, error) {
 	return folder, nil
 }
 
-// InstallStaged makes models of the files in a folder of Stage. manifests are the SHA-256 of the models' manifests, signatures the names of files
-// with signatures. All files take their place first, then the names, so that a model is there whole or not at all.
-func (s *Store) InstallStaged(folder string, manifests, signatures []string) error {
+// Staged is what comes of a folder of Stage.
+type Staged struct {
+	Manifests  []string // SHA-256 of the models' manifests
+	Signatures []string // names of files with signatures
+	Program    bool     // one comes beside the models
+	Made       time.Time
+	Older      bool // it may take the place of what came later
+}
+
+// InstallStaged makes models of the files in a folder of Stage. All files take their place first, then the names, so that a model is there whole or
+// not at all. Nothing is changed when a name was brought by something that was made later (OlderError), unless that is asked for.
+func (s *Store) InstallStaged(folder string, what Staged) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	var list []*Model
-	for _, sum := range manifests {
+	for _, sum := range what.Manifests {
 		m, err := s.stagedModel(folder, sum)
 		if err != nil {
 			return err
 		}
 		list = append(list, m)
+	}
+	if err := s.date(list, what); err != nil {
+		return err
 	}
 	for _, m := range list {
 		for _, sum := range append(m.sums(), m.manifest) {
@@ -99,7 +112,7 @@ func (s *Store) InstallStaged(folder string, manifests, signatures []string) err
 	if err := os.MkdirAll(s.path(signatureFolder), 0o700); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
-	for _, name := range signatures {
+	for _, name := range what.Signatures {
 		if _, err := readSmall(filepath.Join(folder, name), ed25519.SignatureSize); err != nil {
 			return fmt.Errorf("models: signature %s: %w", name, err)
 		}

@@ -23,8 +23,10 @@ const maxBatch = 4
 type Model struct {
 	card    *Card
 	at      [study.NumFindings]int
+	engine  *engine.Engine
 	mu      sync.Mutex
 	exec    *Exec
+	called  [maxBatch + 1]bool // with so many views: a graph of its own
 	tensors []any
 }
 
@@ -46,7 +48,7 @@ func LoadTensors(eng *engine.Engine, from Tensors, card *Card) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{card: card}
+	m := &Model{card: card, engine: eng}
 	if m.at, err = card.positions(); err != nil {
 		return nil, err
 	}
@@ -178,6 +180,10 @@ func (m *Model) run(ctx context.Context, views []study.Normalised) (*outputs, er
 	got, err := m.exec.Call(args...)
 	if err != nil {
 		return nil, fmt.Errorf("xrv: scoring: %w", err)
+	}
+	if first := !m.called[len(views)]; first {
+		m.called[len(views)] = true
+		m.engine.Compiled()
 	}
 	out := &outputs{logits: flat(got[0]), labels: len(m.card.Labels)}
 	if len(got) > 1 {

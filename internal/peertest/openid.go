@@ -2,19 +2,22 @@ package peertest
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/renameio/v2"
 )
 
 // OpenID is a running OpenID provider: oidc-provider, which the OpenID Foundation has certified. Whoever names himself at its log-in page is
 // believed; "nobody" goes away.
 type OpenID struct {
-	Issuer string
-	t      testing.TB
-	args   []string
-	cmd    *exec.Cmd
+	Issuer   string
+	t        testing.TB
+	settings OpenIDSettings
+	file     string // holds them
+	args     []string
+	cmd      *exec.Cmd
 }
 
 // OpenIDSettings are what a provider knows.
@@ -30,17 +33,30 @@ type OpenIDSettings struct {
 func StartOpenID(t testing.TB, settings OpenIDSettings) *OpenID {
 	t.Helper()
 	module := filepath.Join(File(t, ".cache/node/oidc-provider@9.13.3"), "node_modules", "oidc-provider", "lib", "index.js")
-	text, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "provider.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := &OpenID{Issuer: settings.Issuer, t: t, args: []string{filepath.Join(Root(t), "internal", "peertest", "testdata", "openid.mjs"), module, file}}
+	p := &OpenID{Issuer: settings.Issuer, t: t, settings: settings, file: file, args: []string{filepath.Join(Root(t), "internal", "peertest", "testdata", "openid.mjs"), module, file}}
+	p.write()
 	p.Start()
 	return p
+}
+
+// Change has it tell something else of somebody from now on.
+func (p *OpenID) Change(who, claim string, value any) {
+	p.t.Helper()
+	p.settings.People[who][claim] = value
+	p.write()
+}
+
+// write puts the settings in the place of those that the provider may be reading.
+func (p *OpenID) write() {
+	p.t.Helper()
+	text, err := json.Marshal(p.settings)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := renameio.WriteFile(p.file, text, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // Start runs it again after Stop: with other keys, and without a memory.

@@ -65,6 +65,21 @@ func (s Server) Send(ctx context.Context, m Message) error {
 	return nil
 }
 
+// Reach goes as far as a message would be handed in: connection, TLS and log-in. Nothing is sent.
+func (s Server) Reach(ctx context.Context) error {
+	client, err := s.client()
+	if err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if err := client.DialWithContext(ctx); err != nil {
+		return fmt.Errorf("mail: %s: %w", s.Address, err)
+	}
+	_ = client.Close() // it was reached, however it says farewell
+	return nil
+}
+
 func (s Server) client() (*gomail.Client, error) {
 	host, port, err := net.SplitHostPort(s.Address)
 	if err != nil {

@@ -1,6 +1,6 @@
 """Archives by pynetdicom that answer storage commitment each in its own way (PS3.4, annex J).
 
-archives.py APPLIANCE-PORT MODE=PORT...: one archive for each mode, called by the mode's name:
+archives.py [--tls=CERTIFICATE,KEY,AUTHORITY] APPLIANCE-PORT MODE=PORT...: one archive for each mode, called by the mode's name:
   COMMITS  commits on an association of its own
   SAME     commits on the association of the request
   FAILS    fails the first object of its first request, commits to the rest and to all later ones
@@ -17,8 +17,10 @@ import time
 from pydicom.dataset import Dataset
 from pynetdicom import AE, StoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel
+from secured import contexts
 
 INSTANCE = "1.2.840.10008.1.20.1.1"
+server, client = contexts(sys.argv)
 appliance = int(sys.argv[1])
 lock = threading.Lock()
 
@@ -60,7 +62,7 @@ def archive(mode, port):
             ae = AE(ae_title=mode)
             ae.add_requested_context(StorageCommitmentPushModel)
             role = build_role(StorageCommitmentPushModel, scp_role=True)
-            own = ae.associate("127.0.0.1", appliance, ae_title="LLAMAXR", ext_neg=[role])
+            own = ae.associate("127.0.0.1", appliance, ae_title="LLAMAXR", ext_neg=[role], tls_args=client)
             status, _ = own.send_n_event_report(data, kind, StorageCommitmentPushModel, INSTANCE)
             own.release()
         say(archive=mode, reported=status.get("Status", -1))
@@ -78,7 +80,7 @@ def archive(mode, port):
     ae = AE(ae_title=mode)
     ae.supported_contexts = StoragePresentationContexts
     ae.add_supported_context(StorageCommitmentPushModel)
-    ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, stored), (evt.EVT_N_ACTION, asked)])
+    ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, stored), (evt.EVT_N_ACTION, asked)], ssl_context=server)
 
 
 for text in sys.argv[2:]:

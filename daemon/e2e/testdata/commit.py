@@ -1,6 +1,6 @@
 """Asks for storage commitment with pynetdicom (PS3.4, annex J).
 
-commit.py PORT CALLING LISTEN: each line of standard input is a request {"transaction": UID, "objects": [[class, instance], ...], "action": 1}
+commit.py PORT CALLING LISTEN [--tls=CERTIFICATE,KEY,AUTHORITY]: each line of standard input is a request {"transaction": UID, "objects": [[class, instance], ...], "action": 1}
 to the appliance at PORT. The result is awaited at port LISTEN, or on the same association when LISTEN is 0; "quiet": true awaits none. A
 line of standard output for each: {"status": of N-ACTION, "event": type, "committed": [instance], "failed": {instance: reason}}.
 """
@@ -12,8 +12,10 @@ import sys
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel
+from secured import contexts
 
 INSTANCE = "1.2.840.10008.1.20.1.1"
+server, client = contexts(sys.argv)
 port, calling, listen = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 results = queue.Queue()
 
@@ -33,7 +35,7 @@ handlers = [(evt.EVT_N_EVENT_REPORT, reported)]
 if listen:
     receiver = AE(ae_title=calling)
     receiver.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    receiver.start_server(("127.0.0.1", listen), block=False, evt_handlers=handlers)
+    receiver.start_server(("127.0.0.1", listen), block=False, evt_handlers=handlers, ssl_context=server)
 ae = AE(ae_title=calling)
 ae.add_requested_context(StorageCommitmentPushModel)
 for line in sys.stdin:
@@ -48,7 +50,7 @@ for line in sys.stdin:
         data.ReferencedSOPSequence.append(item)
     result = {}
     if not request.get("await"):
-        assoc = ae.associate("127.0.0.1", port, ae_title="LLAMAXR", evt_handlers=[] if listen else handlers)
+        assoc = ae.associate("127.0.0.1", port, ae_title="LLAMAXR", evt_handlers=[] if listen else handlers, tls_args=client)
         assert assoc.is_established
         status, _ = assoc.send_n_action(data, request.get("action", 1), StorageCommitmentPushModel, request.get("instance", INSTANCE))
         result["status"] = status.Status

@@ -6,7 +6,8 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { pathToFileURL } from "node:url";
 
 const { Provider } = await import(pathToFileURL(process.argv[2]));
-const { issuer, clients, people, claims, features } = JSON.parse(readFileSync(process.argv[3]));
+const settings = () => JSON.parse(readFileSync(process.argv[3]));
+const { issuer, clients, claims, features } = settings();
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
 
 const provider = new Provider(issuer, {
@@ -15,10 +16,11 @@ const provider = new Provider(issuer, {
   jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), use: "sig", alg: "RS256", kid: randomBytes(8).toString("hex") }] },
   cookies: { keys: [randomBytes(16).toString("hex")] },
   pkce: { required: () => true },
-  ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600 },
+  ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, RefreshToken: 600, Session: 600 },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true }, ...features },
-  findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+  issueRefreshToken: (_, client) => client.grantTypeAllowed("refresh_token"),
+  findAccount: (_, id) => settings().people[id] && { accountId: id, claims: () => ({ sub: id, ...settings().people[id] }) }, // as they are now
   // Everybody consents to everything: what is shown to whom is not what is tested.
   loadExistingGrant: async (ctx) => {
     const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
