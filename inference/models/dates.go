@@ -58,10 +58,7 @@ func (s *Store) date(list []*Model, what Staged) error {
 	if err := renameio.WriteFile(s.path(datesFile), text, 0o600); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
-	if err := durable.Names(s.root); err != nil {
-		return fmt.Errorf("models: %w", err)
-	}
-	return nil
+	return durable.Names(s.root)
 }
 
 func (s *Store) dates() (map[string]time.Time, error) {
