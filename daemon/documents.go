@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"sync"
 
 	"llamaxr/daemon/config"
 	"llamaxr/ingest/dicomfile"
@@ -14,6 +15,8 @@ import (
 	"llamaxr/reporting/pdf"
 	"llamaxr/reporting/picture"
 	"llamaxr/reporting/sr"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Kinds of documents, which are also their files' names.
@@ -91,22 +94,19 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 	}
 	record.Documents, record.Sums = nil, map[string]string{}
 	for _, d := range documents {
-		kind := d.Kind
 		var buf bytes.Buffer
 		if _, err := d.WriteTo(&buf); err != nil {
 			return err
 		}
-		if err := a.drafts.write(uid, revision, kind+".dcm", buf.Bytes()); err != nil {
-			return err
-		}
-		record.Sums[kind+".dcm"] = sha256Of(buf.Bytes())
-		record.Documents = append(record.Documents, DocumentRecord{kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, kind + ".dcm"})
+		name := d.Kind + ".dcm"
+		files[name] = buf.Bytes()
+		record.Documents = append(record.Documents, DocumentRecord{d.Kind, d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID, name})
 	}
 	for name, data := range files {
-		if err := a.drafts.write(uid, revision, name, data); err != nil {
-			return err
-		}
 		record.Sums[name] = sha256Of(data)
+	}
+	if err := a.drafts.writeAll(uid, revision, files); err != nil {
+		return err
 	}
 	return a.drafts.save(record)
 }
@@ -157,20 +157,13 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 	if err != nil {
 		return nil, nil, err
 	}
-	files, drawn := map[string][]byte{}, png.Encoder{CompressionLevel: png.BestSpeed}
-	for name, img := range map[string]image.Image{"heatmap.png": heat, "chart.png": chart} {
-		var buf bytes.Buffer
-		if err := drawn.Encode(&buf, img); err != nil {
-			return nil, nil, fmt.Errorf("daemon: %s: %w", name, err)
-		}
-		files[name] = buf.Bytes()
-	}
+	pictures := map[string]image.Image{"heatmap.png": heat, "chart.png": chart}
 	for _, v := range views {
-		var buf bytes.Buffer
-		if err := drawn.Encode(&buf, v.Image); err != nil {
-			return nil, nil, fmt.Errorf("daemon: picture of a view: %w", err)
-		}
-		files[v.Projection.String()+".png"] = buf.Bytes()
+		pictures[v.Projection.String()+".png"] = v.Image
+	}
+	files, err := encode(pictures)
+	if err != nil {
+		return nil, nil, err
 	}
 	documents := append([]*sr.Document{narrative, scores}, append(heatDocuments, chartDoc)...)
 	if record.PDF {
@@ -185,4 +178,25 @@ func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Dev
 		documents, files["page.pdf"] = append(documents, pageDoc), page
 	}
 	return documents, files, nil
+}
+
+// encode makes PNGs of pictures, on all cores.
+func encode(pictures map[string]image.Image) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	var mu sync.Mutex
+	var encoding errgroup.Group
+	for name, img := range pictures {
+		encoding.Go(func() error {
+			var buf bytes.Buffer
+			drawn := png.Encoder{CompressionLevel: png.BestSpeed}
+			if err := drawn.Encode(&buf, img); err != nil {
+				return fmt.Errorf("daemon: %s: %w", name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			files[name] = buf.Bytes()
+			return nil
+		})
+	}
+	return files, encoding.Wait()
 }

@@ -16,6 +16,7 @@ import (
 	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
 )
 
 // Bounds of what is read back.
@@ -89,18 +90,33 @@ func (d drafts) save(record *DraftRecord) error {
 	return d.write(record.Draft.StudyInstanceUID, record.Draft.Revision, recordFile, text)
 }
 
-// write stores one file of a draft: written aside, synced, renamed, folder synced.
+// write stores one file of a draft.
 func (d drafts) write(studyUID string, revision int, name string, data []byte) error {
+	return d.writeAll(studyUID, revision, map[string][]byte{name: data})
+}
+
+// writeAll stores files of a draft: written aside, synced, renamed, all at the same time, since each waits for the disk; then their folders are
+// synced.
+func (d drafts) writeAll(studyUID string, revision int, files map[string][]byte) error {
 	folder := d.folder(studyUID, revision)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("daemon: making a draft's folder: %w", err)
 	}
-	data, err := d.key.Bytes(data)
-	if err != nil {
-		return err
+	var waiting errgroup.Group
+	for name, data := range files {
+		waiting.Go(func() error {
+			data, err := d.key.Bytes(data)
+			if err != nil {
+				return err
+			}
+			if err := renameio.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+				return fmt.Errorf("daemon: writing %s of a draft: %w", name, err)
+			}
+			return nil
+		})
 	}
-	if err := renameio.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
-		return fmt.Errorf("daemon: writing %s of a draft: %w", name, err)
+	if err := waiting.Wait(); err != nil {
+		return err
 	}
 	for _, dir := range []string{folder, filepath.Dir(folder), d.root} {
 		if err := durable.Names(dir); err != nil {

@@ -244,7 +244,7 @@ func watch(pid int) (stop func() memory) {
 func peersSection(table []taken, opts options) *figures.Section {
 	s := figures.Begin("Receiving beside other nodes (`make bench-peers`)")
 	s.Line("%s. Medians of %d rounds, all receivers in turn, same files, same sender (ours), same disk, PDUs of 128 KiB, TCP_NODELAY=1 for all.", machine(), opts.rounds)
-	s.Line("%d objects of 10 MB, %d of 0.5 MB. On disk when success is answered:", peerLoads[0].Count/opts.part, peerLoads[1].Count/opts.part)
+	s.Line("Load average of the last minute %g when it ended. %d objects of 10 MB, %d of 0.5 MB. On disk when success is answered:", loadAverage(), peerLoads[0].Count/opts.part, peerLoads[1].Count/opts.part)
 	for _, r := range receivers {
 		s.Line("- %s: %s.", r.Name, r.Syncs)
 	}
