@@ -1,20 +1,11 @@
 #include "textflag.h"
+#include "avx2_amd64.h"
 
 // A vector is half a group: 64 weights in 32 bytes, eight of sixteen lanes. Each function goes over the first halves of all groups, then
 // over the second ones, and adds up at the end: the same sums in the same order as with vectors of the whole.
 
 DATA nibble<>+0(SB)/8, $0x0F0F0F0F0F0F0F0F
 GLOBL nibble<>(SB), RODATA|NOPTR, $8
-
-// TOTAL adds up the lanes of Y0 and Y1 into X0; Y1 is spent.
-#define TOTAL \
-	VADDPS       Y1, Y0, Y0 \
-	VEXTRACTF128 $1, Y0, X1 \
-	VADDPS       X1, X0, X0 \
-	VPERMILPS    $0x0E, X0, X1 \
-	VADDPS       X1, X0, X0 \
-	VPERMILPS    $0x01, X0, X1 \
-	VADDPS       X1, X0, X0
 
 // LEVEL puts into Y6 the levels of nibbles that lie right bits up in the words of Y2; left brings their upper bit to the sign, which chooses
 // between the two halves of the table. Y4 and Y5 are spent.

@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "avx2_amd64.h"
 
 // EXP makes the exponential function of x, 0 where that is below the least; n, p, z and keep are spent.
 #define EXP(x, n, p, z, keep) \
@@ -62,14 +63,8 @@ exponents:
 	SUBQ    $16, CX
 	JNZ     exponents
 
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x0E, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSS       X0, ret+16(FP)
+	TOTAL
+	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -141,18 +136,12 @@ vectors:
 	DECQ        BX
 	JNZ         vectors
 
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x0E, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMULSS       X5, X0, X0
-	VMOVSS       X0, (DI)
-	ADDQ         $4, DI
-	DECQ         CX
-	JNZ          keys
+	TOTAL
+	VMULSS X5, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ   $4, DI
+	DECQ   CX
+	JNZ    keys
 	VZEROUPPER
 	RET
 

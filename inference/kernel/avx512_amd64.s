@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "avx512_amd64.h"
 
 // Which of two scales a lane takes: the first for 8 lanes, then the second.
 DATA halves<>+0(SB)/8, $0x0000000000000000
@@ -10,17 +11,6 @@ DATA halves<>+40(SB)/8, $0x0000000100000001
 DATA halves<>+48(SB)/8, $0x0000000100000001
 DATA halves<>+56(SB)/8, $0x0000000100000001
 GLOBL halves<>(SB), RODATA|NOPTR, $64
-
-// TOTAL adds up the lanes of Z0 into X0, halving the vector; Z1 is spent.
-#define TOTAL \
-	VEXTRACTF64X4 $1, Z0, Y1 \
-	VADDPS        Y1, Y0, Y0 \
-	VEXTRACTF128  $1, Y0, X1 \
-	VADDPS        X1, X0, X0 \
-	VPERMILPS     $0x0E, X0, X1 \
-	VADDPS        X1, X0, X0 \
-	VPERMILPS     $0x01, X0, X1 \
-	VADDPS        X1, X0, X0
 
 // PART multiplies the 128 weights in Z1 by the activations at DX into Z3; Z4 and Z5 are spent.
 #define PART \
@@ -142,10 +132,7 @@ TEXT ·nf4Exactx4AVX512(SB), NOSPLIT, $0-56
 	MOVQ      whole+32(FP), CX
 	VMOVUPS   ·levels(SB), Z30
 	VMOVDQU32 halves<>(SB), Z29
-	VPXORD    Z0, Z0, Z0
-	VPXORD    Z10, Z10, Z10
-	VPXORD    Z11, Z11, Z11
-	VPXORD    Z12, Z12, Z12
+	CLEAR(Z0, Z10, Z11, Z12)
 	TESTQ     CX, CX
 	JZ        rest
 
@@ -242,6 +229,14 @@ done:
 	VPSRLW $12, z, z \
 	VPERMW Z30, z, Z19
 
+// DISTANCE is how many bytes ahead weights are asked for: a tile of rows of R8 bytes, at least eight KB. AX is spent.
+#define DISTANCE(bytes) \
+	MOVQ    R8, bytes \
+	SHLQ    $4, bytes \
+	MOVQ    $8192, AX \
+	CMPQ    bytes, AX \
+	CMOVQLT AX, bytes
+
 // PRODUCTS keeps at AX the products of the weights in Z1 with the activations at R15. What comes R9 bytes later is asked for: the
 // processor does not see by itself where rows go on.
 #define PRODUCTS \
@@ -320,12 +315,7 @@ TEXT ·nf4TilesAVX512(SB), NOSPLIT, $8-80
 	MOVQ      scales+16(FP), DI
 	VMOVDQU32 ·rounded(SB), Z30
 
-	// What comes a tile later, of small ones eight KB, is asked for.
-	MOVQ    R8, R9
-	SHLQ    $4, R9
-	MOVQ    $8192, AX
-	CMPQ    R9, AX
-	CMOVQLT AX, R9
+	DISTANCE(R9)
 
 tiles:
 	MOVQ   x+24(FP), DX
@@ -417,13 +407,6 @@ more:
 	VZEROUPPER
 	RET
 
-// CLEAR readies the sums of four rows of activations.
-#define CLEAR \
-	VPXORD Z20, Z20, Z20 \
-	VPXORD Z21, Z21, Z21 \
-	VPXORD Z22, Z22, Z22 \
-	VPXORD Z23, Z23, Z23
-
 // EACH16 adds the products of two weights a row, in z, with those of four rows of activations, at DX and three strides R13 on, to Z20 to Z23.
 #define EACH16(x, z) \
 	VPDPWSSD.BCST x(DX), z, Z20 \
@@ -446,7 +429,7 @@ more:
 
 // BLOCK4 adds the products of the next 64 weights of every row to Z0, Z1, Z6 and Z7, for each row of activations.
 #define BLOCK4 \
-	CLEAR \
+	CLEAR(Z20, Z21, Z22, Z23) \
 	CHUNK(0) \
 	FOUR(Z10, 0) \
 	FOUR(Z11, 4) \
@@ -465,7 +448,7 @@ more:
 	ADDQ        $64, DI \
 	STEP
 
-// AHEAD asks for the next 1024 bytes at CX: what comes a tile later, of small ones eight KB.
+// AHEAD asks for the next 1024 bytes at CX.
 #define AHEAD \
 	PREFETCHT1 0(CX) \
 	PREFETCHT1 64(CX) \
@@ -489,11 +472,7 @@ more:
 TEXT ·nf4Tilex4AVX512(SB), NOSPLIT, $8-72
 	MOVQ    packed+0(FP), SI
 	MOVQ    stride+8(FP), R8
-	MOVQ    R8, CX
-	SHLQ    $4, CX
-	MOVQ    $8192, AX
-	CMPQ    CX, AX
-	CMOVQLT AX, CX
+	DISTANCE(CX)
 	ADDQ    SI, CX
 	TILE
 	MOVQ   scales+16(FP), DI
@@ -509,10 +488,7 @@ TEXT ·nf4Tilex4AVX512(SB), NOSPLIT, $8-72
 	MOVQ   whole+48(FP), R9
 	MOVQ   R9, left-8(SP)
 	LEAQ   (R8)(R8*2), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	CLEAR(Z0, Z1, Z6, Z7)
 	CMPQ   left-8(SP), $0
 	JEQ    rest
 
@@ -621,30 +597,12 @@ TEXT ·nf4RowsAVX512(SB), NOSPLIT, $0-56
 	LEAQ   (R9)(AX*2), R11
 	MOVQ   blocks+40(FP), CX
 	XORQ   R13, R13
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	CLEAR(Z0, Z1, Z2, Z3)
+	CLEAR(Z4, Z5, Z6, Z7)
+	CLEAR(Z8, Z9, Z10, Z11)
+	CLEAR(Z12, Z13, Z14, Z15)
+	CLEAR(Z16, Z17, Z18, Z19)
+	CLEAR(Z20, Z21, Z22, Z23)
 
 blocks:
 	MOVQ $8, DX

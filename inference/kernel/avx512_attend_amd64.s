@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "avx512_amd64.h"
 
 // CONSTANTS are those of EXP.
 #define CONSTANTS \
@@ -73,15 +74,8 @@ exponents:
 	SUBQ    $16, CX
 	JNZ     exponents
 
-	VEXTRACTF64X4 $1, Z0, Y1
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF128  $1, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0x0E, X0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPS     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSS        X0, ret+16(FP)
+	TOTAL
+	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -169,22 +163,10 @@ TEXT ·scoresAVX512(SB), NOSPLIT, $0-48
 	LEAQ         (R13)(R8*8), R13
 
 tiles:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	CLEAR(Z0, Z1, Z2, Z3)
+	CLEAR(Z4, Z5, Z6, Z7)
+	CLEAR(Z8, Z9, Z10, Z11)
+	CLEAR(Z12, Z13, Z14, Z15)
 	MOVQ   DX, R15
 	MOVQ   BX, AX
 
