@@ -44,8 +44,9 @@ func silenced(t *testing.T, store *models.Store) {
 	}
 }
 
-// TestOneTextByAnotherAdapter: a text by another adapter is that adapter's, says so, and the next text is that of the adapter in use.
-func TestOneTextByAnotherAdapter(t *testing.T) {
+// withSilenced is a reader whose store has that adapter besides the one in use.
+func withSilenced(t *testing.T) (*Reader, *models.Store) {
+	t.Helper()
 	eng, err := engine.Open("go")
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +57,12 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r, store
+}
+
+// TestOneTextByAnotherAdapter: a text by another adapter is that adapter's, says so, and the next text is that of the adapter in use.
+func TestOneTextByAnotherAdapter(t *testing.T) {
+	r, store := withSilenced(t)
 	names, err := r.Adapters(store)
 	if err != nil || !slices.Equal(names, []string{models.StarterName, "silenced"}) {
 		t.Fatalf("adapters %v, %v", names, err)
@@ -88,16 +95,7 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 // TestWhatIsInUseIsToldWhileATextIsWritten: who asks for the models, a page that a reader opens, does not wait for a text, and hears of those
 // in use, not of the one that writes for once.
 func TestWhatIsInUseIsToldWhileATextIsWritten(t *testing.T) {
-	eng, err := engine.Open("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := models.OpenStore(t.TempDir())
-	silenced(t, store)
-	r, err := Open(eng, store)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, store := withSilenced(t)
 	before := r.Cards()
 	asked := 0
 	r.Wrote = func(*Written) { // before the text's end: whoever waited for that would wait here for ever
