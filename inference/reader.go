@@ -63,7 +63,7 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 	if r.writer, err = llama.Load(eng, chosen.language.files); err != nil {
 		return nil, err
 	}
-	r.Engine = eng.Name + ", " + r.writer.Engine()
+	r.Engine = r.classifier.Engine() + ", " + r.writer.Engine()
 	if err := r.lay(chosen); err != nil {
 		return nil, err
 	}

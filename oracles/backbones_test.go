@@ -37,9 +37,16 @@ func backbones(t *testing.T) map[string]struct {
 }
 
 // load makes a classifier of drawn weights.
-func load(t *testing.T, engineName string, weights *safetensors.File, card *xrv.Card) *xrv.Model {
+// ownCode names what a DenseNet is computed with where there is no GPU: no engine's graph.
+const ownCode = "own"
+
+func load(t *testing.T, name string, weights *safetensors.File, card *xrv.Card) *xrv.Model {
 	t.Helper()
-	eng, err := engine.Open(engineName)
+	kind := xrv.OnGraph
+	if name == ownCode {
+		name, kind = engine.Go, xrv.Auto
+	}
+	eng, err := engine.Open(name)
 	if err != nil {
 		t.Skip(err)
 	}
@@ -47,9 +54,16 @@ func load(t *testing.T, engineName string, weights *safetensors.File, card *xrv.
 	if _, err := weights.WriteTo(&data); err != nil {
 		t.Fatal(err)
 	}
-	model, err := xrv.Load(eng, data.Bytes(), card)
+	file, err := safetensors.Open(bytes.NewReader(data.Bytes()), int64(data.Len()))
 	if err != nil {
 		t.Fatal(err)
+	}
+	model, err := xrv.LoadTensors(eng, file, card, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own := model.Engine() != eng.Name; own != (kind == xrv.Auto) {
+		t.Fatalf("%s computes, not %s", model.Engine(), name)
 	}
 	return model
 }
@@ -163,7 +177,7 @@ func TestBackbonesRefuseWhatDoesNotFit(t *testing.T) {
 		if c.size != "" {
 			card.Input.Size = 512
 		}
-		_, err = xrv.LoadTensors(eng, shapesOnly(about.Tensors), card)
+		_, err = xrv.LoadTensors(eng, shapesOnly(about.Tensors), card, xrv.OnGraph)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}

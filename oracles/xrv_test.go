@@ -174,7 +174,7 @@ func decode(path string) (*pixel.Frame, error) {
 func TestScoresAreTorchXRayVisions(t *testing.T) {
 	g := readGolden(t)
 	weights := densenet()
-	for _, name := range []string{engine.XLACPU, engine.Go} {
+	for _, name := range []string{ownCode, engine.XLACPU, engine.Go} {
 		t.Run(name, func(t *testing.T) {
 			card, err := xrv.ReleasedCard(g.Variants[0])
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"llamaxr/daemon"
@@ -80,52 +79,41 @@ type speed struct {
 
 const repeats = 20
 
-func modelSpeed(ctx context.Context) ([]speed, error) {
-	var out []speed
-	for _, name := range []string{engine.Auto, engine.Go} {
-		eng, err := engine.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		if len(out) > 0 && strings.HasPrefix(out[0].Engine, eng.Name) {
-			break
-		}
-		say("models on %s", eng.Name)
-		reader, err := inference.OpenStarter(eng)
-		if err != nil {
-			return nil, err
-		}
-		n := repeats
-		if eng.Name == engine.Go {
-			n = 3
-		}
-		var scoring, prefill, report, rate []float64
-		s := speed{Engine: reader.Engine}
-		for i := range n + 1 { // the first compiles
-			views := viewsOf(firstSeed + uint64(i)) // another study each time: of its prompt only the head is kept
-			started := time.Now()
-			scores, _, err := reader.Score(ctx, views[0], views[1])
-			if err != nil {
-				return nil, err
-			}
-			scored := time.Now()
-			written, err := reader.Write(ctx, scores)
-			if err != nil {
-				return nil, err
-			}
-			if i == 0 {
-				continue
-			}
-			scoring = append(scoring, scored.Sub(started).Seconds()*1000)
-			report = append(report, time.Since(scored).Seconds()*1000)
-			prefill = append(prefill, written.Prefill.Seconds()*1000)
-			rate = append(rate, float64(written.NewTokens)/written.Decode.Seconds())
-			s.ReportTokens = written.NewTokens
-		}
-		s.DenseNet, s.Prefill, s.Report, s.Tokens = median(scoring), median(prefill), median(report), median(rate)
-		out = append(out, s)
+func modelSpeed(ctx context.Context) (*speed, error) {
+	eng, err := engine.Open(engine.Auto)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	reader, err := inference.OpenStarter(eng)
+	if err != nil {
+		return nil, err
+	}
+	say("models on %s", reader.Engine)
+	var scoring, prefill, report, rate []float64
+	s := &speed{Engine: reader.Engine}
+	for i := range repeats + 1 { // the first finds everything cold
+		views := viewsOf(firstSeed + uint64(i)) // another study each time: of its prompt only the head is kept
+		started := time.Now()
+		scores, _, err := reader.Score(ctx, views[0], views[1])
+		if err != nil {
+			return nil, err
+		}
+		scored := time.Now()
+		written, err := reader.Write(ctx, scores)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			continue
+		}
+		scoring = append(scoring, scored.Sub(started).Seconds()*1000)
+		report = append(report, time.Since(scored).Seconds()*1000)
+		prefill = append(prefill, written.Prefill.Seconds()*1000)
+		rate = append(rate, float64(written.NewTokens)/written.Decode.Seconds())
+		s.ReportTokens = written.NewTokens
+	}
+	s.DenseNet, s.Prefill, s.Report, s.Tokens = median(scoring), median(prefill), median(report), median(rate)
+	return s, nil
 }
 
 // viewsOf are both views of a phantom as the classifier takes them.

@@ -15,7 +15,7 @@ type report struct {
 	Rounds     int        `json:"rounds"`
 	Receiving  []received `json:"receiving"`
 	Turnaround *turned    `json:"turnaround"`
-	Models     []speed    `json:"models"`
+	Models     *speed     `json:"models"`
 }
 
 func (r *report) section() *figures.Section {
@@ -32,9 +32,8 @@ func (r *report) section() *figures.Section {
 	s.Line("95th percentile **%.2f s**.\n", r.Turnaround.P95)
 	s.Line("| engine | DenseNet121, two views with heat maps (ms) | prompt (ms) | tokens/s | whole report (ms) | its tokens |")
 	s.Line("| --- | ---: | ---: | ---: | ---: | ---: |")
-	for _, m := range r.Models {
-		s.Line("| %s | %.0f | %.0f | %.0f | %.0f | %d |", m.Engine, m.DenseNet, m.Prefill, m.Tokens, m.Report, m.ReportTokens)
-	}
+	m := r.Models
+	s.Line("| %s | %.0f | %.0f | %.0f | %.0f | %d |", m.Engine, m.DenseNet, m.Prefill, m.Tokens, m.Report, m.ReportTokens)
 	s.Line("\nStarter models: a Llama of 5.3 million parameters, NF4 with a LoRA adapter.")
 	return s
 }

@@ -55,7 +55,7 @@ type Config struct {
 	Sections     string        `yaml:"report_sections" reload:"yes" explain:"how a draft's narrative is divided: plain, findings and impression; or rsna, by RSNA's templates of chest radiographs: procedure, comparison, the findings by organ, impression"`
 	PDF          bool          `yaml:"pdf" reload:"yes" explain:"true also sends each draft as a page: an Encapsulated PDF with the text, the scores and the heat map"`
 	Adapters     Adapters      `yaml:"adapters" explain:"which adapters may work"`
-	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes the models; auto takes the fastest that is there"`
+	Engine       string        `yaml:"engine" explain:"auto, xla:cuda, xla:cpu or go: what computes graphs, which are fine-tuning, classifiers other than DenseNets and, on a GPU, all models; auto takes the fastest that is there"`
 	Duplicates   string        `yaml:"duplicates" explain:"the same SOP Instance UID with other bytes: refuse (0x0111 to the sender) or accept (success); kept aside and logged either way"`
 	Captures     bool          `yaml:"read_secondary_captures" reload:"yes" explain:"true reads Secondary Capture objects of modality CR or DX as radiographs (digitised films); false stores them and gives no draft"`
 	MinimumAge   int           `yaml:"minimum_age" reload:"yes" explain:"patients younger than this many years get no draft: the models are for adults"`

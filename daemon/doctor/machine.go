@@ -74,6 +74,9 @@ func (v *visit) engine(context.Context) {
 		return
 	}
 	eng, err := engine.Open(v.Config.Engine)
+	if err == nil {
+		_, err = eng.Backend()
+	}
 	if err != nil {
 		v.fail("engine", "set engine to auto, or install the plugin in /usr/lib/llamaxr", "%v", err)
 		return

@@ -178,10 +178,14 @@ func TestEightBitMoments(t *testing.T) {
 	}
 	eng := openEngine(t)
 	shape := []int{want.Rows, want.Columns}
-	run := &trainer{
-		opts: Options{PeakRate: want.Peak, Decay: want.Decay, Beta2: 0.999, EightBit: true, Steps: want.Steps}, eng: eng, trained: []slot{{"matrix", shape}},
+	backend, err := eng.Backend()
+	if err != nil {
+		t.Fatal(err)
 	}
-	exec, err := graph.NewExec(eng.Backend, run.updateGraph)
+	run := &trainer{
+		opts: Options{PeakRate: want.Peak, Decay: want.Decay, Beta2: 0.999, EightBit: true, Steps: want.Steps}, backend: backend, trained: []slot{{"matrix", shape}},
+	}
+	exec, err := graph.NewExec(backend, run.updateGraph)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 
+	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -15,7 +16,7 @@ import (
 // trainer is a run under way.
 type trainer struct {
 	opts            Options
-	eng             *engine.Engine
+	backend         compute.Backend
 	trained, frozen []slot
 	constants       []*tensors.Tensor // of frozen
 
@@ -28,7 +29,11 @@ type trainer struct {
 // Train runs all steps. The same options give the same result on the same engine.
 func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, error) {
 	opts.defaults()
-	t := &trainer{opts: opts, eng: eng}
+	backend, err := eng.Backend()
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{opts: opts, backend: backend}
 	trained, values, frozen, constants, err := slots(opts)
 	if err != nil {
 		return nil, err
@@ -55,7 +60,7 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 		into  **Exec
 		graph func([]*Node) []*Node
 	}{{&t.accumulate, t.accumulateGraph}, {&t.update, t.updateGraph}, {&t.measure, t.lossGraph}} {
-		if *g.into, err = NewExec(eng.Backend, g.graph); err != nil {
+		if *g.into, err = NewExec(t.backend, g.graph); err != nil {
 			return nil, fmt.Errorf("qlora: %w", err)
 		}
 		defer (*g.into).Finalize()
@@ -182,7 +187,7 @@ func (t *trainer) batch(b Batch) []any {
 // give appends tensors whose memory the graph may use for what it returns.
 func (t *trainer) give(args []any, list []*tensors.Tensor) ([]any, error) {
 	for _, tensor := range list {
-		donated, err := DonateTensorBuffer(tensor, t.eng.Backend, 0)
+		donated, err := DonateTensorBuffer(tensor, t.backend, 0)
 		if err != nil {
 			return nil, err
 		}

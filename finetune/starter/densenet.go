@@ -317,7 +317,11 @@ func oneCycle(step, steps int) float64 {
 }
 
 func (s *denseState) train(ctx context.Context, eng *engine.Engine, stage Stage, data []example, opts DenseNetOptions, record *DenseNetRecord) error {
-	exec, err := NewExec(eng.Backend, func(in []*Node) []*Node { return s.trainStep(in) })
+	backend, err := eng.Backend()
+	if err != nil {
+		return fmt.Errorf("starter: %w", err)
+	}
+	exec, err := NewExec(backend, func(in []*Node) []*Node { return s.trainStep(in) })
 	if err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}
@@ -345,7 +349,7 @@ func (s *denseState) train(ctx context.Context, eng *engine.Engine, stage Stage,
 		}
 		for _, list := range [][]*tensors.Tensor{s.params, s.m, s.v, s.stats} {
 			for _, t := range list {
-				donated, err := DonateTensorBuffer(t, eng.Backend, 0)
+				donated, err := DonateTensorBuffer(t, backend, 0)
 				if err != nil {
 					return fmt.Errorf("starter: %w", err)
 				}

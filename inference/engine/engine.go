@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
@@ -22,12 +23,17 @@ const (
 // pluginPaths is the variable in which go-xla looks for PJRT plugins, a list of folders.
 const pluginPaths = "PJRT_PLUGIN_LIBRARY_PATH"
 
-// Engine is a backend that is ready to compile graphs.
+// Engine compiles graphs.
 type Engine struct {
-	Backend compute.Backend
-	Name    string // "xla:cuda", "xla:cpu" or "go"
-	Why     string // for the log: what was found, or what was missing
+	Name string // "xla:cuda", "xla:cpu" or "go"
+	Why  string // for the log: what was found, or what was missing
+
+	backend func() (compute.Backend, error)
 }
+
+// Backend is what computes. XLA for a CPU is loaded by the first call where Open was asked for the fastest: reading studies on a CPU does without it,
+// and it takes 70 MB.
+func (e *Engine) Backend() (compute.Backend, error) { return e.backend() }
 
 // Compiled is called after the first call of a graph, which compiled it: the engine lets go of what it needed for that only.
 func (e *Engine) Compiled() {
@@ -60,21 +66,37 @@ func Open(want string) (*Engine, error) {
 			if len(missed) > 0 {
 				why = strings.Join(missed, "; ")
 			}
-			return &Engine{Backend: backend, Name: Go, Why: why}, nil
+			return &Engine{Name: Go, Why: why, backend: ready(backend)}, nil
 		}
 		plugin, folder := findPlugin(strings.TrimPrefix(name, "xla:"))
 		if plugin == "" {
 			missed = append(missed, "no PJRT plugin for "+name)
 			continue
 		}
+		found := &Engine{Name: name, Why: fmt.Sprintf("plugin %s in %s", filepath.Base(plugin), folder)}
+		if name == XLACPU && len(tries) == 3 && hasXLA {
+			found.backend = sync.OnceValues(func() (compute.Backend, error) {
+				backend, err := openXLA(plugin)
+				if err != nil {
+					err = fmt.Errorf("engine: %s cannot be loaded (`engine: go` does without it): %w", plugin, err)
+				}
+				return backend, err
+			})
+			return found, nil
+		}
 		backend, err := openXLA(plugin)
 		if err != nil {
 			missed = append(missed, fmt.Sprintf("%s in %s: %v", filepath.Base(plugin), folder, err))
 			continue
 		}
-		return &Engine{Backend: backend, Name: name, Why: fmt.Sprintf("plugin %s in %s", filepath.Base(plugin), folder)}, nil
+		found.backend = ready(backend)
+		return found, nil
 	}
 	return nil, fmt.Errorf("engine: %s cannot be used: %s", want, strings.Join(missed, "; "))
+}
+
+func ready(b compute.Backend) func() (compute.Backend, error) {
+	return func() (compute.Backend, error) { return b, nil }
 }
 
 // findPlugin returns the path of a PJRT plugin for "cpu" or "cuda" and its folder, both empty when there is none.

@@ -18,7 +18,11 @@ func TestEnginesCompute(t *testing.T) {
 			t.Skipf("%s: %v", want, err)
 		}
 		t.Logf("%s: %s", eng.Name, eng.Why)
-		got, err := graph.CallOnce(eng.Backend, func(x, y *graph.Node) *graph.Node { return graph.MatMul(x, y) },
+		backend, err := eng.Backend()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := graph.CallOnce(backend, func(x, y *graph.Node) *graph.Node { return graph.MatMul(x, y) },
 			[][]float32{{1, 2}}, [][]float32{{3}, {4}})
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,8 @@ import (
 	"github.com/gomlx/go-xla/compute/xla"
 )
 
+const hasXLA = true
+
 // trim gives the system back what malloc holds free: XLA's compiler leaves a hundred MiB.
 func trim() { C.give_back() }
 

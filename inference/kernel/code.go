@@ -29,6 +29,8 @@ type code struct {
 	round func(row *float32, out *int16) float32
 	// quantised computes as many rows as y has.
 	quantised func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32)
+	// convolving may be nil.
+	convolving *convolving
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)

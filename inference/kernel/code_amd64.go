@@ -26,6 +26,7 @@ var avx512 = &code{
 	dot: dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
 	scores: scoresAt(scoresAVX512), softmax: softmaxBy(softmaxAVX512), mix: mixAt(mixAVX512),
 	gate: gateBy(gateAVX512), weigh: weighBy(weighAVX512),
+	convolving: &convolving{rows: 14, multiply: multiplyAVX512, norm: normAVX512, most: mostAVX512, spread: spreadAVX512, gather: gatherAVX512},
 }
 
 var avx2 = &code{
@@ -37,6 +38,7 @@ var avx2 = &code{
 	dot:       dotBy(dotAVX2), addScaled: addBy(addScaledAVX2),
 	scores: scoresAt(scoresAVX2), softmax: softmaxBy(softmaxAVX2), mix: mixAt(mixAVX2),
 	gate: gateBy(gateAVX2), weigh: weighBy(weighAVX2),
+	convolving: &convolving{rows: 6, multiply: multiplyAVX2, norm: normAVX2, most: mostAVX2, spread: spreadAVX2, gather: gatherAVX2},
 }
 
 func softmaxBy(f func(weights *float32, n int) float32) func([]float32) float32 {
@@ -146,3 +148,33 @@ func scoresAVX2(query, keys *float32, vectors, count int, scale float32, scores 
 
 //go:noescape
 func mixAVX2(out, values, weights *float32, n, vectors int)
+
+//go:noescape
+func multiplyAVX512(y *float32, yStride int, x *float32, xStride int, weights *float32, k int, shift *float32, floor float32)
+
+//go:noescape
+func normAVX512(y, x, scale, shift *float32, n int)
+
+//go:noescape
+func mostAVX512(y, x *float32, n int)
+
+//go:noescape
+func spreadAVX512(at *[winogradPoints]*float32, y *float32, stride, n int)
+
+//go:noescape
+func gatherAVX512(x *float32, stride int, at *[winogradOutputs]*float32, n int)
+
+//go:noescape
+func multiplyAVX2(y *float32, yStride int, x *float32, xStride int, weights *float32, k int, shift *float32, floor float32)
+
+//go:noescape
+func normAVX2(y, x, scale, shift *float32, n int)
+
+//go:noescape
+func mostAVX2(y, x *float32, n int)
+
+//go:noescape
+func spreadAVX2(at *[winogradPoints]*float32, y *float32, stride, n int)
+
+//go:noescape
+func gatherAVX2(x *float32, stride int, at *[winogradOutputs]*float32, n int)

@@ -13,6 +13,7 @@ func vectorCodes() []*code {
 		dot:       dotBy(dotNEON), addScaled: addBy(addScaledNEON),
 		scores: scoresBy(dotBy(dotNEON)), softmax: portableSoftmax, mix: mixBy(addBy(addScaledNEON)),
 		gate: portableGate, weigh: portableWeigh,
+		convolving: &convolving{rows: 6, multiply: multiplyNEON, norm: normNEON, most: mostNEON, spread: spreadNEON, gather: gatherNEON},
 	}}
 }
 
@@ -33,3 +34,18 @@ func dotNEON(a, b *float32, n int) float32
 
 //go:noescape
 func addScaledNEON(y, x *float32, a float32, n int)
+
+//go:noescape
+func multiplyNEON(y *float32, yStride int, x *float32, xStride int, weights *float32, k int, shift *float32, floor float32)
+
+//go:noescape
+func normNEON(y, x, scale, shift *float32, n int)
+
+//go:noescape
+func mostNEON(y, x *float32, n int)
+
+//go:noescape
+func spreadNEON(at *[winogradPoints]*float32, y *float32, stride, n int)
+
+//go:noescape
+func gatherNEON(x *float32, stride int, at *[winogradOutputs]*float32, n int)

@@ -1,4 +1,5 @@
-// Package kernel multiplies matrices by a few rows of activations on a CPU: what decoding a language model is made of.
+// Package kernel multiplies matrices on a CPU: packed ones by a few rows of activations, what decoding a language model is made of, and
+// float32 ones by many, what convolutional networks are made of ([Panels], [Winograd]).
 //
 // An [NF4] matrix stays packed as bitsandbytes stores it (two weights a byte, the first in the high nibble; one scale for 64 weights) and
 // is decoded in registers, so that a pass reads half a byte a weight. Two arithmetics are offered:

@@ -24,7 +24,8 @@ const (
 // graphMachine computes through GoMLX, on whatever engine is there, with float32 weights.
 type graphMachine struct {
 	config   *Config
-	eng      *engine.Engine
+	engine   string
+	backend  compute.Backend
 	exec     *Exec
 	names    []string
 	weights  []any
@@ -41,7 +42,11 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 	if err != nil {
 		return nil, err
 	}
-	m := &graphMachine{config: s.Config, eng: eng, context: context}
+	backend, err := eng.Backend()
+	if err != nil {
+		return nil, err
+	}
+	m := &graphMachine{config: s.Config, engine: eng.Name, backend: backend, context: context}
 	shape := s.Config.shapes()
 	for _, name := range slices.Sorted(maps.Keys(weights)) { // in one order, so that the same model compiles to the same program
 		m.names = append(m.names, name)
@@ -55,7 +60,7 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 	return m, m.compile()
 }
 
-func (m *graphMachine) name() string { return m.eng.Name }
+func (m *graphMachine) name() string { return m.engine }
 
 func (m *graphMachine) mostWanted() int { return 1 }
 
@@ -100,7 +105,7 @@ func (m *graphMachine) forward(tokens []int, from, _ int) ([][]float32, error) {
 		tensors.FromFlatDataAndDimensions(m.sin[from*d:(from+padded)*d], padded, d),
 	}
 	for _, cache := range m.caches {
-		donated, err := DonateTensorBuffer(cache, m.eng.Backend, 0)
+		donated, err := DonateTensorBuffer(cache, m.backend, 0)
 		if err != nil {
 			return nil, fmt.Errorf("llama: %w", err)
 		}
@@ -166,7 +171,7 @@ func (m *graphMachine) graph(in []*Node) []*Node {
 // backend) by choosing for every row of the cache between itself and a new one.
 func (m *graphMachine) place(cache, rows, position *Node) *Node {
 	g := cache.Graph()
-	if m.eng.Backend.Capabilities().Operations[compute.OpTypeDynamicUpdateSlice] {
+	if m.backend.Capabilities().Operations[compute.OpTypeDynamicUpdateSlice] {
 		zero := ScalarZero(g, dtypes.Int32)
 		return DynamicUpdateSlice(cache, rows, []*Node{zero, position, zero, zero})
 	}
@@ -179,7 +184,7 @@ func (m *graphMachine) place(cache, rows, position *Node) *Node {
 }
 
 func (m *graphMachine) compile() error {
-	exec, err := NewExec(m.eng.Backend, m.graph)
+	exec, err := NewExec(m.backend, m.graph)
 	if err != nil {
 		return fmt.Errorf("llama: %w", err)
 	}

@@ -20,7 +20,7 @@ func TestThreadsKeepNoMemory(t *testing.T) {
 		threads = 12
 		most    = 48 << 10 // KiB, for all of them
 	)
-	model := starter(t, engine.XLACPU)
+	model := starter(t, engine.XLACPU, OnGraph)
 	views := []study.Normalised{{Pixels: make([]float32, study.InputSize*study.InputSize)}, {Pixels: make([]float32, study.InputSize*study.InputSize)}}
 	score := func() {
 		if _, _, err := model.Score(context.Background(), views); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"llamaxr/inference/drift"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/kernel"
 	"llamaxr/inference/safetensors"
 	"llamaxr/study"
 
@@ -28,7 +29,17 @@ type Model struct {
 	exec    *Exec
 	called  [maxBatch + 1]bool // with so many views: a graph of its own
 	tensors []any
+	native  *native // in place of the graph, where there is one
 }
+
+// Kind is what computes.
+type Kind int
+
+// Kinds. Auto is our own code for a DenseNet on a processor that it knows, unless there is a GPU, else the engine's graph.
+const (
+	Auto Kind = iota
+	OnGraph
+)
 
 // Load makes a model from safetensors bytes under the network's own names: torchxrayvision's, or torchvision's.
 func Load(eng *engine.Engine, data []byte, card *Card) (*Model, error) {
@@ -36,11 +47,11 @@ func Load(eng *engine.Engine, data []byte, card *Card) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xrv: %w", err)
 	}
-	return LoadTensors(eng, file, card)
+	return LoadTensors(eng, file, card, Auto)
 }
 
 // LoadTensors makes a model of tensors.
-func LoadTensors(eng *engine.Engine, from Tensors, card *Card) (*Model, error) {
+func LoadTensors(eng *engine.Engine, from Tensors, card *Card, kind Kind) (*Model, error) {
 	if card.Input.Size == 0 {
 		card.Input = Radiograph(study.InputSize)
 	}
@@ -52,10 +63,19 @@ func LoadTensors(eng *engine.Engine, from Tensors, card *Card) (*Model, error) {
 	if m.at, err = card.positions(); err != nil {
 		return nil, err
 	}
+	if s, ok := net.(Shape); ok && kind == Auto && eng.Name != engine.XLACUDA {
+		if m.native = nativeOf(s, w, card.Input); m.native != nil {
+			return m, nil
+		}
+	}
 	for i, values := range w.values {
 		m.tensors = append(m.tensors, tensors.FromFlatDataAndDimensions(values, w.shapes[i]...))
 	}
-	m.exec, err = NewExec(eng.Backend, func(inputs []*Node) []*Node {
+	backend, err := eng.Backend()
+	if err != nil {
+		return nil, err
+	}
+	m.exec, err = NewExec(backend, func(inputs []*Node) []*Node {
 		p := map[string]*Node{}
 		for i, name := range w.names {
 			p[name] = inputs[i+1]
@@ -72,18 +92,31 @@ func LoadTensors(eng *engine.Engine, from Tensors, card *Card) (*Model, error) {
 	return m, nil
 }
 
+// normalise is what brings levels from -1024 to 1024 to what the network takes in a channel: scale and shift.
+func (in Input) normalise(channel int) (scale, shift float32) {
+	return float32(1 / (2048 * in.Std[channel])), float32((0.5 - in.Mean[channel]) / in.Std[channel])
+}
+
 // normalise brings levels from -1024 to 1024 [N, S, S, 1] to what the network takes [N, S, S, C].
 func normalise(x *Node, in Input) *Node {
 	scale, shift := make([]float32, len(in.Mean)), make([]float32, len(in.Mean))
 	same := true
 	for i := range in.Mean {
-		scale[i], shift[i] = float32(1/(2048*in.Std[i])), float32((0.5-in.Mean[i])/in.Std[i])
+		scale[i], shift[i] = in.normalise(i)
 		same = same && scale[i] == 1 && shift[i] == 0
 	}
 	if same && len(scale) == 1 {
 		return x
 	}
 	return Add(Mul(x, Reshape(Const(x.Graph(), scale), 1, 1, 1, -1)), Reshape(Const(x.Graph(), shift), 1, 1, 1, -1))
+}
+
+// Engine names what computes.
+func (m *Model) Engine() string {
+	if m.native != nil {
+		return "cpu:" + kernel.Name()
+	}
+	return m.engine.Name
 }
 
 // Reference is how the model's scores are distributed where it was measured, nil where nobody did.
@@ -175,6 +208,9 @@ func (m *Model) run(ctx context.Context, views []study.Normalised) (*outputs, er
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("xrv: scoring: %w", err)
+	}
+	if m.native != nil {
+		return m.native.run(input, len(views)), nil
 	}
 	args := append([]any{tensors.FromFlatDataAndDimensions(input, len(views), side, side, 1)}, m.tensors...)
 	got, err := m.exec.Call(args...)
