@@ -277,7 +277,7 @@ func (p studyPage) Age() string {
 		return ""
 	}
 	years := at.Year() - birth.Year()
-	if at.YearDay() < birth.YearDay() {
+	if at.Before(birth.AddDate(years, 0, 0)) {
 		years--
 	}
 	return strconv.Itoa(years)

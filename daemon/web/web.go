@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"llamaxr/daemon"
@@ -39,6 +40,7 @@ type Room struct {
 	logins    access.Rate
 	requests  access.Rate
 	present   presence
+	seen      sync.Map // what the newest page shows that keeps itself new, by user and act
 	pictures  answers // images by study and SOP Instance UID
 	lists     answers // parts of the worklist by what it shows and the number of its change
 	handler   http.Handler
@@ -202,7 +204,7 @@ func (r *Room) functions() template.FuncMap {
 		},
 		"title":        func(s study.Section) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
 		"statusClass":  func(s worklist.Status) string { return strings.ReplaceAll(string(s), " ", "-") },
-		"destinations": func() []config.Destination { return r.appliance.Config().Destinations },
+		"receivers":    func() []string { return receivers(r.appliance.Config()) },
 		"roles": func(u access.User) string {
 			var out []string
 			for _, role := range u.Roles {
@@ -211,6 +213,30 @@ func (r *Room) functions() template.FuncMap {
 			return strings.Join(out, ", ")
 		},
 	}
+}
+
+// receivers are all to whom a signed report goes.
+func receivers(cfg config.Config) (out []string) {
+	for _, d := range cfg.Destinations {
+		out = append(out, d.String())
+	}
+	signed := string(study.ResultSigned)
+	for _, d := range cfg.HL7.Destinations {
+		if config.Sends(d.Send, signed) {
+			out = append(out, d.Name+" (HL7)")
+		}
+	}
+	for _, f := range cfg.FHIR {
+		if config.Sends(f.Send, signed) {
+			out = append(out, f.Name+" (FHIR)")
+		}
+	}
+	for _, w := range cfg.Webhooks {
+		if config.Sends(w.Events, signed) {
+			out = append(out, w.Name+" (webhook)")
+		}
+	}
+	return out
 }
 
 func may(u access.User, roles ...string) bool {
