@@ -30,7 +30,7 @@ type learningPage struct {
 	Changes     []change
 	MostChanged int
 	Rewordings  []rewording // the most frequent
-	Runs        []runView // newest first
+	Runs        []runView   // newest first
 	Running     bool
 	Needed      int // corrections that a run needs
 	Presets     []string

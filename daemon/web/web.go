@@ -41,8 +41,8 @@ type Room struct {
 	requests  access.Rate
 	present   presence
 	seen      sync.Map // what the newest page shows that keeps itself new, by user and act
-	pictures  answers // images by study and SOP Instance UID
-	lists     answers // parts of the worklist by what it shows and the number of its change
+	pictures  answers  // images by study and SOP Instance UID
+	lists     answers  // parts of the worklist by what it shows and the number of its change
 	handler   http.Handler
 }
 
@@ -202,9 +202,9 @@ func (r *Room) functions() template.FuncMap {
 		"sections": func() []study.Section {
 			return []study.Section{study.SectionFindings, study.SectionImpression}
 		},
-		"title":        func(s study.Section) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
-		"statusClass":  func(s worklist.Status) string { return strings.ReplaceAll(string(s), " ", "-") },
-		"receivers":    func() []string { return receivers(r.appliance.Config()) },
+		"title":       func(s study.Section) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
+		"statusClass": func(s worklist.Status) string { return strings.ReplaceAll(string(s), " ", "-") },
+		"receivers":   func() []string { return receivers(r.appliance.Config()) },
 		"roles": func(u access.User) string {
 			var out []string
 			for _, role := range u.Roles {
