@@ -191,6 +191,39 @@ func TestListFollowsTheLedger(t *testing.T) {
 	}
 }
 
+// TestWhatFailedIsStillRead: a draft that could not be sent somewhere waits for its reader, in its place, and says what failed; without a draft the
+// study asks for attention.
+func TestWhatFailedIsStillRead(t *testing.T) {
+	db := open(t, 0)
+	err := db.Update(func(tx *queue.Tx) error {
+		return errors.Join(put(tx, 1), put(tx, 7), tx.PutStudy(&queue.Study{UID: "2.25.9", State: queue.Failed, Reason: "draft: no model"}))
+	})
+	if err == nil {
+		err = db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study("2.25.000000007")
+			if err != nil {
+				return err
+			}
+			s.State, s.Reason = queue.Failed, "hl7: no answer"
+			return tx.PutStudy(s)
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	page := l.Find(Query{Finding: -1, Status: []Status{ToRead, InWork}, Limit: 10})
+	if len(page.Entries) != 2 || page.Entries[0].UID != "2.25.000000007" || page.Entries[0].Failure != "hl7" || page.Entries[0].Urgency != Critical || page.Critical != 1 {
+		t.Errorf("%d critical, to read: %+v", page.Critical, page.Entries)
+	}
+	if next := l.Next("2.25.000000001"); next != "2.25.000000007" {
+		t.Errorf("next is %q", next)
+	}
+	if e, _ := l.Entry("2.25.9"); e.Status != Attention || e.Why != "draft: no model" {
+		t.Errorf("without a draft: %+v", e)
+	}
+}
+
 // TestADamagedRecord: a record that goes bad while the appliance runs costs the list one study, at a start and later; the others are followed.
 func TestADamagedRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
