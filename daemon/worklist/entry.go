@@ -113,7 +113,11 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	}
 	if r != nil {
 		e.Reader, e.Changed = r.ByName, r.Time
-		e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
+		if e.Status == ToRead && r.State != queue.ReadingOpen && r.Revision < s.Revision { // the draft came after it
+			e.Doubt = strings.TrimPrefix(e.Doubt+"; drafted again since "+r.ByName+" "+r.State+" it", "; ")
+		} else {
+			e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
+		}
 	}
 	e.search = strings.ToLower(strings.Join([]string{
 		e.Patient, strings.ReplaceAll(e.Patient, "^", " "), e.PatientID, e.Accession, e.Described, e.UID,
