@@ -189,7 +189,7 @@ func (r *Room) functions() template.FuncMap {
 		"unread":  func() string { return study.DraftWarning },
 		"person":  personName,
 		"signer":  func(s queue.Signature) string { return access.User{Name: s.User, FullName: s.Name}.DisplayName() },
-		"date":    dicomDate,
+		"date":    study.PlainDate,
 		"clock":   func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"score":   func(v float32) string { return fmt.Sprintf("%.2f", v) },
@@ -269,13 +269,6 @@ func personName(pn string) string {
 		return forms[0]
 	}
 	return forms[0] + " (" + strings.Join(forms[1:], "; ") + ")"
-}
-
-func dicomDate(da string) string {
-	if t, err := time.Parse("20060102", da); err == nil {
-		return t.Format("2006-01-02")
-	}
-	return da
 }
 
 // slug makes a name of a finding fit for an attribute.

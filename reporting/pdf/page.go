@@ -115,19 +115,11 @@ func (p *page) patient(h *study.Header, d study.Draft, made time.Time) {
 	name = strings.Join(strings.FieldsFunc(name, func(r rune) bool { return r == '^' }), " ")
 	known := []string{name, h.PatientID, h.PatientSex}
 	if h.PatientBirthDate != "" {
-		known = append(known, "born "+date(h.PatientBirthDate))
+		known = append(known, "born "+study.PlainDate(h.PatientBirthDate))
 	}
 	p.line("B", 11, strings.Join(known, "   "))
-	p.line("", 8, fmt.Sprintf("Study of %s, accession number %s, revision %d of the draft, made %s", date(h.StudyDate), h.AccessionNumber, d.Revision, made.Format("2006-01-02 15:04")))
+	p.line("", 8, fmt.Sprintf("Study of %s, accession number %s, revision %d of the draft, made %s", study.PlainDate(h.StudyDate), h.AccessionNumber, d.Revision, made.Format("2006-01-02 15:04")))
 	p.Ln(1.5)
-}
-
-// date sets a DICOM date as people read it, and what is none as it is.
-func date(da string) string {
-	if t, err := time.Parse("20060102", da); err == nil {
-		return t.Format("2006-01-02")
-	}
-	return da
 }
 
 // scores are set in three columns of six findings.
