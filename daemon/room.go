@@ -167,11 +167,14 @@ func (a *Appliance) RollBackAdapter() (string, error) {
 // echoTime bounds an echo test.
 const echoTime = 10 * time.Second
 
-// Echo asks a destination whether it is there, by C-ECHO or by a search, and returns how long it took.
-func (a *Appliance) Echo(ctx context.Context, destination string) (time.Duration, error) {
-	to, err := a.destination(destination)
-	if err != nil {
-		return 0, err
+// Echo asks a destination or the archive whether it is there, by C-ECHO or by a search, and returns how long it took.
+func (a *Appliance) Echo(ctx context.Context, node string) (time.Duration, error) {
+	to := a.cfg().Archive.Node()
+	if to.AETitle == "" || to.String() != node {
+		var err error
+		if to, err = a.destination(node); err != nil {
+			return 0, err
+		}
 	}
 	if to.STOW != "" {
 		return EchoWeb(ctx, a.web(to))

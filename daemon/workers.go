@@ -201,8 +201,11 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 	}
 	switch {
 	case job.Dead:
-		if job.Kind != kindMail { // without a mail the draft stands, and stays among those to read
+		if job.Kind != kindMail { // without a mail the draft stands
 			s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
+		}
+		if job.Kind == kindDraft {
+			s.Summary = nil // an older draft's
 		}
 		s.Note(tx.Now(), fmt.Sprintf("%s given up: %v", job.Kind, cause))
 		if err := a.announceDead(tx, s, job, cause); err != nil {

@@ -90,15 +90,18 @@ func (h *HeaderHead) place(member string) any {
 
 // ReadingHead is the head of a Reading.
 type ReadingHead struct {
-	State  string    `json:"state"`
-	ByName string    `json:"by_name"`
-	Time   time.Time `json:"time"`
+	State    string    `json:"state"`
+	Revision int       `json:"revision"`
+	ByName   string    `json:"by_name"`
+	Time     time.Time `json:"time"`
 }
 
 func (r *ReadingHead) place(member string) any {
 	switch member {
 	case "state":
 		return &r.State
+	case "revision":
+		return &r.Revision
 	case "by_name":
 		return &r.ByName
 	case "time":

@@ -21,6 +21,11 @@ type Archive struct {
 // maxFetchTime ends before the lease of the job does that asks.
 const maxFetchTime = 4 * time.Minute
 
+// Node is the archive as one that is sent to.
+func (a Archive) Node() Destination {
+	return Destination{AETitle: a.AETitle, Address: a.Address, TLS: a.TLS}
+}
+
 // On reports whether there is an archive.
 func (a Archive) On() bool { return a.AETitle != "" }
 

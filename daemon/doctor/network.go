@@ -115,7 +115,7 @@ func (v *visit) destinations(ctx context.Context) {
 		v.ok("destinations", "%s answers after %s", d, took.Round(time.Millisecond))
 	}
 	if archive := v.Config.Archive; archive.On() {
-		d := config.Destination{AETitle: archive.AETitle, Address: archive.Address, TLS: archive.TLS}
+		d := archive.Node()
 		if took, err := EchoDestination(ctx, v.Config, d); err != nil {
 			v.fail("destinations", Remedy(err, v.Config.AETitle, d), "archive %s: %v", d, err)
 		} else {

@@ -65,6 +65,11 @@ func TestCriticalFindings(t *testing.T) {
 	n.measures(t, "llamaxr_critical_unacknowledged 1", "llamaxr_critical_escalations_total 2", `llamaxr_dead_letters{stage="mail"} 1`)
 
 	b := startBrowser(t)
+	n.addUser("adam", "Roe^Adam", "correct horse battery", "admin")
+	adam := b.visit(site)
+	adam.login("adam", "correct horse battery", "/admin")
+	adam.shows(`form[action="/admin/resend"]`)
+	adam.accessible("the administration page with a dead letter")
 	rita, jane := b.visit(site), b.visit(site)
 	rita.login("rita", "correct horse battery", "/?filter=unacknowledged")
 	rita.until(`document.querySelector("tr[data-uid] .alert-open")`)

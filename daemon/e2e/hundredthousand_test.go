@@ -145,7 +145,7 @@ func putStudy(tx *queue.Tx, i int) error {
 		s.Summary.Present = append(s.Summary.Present, queue.FindingScore{Finding: study.Pneumothorax, Score: 0.9, View: study.Frontal})
 	}
 	if i%readOf != 0 {
-		if err := tx.PutReading(&queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, ByName: "Dr Jane Doe", Time: at}); err != nil {
+		if err := tx.PutReading(&queue.Reading{StudyInstanceUID: uid, Revision: 1, State: queue.ReadingSigned, ByName: "Dr Jane Doe", Time: at}); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -154,17 +155,8 @@ func (r *reader) looksAt(uid string, files []string) {
 		chromedp.MouseEvent(chromedp.MouseReleased, 260, 380, chromedp.ButtonLeft))
 	r.until(grey + ` + document.querySelector(".overlay").textContent !== ` + strconv.Quote(before))
 	r.keys("0")
-	// A sentence lights its finding's row; the row lights the sentence.
-	r.until(`(() => {
-		const sentence = [...document.querySelectorAll(".sentence")].find((s) => s.says.some((x) => x.finding === "cardiomegaly"));
-		sentence.dispatchEvent(new PointerEvent("pointerenter"));
-		const row = document.querySelector("[data-finding=cardiomegaly]"), lit = row.classList.contains("lit");
-		sentence.dispatchEvent(new PointerEvent("pointerleave"));
-		row.dispatchEvent(new PointerEvent("pointerenter"));
-		const back = sentence.classList.contains("lit");
-		row.dispatchEvent(new PointerEvent("pointerleave"));
-		return lit && back;
-	})()`)
+	r.pointsAtEvidence()
+	r.seesPixels()
 	r.keys("?")
 	r.shows(`#help[open]`)
 	r.keys(kb.Escape)
@@ -173,6 +165,64 @@ func (r *reader) looksAt(uid string, files []string) {
 		const paint = performance.getEntriesByName("first-contentful-paint")[0], images = performance.getEntriesByType("resource").filter((e) => e.name.includes("/images/")).slice(0, 2);
 		return "first paint " + Math.round(paint.startTime) + " ms, images after " + images.map((e) => Math.round(e.responseEnd)).join(" and ") + " ms";
 	})()`))
+}
+
+// pointsAtEvidence moves the mouse over a sentence, its finding's row and its region on the frontal view: each lights the other two.
+func (r *reader) pointsAtEvidence() {
+	r.t.Helper()
+	place := eval[struct{ Sentence, Row, Region, Edge [2]float64 }](r, `(() => {
+		const middle = (element) => { const b = element.getClientRects()[0]; return [b.x + b.width / 2, b.y + b.height / 2]; };
+		const { maps } = JSON.parse(document.querySelector("#data").textContent), canvas = document.querySelector(".view canvas"), box = canvas.getBoundingClientRect();
+		const { Left, Top, Right, Bottom } = maps.find((m) => m.view === "frontal" && m.finding === "cardiomegaly").region;
+		const scale = Math.min(canvas.width, canvas.height) / 768, at = (column, row) => [canvas.width / 2 + (column - 384) * scale, canvas.height / 2 + (row - 384) * scale];
+		const [x, y] = at((Left + Right) / 2, Bottom - 20);
+		return {
+			Sentence: middle([...document.querySelectorAll(".sentence")].find((s) => s.says.some((x) => x.finding === "cardiomegaly"))),
+			Row: middle(document.querySelector("[data-finding=cardiomegaly]")), Region: [box.x + x, box.y + y], Edge: at((Left + Right) / 2, Bottom),
+		};
+	})()`)
+	for what, at := range map[string][2]float64{"sentence": place.Sentence, "row": place.Row, "region": place.Region} {
+		r.run(chromedp.MouseEvent(chromedp.MouseMoved, 5, 5, chromedp.ButtonNone))
+		r.until(`!document.querySelector(".lit")`)
+		r.run(chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1], chromedp.ButtonNone))
+		r.until(fmt.Sprintf(`"pointed at the %s" && document.querySelector(".row.lit")?.dataset.finding === "cardiomegaly"
+			&& [...document.querySelectorAll(".sentence")].every((s) => s.classList.contains("lit") === s.says.some((x) => x.finding === "cardiomegaly"))
+			&& [...document.querySelector(".view canvas").getContext("2d").getImageData(%f, %f, 1, 1).data].join() === "255,198,107,255"`, what, place.Edge[0], place.Edge[1]))
+	}
+	r.run(chromedp.MouseEvent(chromedp.MouseMoved, 5, 5, chromedp.ButtonNone))
+}
+
+// seesPixels: at 1:1 each pixel of the screen is one of the image, wherever the image was moved to; the page calls it 100 %, on a finer screen too.
+func (r *reader) seesPixels() {
+	r.t.Helper()
+	wrong := eval[int](r, `(async () => {
+		const { Picture } = await import(document.querySelector("script[src*=study]").src.replace("study.js", "picture.js"));
+		const picture = Picture.decode(await (await fetch(location.pathname + "/images/" + document.querySelector(".view").dataset.sop)).arrayBuffer());
+		const context = new OffscreenCanvas(300, 200).getContext("2d"), table = picture.table();
+		let wrong = 0;
+		for (const [x, y] of [[0, 0], [100.5, 200.5], [100.25, 200.75]]) {
+			picture.draw(context, 1, x, y);
+			const shown = new Uint32Array(context.getImageData(0, 0, 300, 200).data.buffer);
+			const differ = [0, 1].flatMap((dx) => [0, 1].map((dy) => {
+				let n = 0;
+				for (let v = 0; v < 199; v++) for (let u = 0; u < 299; u++) n += shown[v * 300 + u] !== table[picture.levels[0].pixels[(Math.floor(y) + v + dy) * picture.columns + Math.floor(x) + u + dx]];
+				return n;
+			}));
+			wrong += Math.min(...differ);
+		}
+		return wrong;
+	})()`)
+	if wrong != 0 {
+		r.t.Errorf("at 1:1 %d pixels are not those of the image", wrong)
+	}
+	r.keys("1")
+	r.until(`document.querySelector(".overlay").textContent.endsWith("· 100 %")`)
+	r.run(chromedp.EmulateViewport(1366, 768, chromedp.EmulateScale(2)))
+	r.until(`devicePixelRatio === 2`)
+	r.keys("1")
+	r.until(`document.querySelector(".overlay").textContent.endsWith("· 100 %")`)
+	r.run(chromedp.EmulateViewport(1366, 768))
+	r.keys("0")
 }
 
 // cannotSign tries to sign without the role, by the page and past it.

@@ -62,3 +62,37 @@ func TestDraftAgain(t *testing.T) {
 	}
 	n.audited(t, "jane redraft "+uid, "rita redraft refused "+uid)
 }
+
+// TestDraftAfterTheSignature: a lateral view that comes after its frontal was signed makes a draft that nobody reviewed: the page says so, the study
+// waits for its reader again, and the signature on it is a correction of the first.
+func TestDraftAfterTheSignature(t *testing.T) {
+	pacs, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+pacs)
+	n.addUser("jane", "Doe^Jane^^Dr", password, "signer")
+	uid, frontal, lateral := phantomStudy(t, 4713)
+	storescu(t, n.port, frontal)
+	n.settle(1)
+	n.signer("jane").does("sign", uid, 0, "The heart is large.", "Cardiomegaly.")
+	jane := startBrowser(t).visit("http://127.0.0.1:" + n.http)
+	jane.login("jane", password, "/")
+	jane.until(`document.querySelector(".empty")`)
+	storescu(t, n.port, lateral)
+	jane.until(`document.querySelector("tr[data-uid] .status-to-read") && document.querySelector("tr[data-uid]").innerText.includes("drafted again since Dr Jane Doe signed it")`)
+	jane.click(`a.open`)
+	jane.shows(`body[data-ready]`)
+	banner := eval[string](jane, `document.querySelector("#banner").innerText.toUpperCase()`)
+	if !strings.Contains(banner, "NOT REVIEWED BY A PHYSICIAN") || strings.Contains(banner, "SIGNED BY") || !strings.Contains(banner, "DR JANE DOE SIGNED REVISION 1") {
+		t.Errorf("over the new draft the banner says %q", banner)
+	}
+	jane.open("/studies/" + uid + "?revision=1")
+	jane.shows(`body[data-ready]`)
+	if banner := eval[string](jane, `document.querySelector("#banner").innerText`); !strings.Contains(banner, "Signed by Dr Jane Doe") {
+		t.Errorf("over the signed text the banner says %q", banner)
+	}
+	jane.open("/studies/" + uid)
+	jane.shows(`body[data-ready]`)
+	jane.click(`#reopen`)
+	jane.shows(`#sign`)
+	jane.signs(t)
+	waitFor(t, "both signed reports at the PACS", func() bool { return len(received(t, folder)[uid][basicTextSR]) == 4 })
+}

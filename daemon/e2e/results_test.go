@@ -272,10 +272,12 @@ func (n *node) takesResults(t *testing.T, port, uid string, ours []string) {
 	}
 }
 
-// takesDocuments stores reports here: one that was verified elsewhere, one of our own, the draft itself.
+// takesDocuments stores reports here: one that was verified elsewhere, one of our own, the draft itself. Of the two that were signed here the second
+// names the first as its predecessor, and that one the draft.
 func (n *node) takesDocuments(t *testing.T, folder, uid string) {
 	t.Helper()
-	narratives := received(t, folder)[uid][basicTextSR]
+	var narratives []string
+	waitFor(t, "both signed reports at the PACS", func() bool { narratives = received(t, folder)[uid][basicTextSR]; return len(narratives) == 3 })
 	out, err := exec.Command(peertest.Python(t), append([]string{"testdata/verified.py"}, narratives...)...).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -285,6 +287,14 @@ func (n *node) takesDocuments(t *testing.T, folder, uid string) {
 		if !strings.Contains(string(out), path) {
 			draft = path
 		}
+	}
+	reports := strings.Split(strings.TrimSpace(string(out)), "\n")
+	one, other := strings.Split(reports[0], "\t"), strings.Split(reports[1], "\t")
+	if one[6] == other[1] {
+		one, other = other, one
+	}
+	if other[6] != one[1] || !strings.HasSuffix(draft, one[6]) || one[6] == "" {
+		t.Errorf("the signed reports name %s and %s as what they replace; they are %s and %s, the draft is %s", one[6], other[6], one[1], other[1], draft)
 	}
 	elsewhere := filepath.Join(t.TempDir(), "verified.dcm")
 	if out, err := exec.Command(peertest.Python(t), "testdata/verify.py", draft, elsewhere, "Phantom has a large heart, as Ada Winterbottom sees it.").CombinedOutput(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"llamaxr/daemon"
@@ -28,6 +29,7 @@ type adminPage struct {
 	Status   daemon.Status
 	Config   config.Config
 	Models   []study.ModelCard
+	Peers    []peer
 	Kinds    []kindCount
 	Dead     []*queue.Job
 	DeadMore int
@@ -45,6 +47,39 @@ type kindCount struct {
 	Count int
 }
 
+// peer is another system, and what it is to us.
+type peer struct {
+	Name, What string
+	Echo       bool // it can be asked whether it is there
+}
+
+// peersOf are the systems that a configuration names, those first that can be asked.
+func peersOf(cfg config.Config) (out []peer) {
+	for _, d := range cfg.Destinations {
+		out = append(out, peer{d.String(), "destination", true})
+	}
+	if cfg.Archive.On() {
+		out = append(out, peer{cfg.Archive.Node().String(), "archive", true})
+	}
+	for _, d := range cfg.HL7.Destinations {
+		out = append(out, peer{d.Name + ", " + d.Address, "HL7", false})
+	}
+	for _, f := range cfg.FHIR {
+		out = append(out, peer{f.Name + ", " + f.HTTP.URL, "FHIR", false})
+	}
+	for _, w := range cfg.Webhooks {
+		out = append(out, peer{w.Name + ", " + w.HTTP.URL, "webhook", false})
+	}
+	for _, p := range cfg.Peers {
+		name := cmp.Or(p.AETitle, "any AE title")
+		if len(p.Addresses) > 0 {
+			name += " from " + strings.Join(p.Addresses, ", ")
+		}
+		out = append(out, peer{name, "may send here", false})
+	}
+	return out
+}
+
 func (r *Room) admin(w http.ResponseWriter, q *http.Request) {
 	jobs, err := r.appliance.Jobs()
 	if err != nil {
@@ -54,7 +89,7 @@ func (r *Room) admin(w http.ResponseWriter, q *http.Request) {
 	}
 	p := adminPage{
 		Status: r.appliance.Status(), Config: r.appliance.Config(), Models: r.appliance.Models(), Users: r.appliance.Users().List(),
-		Studies: r.appliance.Worklist().Find(worklist.Query{}).Total, Message: q.URL.Query().Get("said"),
+		Peers: peersOf(r.appliance.Config()), Studies: r.appliance.Worklist().Find(worklist.Query{}).Total, Message: q.URL.Query().Get("said"),
 	}
 	for _, j := range jobs {
 		switch {
@@ -90,7 +125,7 @@ func (r *Room) administer(w http.ResponseWriter, q *http.Request) {
 		err = r.appliance.Resend(detail)
 		said = "The job has another round of attempts."
 	case "echo":
-		detail = q.PostFormValue("destination")
+		detail = q.PostFormValue("node")
 		var took time.Duration
 		took, err = r.appliance.Echo(q.Context(), detail)
 		said = fmt.Sprintf("%s answers (%s).", detail, took.Round(time.Millisecond))

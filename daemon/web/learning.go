@@ -29,7 +29,8 @@ type learningPage struct {
 	MostInWeek  int
 	Changes     []change
 	MostChanged int
-	Runs        []runView // newest first
+	Rewordings  []rewording // the most frequent
+	Runs        []runView   // newest first
 	Running     bool
 	Needed      int // corrections that a run needs
 	Presets     []string
@@ -48,6 +49,18 @@ type change struct {
 	Finding        study.Finding
 	Added, Removed int
 }
+
+// rewording is what readers write in the place of words of the draft; one of both is empty where they add or take out.
+type rewording struct {
+	Was, Is string
+	Reports int
+}
+
+// How much is shown of what readers write instead.
+const (
+	rewordingsShown = 10
+	rewordingLength = 90 // of a text, in characters
+)
 
 // runView is a run with its curves drawn.
 type runView struct {
@@ -69,7 +82,7 @@ func (r *Room) learning(w http.ResponseWriter, q *http.Request) {
 		if runs, err = r.appliance.TuningRuns(); err == nil {
 			p := learn(list.Corrections, runs)
 			p.Aside, p.Models, p.Message = len(list.Aside), r.appliance.Models(), q.URL.Query().Get("said")
-			if r.viewed(w, q, "view learning", "", "") {
+			if r.viewedAgain(w, q, "view learning", "", "") {
 				r.show(w, http.StatusOK, frame{Title: "Learning", Page: "learning", User: userOf(q), Starter: starterIn(p.Models), Content: p})
 			}
 			return
@@ -107,11 +120,15 @@ func learn(list []*study.Correction, runs []*tune.Record) learningPage {
 	slices.SortFunc(p.Weeks, func(a, b week) int { return a.Monday.Compare(b.Monday) })
 	p.Weeks = p.Weeks[max(0, len(p.Weeks)-weeksShown):]
 	changes := make([]change, study.NumFindings)
+	reworded := map[rewording]int{}
 	for _, c := range list[:min(len(list), mostCompared)] {
 		p.Compared++
 		if signedAsDrafted(c) {
 			p.Untouched++
 			continue
+		}
+		for r := range rewordings(c) {
+			reworded[r]++
 		}
 		before, after := labeler.Label(c.Draft), labeler.Label(c.Final)
 		for _, f := range study.Findings() {
@@ -132,11 +149,54 @@ func learn(list []*study.Correction, runs []*tune.Record) learningPage {
 		}
 	}
 	slices.SortStableFunc(p.Changes, func(a, b change) int { return cmp.Compare(b.Added+b.Removed, a.Added+a.Removed) })
+	for r, n := range reworded {
+		p.Rewordings = append(p.Rewordings, rewording{r.Was, r.Is, n})
+	}
+	slices.SortFunc(p.Rewordings, func(a, b rewording) int {
+		return cmp.Or(cmp.Compare(b.Reports, a.Reports), cmp.Compare(a.Was, b.Was), cmp.Compare(a.Is, b.Is))
+	})
+	p.Rewordings = p.Rewordings[:min(len(p.Rewordings), rewordingsShown)]
 	for _, record := range slices.Backward(runs) {
 		p.Running = p.Running || record.State == tune.Running || record.State == tune.Judging
 		p.Runs = append(p.Runs, drawRun(record))
 	}
 	return p
+}
+
+// rewordings are the changes of a correction's words, each once; Reports is not counted.
+func rewordings(c *study.Correction) map[rewording]bool {
+	out := map[rewording]bool{}
+	before, err := corrections.ParseReport(c.Draft)
+	after, err2 := corrections.ParseReport(c.Final)
+	if err != nil || err2 != nil {
+		return out
+	}
+	for _, section := range [][2]string{{before.Findings, after.Findings}, {before.Impression, after.Impression}} {
+		var r rewording
+		for _, p := range append(compare(section[0], section[1]), piece{same, ""}) {
+			switch text := excerpt(p.Text); p.Kind {
+			case gone:
+				r.Was = text
+			case added:
+				r.Is = text
+			default:
+				if r != (rewording{}) {
+					out[r] = true
+				}
+				r = rewording{}
+			}
+		}
+	}
+	return out
+}
+
+// excerpt is a text without the space around it, cut to what is shown.
+func excerpt(text string) string {
+	text = strings.TrimSpace(text)
+	if letters := []rune(text); len(letters) > rewordingLength {
+		return string(letters[:rewordingLength]) + "..."
+	}
+	return text
 }
 
 func states(l labeler.Labels, f study.Finding) bool {

@@ -69,8 +69,7 @@ func (r *Room) current(q *http.Request) (access.User, bool) {
 	if err != nil {
 		return access.User{}, false
 	}
-	byItself := q.URL.Path == "/events" || q.URL.Query().Has("partial") // a page that keeps itself new
-	session, ok := r.sessions.Of(cookie.Value, time.Now(), !byItself)
+	session, ok := r.sessions.Of(cookie.Value, time.Now(), !followed(q))
 	if !ok {
 		return access.User{}, false
 	}
@@ -89,6 +88,9 @@ func (r *Room) current(q *http.Request) (access.User, bool) {
 	}
 	return user, true
 }
+
+// followed reports whether a page that was opened before asks, to keep itself new.
+func followed(q *http.Request) bool { return q.URL.Path == "/events" || q.URL.Query().Has("partial") }
 
 // only lets those in who are logged in and have one of the roles; nil is any role.
 func (r *Room) only(roles []access.Role, page http.HandlerFunc) http.Handler {
@@ -135,4 +137,17 @@ func (r *Room) viewed(w http.ResponseWriter, q *http.Request, act, study, detail
 	}
 	r.fail(w, q, http.StatusServiceUnavailable, "the audit log cannot be written: nothing is shown until it can")
 	return false
+}
+
+// viewedAgain is viewed for a page that keeps itself new: what it asks for by itself is no other view while it shows the same.
+func (r *Room) viewedAgain(w http.ResponseWriter, q *http.Request, act, detail, shows string) bool {
+	key := userOf(q).Name + " " + act
+	if last, _ := r.seen.Load(key); followed(q) && last == shows {
+		return true
+	}
+	if !r.viewed(w, q, act, "", detail) {
+		return false
+	}
+	r.seen.Store(key, shows)
+	return true
 }

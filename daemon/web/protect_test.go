@@ -8,6 +8,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,6 +221,59 @@ func TestAnotherPasswordEndsSessions(t *testing.T) {
 	for name, c := range map[string]*http.Client{"sam": sam, "rita": rita} {
 		if got, _ := ask(t, c, "GET", server.URL+"/", nil); got != http.StatusSeeOther {
 			t.Errorf("%s is answered %d", name, got)
+		}
+	}
+}
+
+// TestEveryListIsAudited: each choice of studies that somebody sees is in the audit log, asked for as a page or as what keeps one new; a page that
+// stays as it is is one view.
+func TestEveryListIsAudited(t *testing.T) {
+	appliance, server := room(t)
+	c := client(t)
+	login(t, server, c, "sam", password)
+	for _, path := range []string{"/?filter=all", "/?filter=all&partial=1", "/?filter=all&partial=1", "/?filter=signed&q=doe&partial=1", "/learning", "/learning?partial=1"} {
+		if status, body := ask(t, c, "GET", server.URL+path, nil); status != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, status, body)
+		}
+	}
+	entries, err := appliance.Audit().LastEntries(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acts []string
+	for _, e := range slices.Backward(entries) {
+		acts = append(acts, strings.TrimSpace(e.Act+" "+e.Detail))
+	}
+	if want := []string{"log in", "view worklist all", "view worklist signed", "view learning"}; !slices.Equal(acts, want) {
+		t.Errorf("the audit log has %q, want %q", acts, want)
+	}
+}
+
+// TestPeersAreShownAndAsked: an administrator sees every system that the configuration names; what speaks DICOM can be asked whether it is there.
+func TestPeersAreShownAndAsked(t *testing.T) {
+	silent := "127.0.0.1:1"
+	_, server := room(t, func(cfg *config.Config, _ string) {
+		cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: silent}}
+		cfg.Archive.AETitle, cfg.Archive.Address = "OLD", silent
+		cfg.HL7.Destinations = []config.HL7Destination{{Name: "RIS", Address: silent}}
+		cfg.Peers = []config.Peer{{AETitle: "CR1", Addresses: []string{"10.1.2.0/24"}}}
+	})
+	c := client(t)
+	login(t, server, c, "adam", password)
+	_, body := ask(t, c, "GET", server.URL+"/admin", nil)
+	for _, want := range []string{`name="node" value="PACS@127.0.0.1:1"`, `name="node" value="OLD@127.0.0.1:1"`, "RIS, 127.0.0.1:1", "CR1 from 10.1.2.0/24"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	for node, want := range map[string]string{"OLD@" + silent: "connection refused", "RIS": "not configured"} {
+		answer, err := c.PostForm(server.URL+"/admin/echo", url.Values{"node": {node}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if said, _ := url.QueryUnescape(answer.Header.Get("Location")); !strings.Contains(said, want) {
+			t.Errorf("%s was asked: %q, want %q", node, said, want)
 		}
 	}
 }

@@ -49,7 +49,8 @@ type studyData struct {
 	Revision   int           `json:"revision"`
 	Newest     int           `json:"newest"`
 	Version    int           `json:"version"`
-	State      string        `json:"state"`
+	State      string        `json:"state"`  // of the reading
+	Shown      string        `json:"shown"`  // of the shown revision: open where the reading is of another
 	Status     string        `json:"status"` // of the worklist
 	CanEdit    bool          `json:"can_edit"`
 	CanSign    bool          `json:"can_sign"`
@@ -201,11 +202,14 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 		return
 	}
 	d := p.Record.Draft
-	p.Data.State = queue.ReadingOpen
+	p.Data.State, p.Data.Shown = queue.ReadingOpen, queue.ReadingOpen
 	p.Data.Draft = reportText{d.Text(study.SectionFindings), d.Text(study.SectionImpression)}
 	p.Data.Findings, p.Data.Impression = p.Data.Draft.Findings, p.Data.Draft.Impression
 	if r := p.Reading; r != nil {
 		p.Data.Version, p.Data.State = r.Version, r.State
+		if r.Revision == p.Revision {
+			p.Data.Shown = r.State
+		}
 		if text, ok := r.On(p.Revision); ok {
 			p.Text, p.Data.Findings, p.Data.Impression = &text, text.Findings, text.Impression
 		}
@@ -277,7 +281,7 @@ func (p studyPage) Age() string {
 		return ""
 	}
 	years := at.Year() - birth.Year()
-	if at.YearDay() < birth.YearDay() {
+	if at.Before(birth.AddDate(years, 0, 0)) {
 		years--
 	}
 	return strconv.Itoa(years)

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"llamaxr/daemon"
@@ -39,8 +40,9 @@ type Room struct {
 	logins    access.Rate
 	requests  access.Rate
 	present   presence
-	pictures  answers // images by study and SOP Instance UID
-	lists     answers // parts of the worklist by what it shows and the number of its change
+	seen      sync.Map // what the newest page shows that keeps itself new, by user and act
+	pictures  answers  // images by study and SOP Instance UID
+	lists     answers  // parts of the worklist by what it shows and the number of its change
 	handler   http.Handler
 }
 
@@ -187,7 +189,7 @@ func (r *Room) functions() template.FuncMap {
 		"unread":  func() string { return study.DraftWarning },
 		"person":  personName,
 		"signer":  func(s queue.Signature) string { return access.User{Name: s.User, FullName: s.Name}.DisplayName() },
-		"date":    dicomDate,
+		"date":    study.PlainDate,
 		"clock":   func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"score":   func(v float32) string { return fmt.Sprintf("%.2f", v) },
@@ -200,9 +202,9 @@ func (r *Room) functions() template.FuncMap {
 		"sections": func() []study.Section {
 			return []study.Section{study.SectionFindings, study.SectionImpression}
 		},
-		"title":        func(s study.Section) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
-		"statusClass":  func(s worklist.Status) string { return strings.ReplaceAll(string(s), " ", "-") },
-		"destinations": func() []config.Destination { return r.appliance.Config().Destinations },
+		"title":       func(s study.Section) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
+		"statusClass": func(s worklist.Status) string { return strings.ReplaceAll(string(s), " ", "-") },
+		"receivers":   func() []string { return receivers(r.appliance.Config()) },
 		"roles": func(u access.User) string {
 			var out []string
 			for _, role := range u.Roles {
@@ -211,6 +213,30 @@ func (r *Room) functions() template.FuncMap {
 			return strings.Join(out, ", ")
 		},
 	}
+}
+
+// receivers are all to whom a signed report goes.
+func receivers(cfg config.Config) (out []string) {
+	for _, d := range cfg.Destinations {
+		out = append(out, d.String())
+	}
+	signed := string(study.ResultSigned)
+	for _, d := range cfg.HL7.Destinations {
+		if config.Sends(d.Send, signed) {
+			out = append(out, d.Name+" (HL7)")
+		}
+	}
+	for _, f := range cfg.FHIR {
+		if config.Sends(f.Send, signed) {
+			out = append(out, f.Name+" (FHIR)")
+		}
+	}
+	for _, w := range cfg.Webhooks {
+		if config.Sends(w.Events, signed) {
+			out = append(out, w.Name+" (webhook)")
+		}
+	}
+	return out
 }
 
 func may(u access.User, roles ...string) bool {
@@ -243,13 +269,6 @@ func personName(pn string) string {
 		return forms[0]
 	}
 	return forms[0] + " (" + strings.Join(forms[1:], "; ") + ")"
-}
-
-func dicomDate(da string) string {
-	if t, err := time.Parse("20060102", da); err == nil {
-		return t.Format("2006-01-02")
-	}
-	return da
 }
 
 // slug makes a name of a finding fit for an attribute.

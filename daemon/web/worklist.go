@@ -58,8 +58,10 @@ func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	form := q.URL.Query()
-	if form.Get("partial") != "" {
-		r.list(w, form)
+	if followed(q) {
+		if r.viewedList(w, q, form) {
+			r.list(w, form)
+		}
 		return
 	}
 	p := r.listPage(form)
@@ -67,15 +69,33 @@ func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
 	for _, e := range p.Entries {
 		f.Starter = f.Starter || e.Starter
 	}
-	if r.viewed(w, q, "view worklist", "", p.Filter) {
+	if r.viewedList(w, q, form) {
 		r.show(w, http.StatusOK, f)
 	}
+}
+
+// filterOf is the named choice that a form asks for.
+func filterOf(form url.Values) string {
+	if _, known := statuses[form.Get("filter")]; known {
+		return form.Get("filter")
+	}
+	return "open"
+}
+
+// listKey is what of a form chooses studies.
+func listKey(form url.Values) string {
+	return fmt.Sprintf("%q", []string{filterOf(form), form.Get("q"), form.Get("finding"), form.Get("page")})
+}
+
+// viewedList audits a view of the worklist.
+func (r *Room) viewedList(w http.ResponseWriter, q *http.Request, form url.Values) bool {
+	return r.viewedAgain(w, q, "view worklist", filterOf(form), listKey(form))
 }
 
 // list answers with the list alone. All who follow the same list are told of a change at once, and the first of them has it made for all.
 func (r *Room) list(w http.ResponseWriter, form url.Values) {
 	_, number := r.appliance.Worklist().Changed()
-	key := fmt.Sprintf("%d %q", number, []string{form.Get("filter"), form.Get("q"), form.Get("finding"), form.Get("page")})
+	key := fmt.Sprintf("%d %s", number, listKey(form))
 	data, err := r.lists.get(key, time.Now(), func() ([]byte, error) {
 		var buf bytes.Buffer
 		err := r.pages["worklist"].ExecuteTemplate(&buf, "list", r.listPage(form))
@@ -92,10 +112,7 @@ func (r *Room) list(w http.ResponseWriter, form url.Values) {
 
 // listPage finds what a form asks for.
 func (r *Room) listPage(form url.Values) listPage {
-	p := listPage{Filter: form.Get("filter"), Search: form.Get("q"), Finding: form.Get("finding"), Findings: study.Findings(), Now: time.Now()}
-	if _, known := statuses[p.Filter]; !known {
-		p.Filter = "open"
-	}
+	p := listPage{Filter: filterOf(form), Search: form.Get("q"), Finding: form.Get("finding"), Findings: study.Findings(), Now: time.Now()}
 	query := worklist.Query{
 		Status: statuses[p.Filter], Critical: p.Filter == "critical", HeldBack: p.Filter == "held-back",
 		Unacknowledged: p.Filter == "unacknowledged", Finding: -1, Search: p.Search, Limit: pageSize,

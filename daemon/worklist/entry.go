@@ -22,7 +22,7 @@ const (
 	NoDraft   Status = "no draft"  // the appliance could not or would not write one
 	Signed    Status = "signed"    // a physician signed
 	Rejected  Status = "rejected"  // a physician refused the draft
-	Attention Status = "attention" // a job was given up: an administrator must look
+	Attention Status = "attention" // a job was given up and there is no draft: an administrator must look
 	Shadow    Status = "shadow"    // drafted for comparison; nothing leaves
 )
 
@@ -56,6 +56,7 @@ type Entry struct {
 	Findings  []queue.FindingScore
 	HeldBack  int // sentences that the guard replaced, added or removed
 	Doubt     string
+	Failure   string // kind of a job that was given up; the draft waits for its reader all the same
 	Starter   bool
 	Revision  int
 	Received  time.Time // the last image
@@ -89,6 +90,10 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 		queue.Receiving: Arriving, queue.Complete: Arriving, queue.Drafted: ToRead, queue.Delivered: ToRead, queue.Refused: NoDraft, queue.Failed: Attention,
 		queue.Shadow: Shadow,
 	}[s.State]
+	if e.Status == Attention && s.Summary != nil { // a receiver that fails must not hide what is to be read
+		e.Status = ToRead
+		e.Failure, _, _ = strings.Cut(s.Reason, ":")
+	}
 	if e.Status == NoDraft || e.Status == Attention {
 		e.Why = s.Reason
 	}
@@ -108,7 +113,11 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	}
 	if r != nil {
 		e.Reader, e.Changed = r.ByName, r.Time
-		e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
+		if e.Status == ToRead && r.State != queue.ReadingOpen && r.Revision < s.Revision { // the draft came after it
+			e.Doubt = strings.TrimPrefix(e.Doubt+"; drafted again since "+r.ByName+" "+r.State+" it", "; ")
+		} else {
+			e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
+		}
 	}
 	e.search = strings.ToLower(strings.Join([]string{
 		e.Patient, strings.ReplaceAll(e.Patient, "^", " "), e.PatientID, e.Accession, e.Described, e.UID,

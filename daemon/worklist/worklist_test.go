@@ -71,7 +71,7 @@ func put(tx *queue.Tx, i int) error {
 		s.Summary.Changed = 2
 	}
 	if i%5 == 0 {
-		if err := tx.PutReading(&queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, ByName: "Dr Jane Doe", Time: at}); err != nil {
+		if err := tx.PutReading(&queue.Reading{StudyInstanceUID: uid, Revision: 1, State: queue.ReadingSigned, ByName: "Dr Jane Doe", Time: at}); err != nil {
 			return err
 		}
 	}
@@ -177,7 +177,7 @@ func TestListFollowsTheLedger(t *testing.T) {
 		}
 	}
 	err := db.Update(func(tx *queue.Tx) error {
-		return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000007", State: queue.ReadingSigned, Time: began})
+		return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000007", Revision: 1, State: queue.ReadingSigned, Time: began})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -188,6 +188,66 @@ func TestListFollowsTheLedger(t *testing.T) {
 	}
 	if next := l.Next("2.25.000000014"); next != "2.25.000000021" {
 		t.Errorf("next is %s", next)
+	}
+}
+
+// TestWhatFailedIsStillRead: a draft that could not be sent somewhere waits for its reader, in its place, and says what failed; without a draft the
+// study asks for attention.
+func TestWhatFailedIsStillRead(t *testing.T) {
+	db := open(t, 0)
+	err := db.Update(func(tx *queue.Tx) error {
+		return errors.Join(put(tx, 1), put(tx, 7), tx.PutStudy(&queue.Study{UID: "2.25.9", State: queue.Failed, Reason: "draft: no model"}))
+	})
+	if err == nil {
+		err = db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study("2.25.000000007")
+			if err != nil {
+				return err
+			}
+			s.State, s.Reason = queue.Failed, "hl7: no answer"
+			return tx.PutStudy(s)
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	page := l.Find(Query{Finding: -1, Status: []Status{ToRead, InWork}, Limit: 10})
+	if len(page.Entries) != 2 || page.Entries[0].UID != "2.25.000000007" || page.Entries[0].Failure != "hl7" || page.Entries[0].Urgency != Critical || page.Critical != 1 {
+		t.Errorf("%d critical, to read: %+v", page.Critical, page.Entries)
+	}
+	if next := l.Next("2.25.000000001"); next != "2.25.000000007" {
+		t.Errorf("next is %q", next)
+	}
+	if e, _ := l.Entry("2.25.9"); e.Status != Attention || e.Why != "draft: no model" {
+		t.Errorf("without a draft: %+v", e)
+	}
+}
+
+// TestDraftedAgainIsReadAgain: a draft that came after the signature, or after a rejection, waits for its reader; what was signed since does not.
+func TestDraftedAgainIsReadAgain(t *testing.T) {
+	db := open(t, 0)
+	err := db.Update(func(tx *queue.Tx) error {
+		for i, r := range []queue.Reading{
+			{Revision: 1, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingRejected}, {Revision: 2, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingOpen},
+		} {
+			r.StudyInstanceUID, r.ByName, r.Time = fmt.Sprintf("2.25.%d", i), "Dr Jane Doe", began
+			s := &queue.Study{UID: r.StudyInstanceUID, State: queue.Delivered, Revision: 2, Last: began, Summary: &queue.DraftSummary{}}
+			if err := errors.Join(tx.PutStudy(s), tx.PutReading(&r)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	for i, want := range []Status{ToRead, ToRead, Signed, InWork} {
+		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
+		if e.Status != want || (e.Status == ToRead) != strings.HasPrefix(e.Doubt, "drafted again since Dr Jane Doe ") {
+			t.Errorf("study %d is %s, %q, want %s", i, e.Status, e.Doubt, want)
+		}
 	}
 }
 
@@ -260,7 +320,7 @@ func TestWhatWaitsIsReadFirst(t *testing.T) {
 	entries, err := l.readAll(t.Context(), rest)
 	if err == nil {
 		err = db.Update(func(tx *queue.Tx) error {
-			return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000010", State: queue.ReadingRejected, Time: began})
+			return tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000010", Revision: 1, State: queue.ReadingRejected, Time: began})
 		})
 	}
 	if err == nil {
@@ -293,7 +353,7 @@ func TestChangesWhileTheLedgerIsRead(t *testing.T) {
 		for i := 0; !l.Find(Query{}).Ready || i < 100; i++ {
 			err := db.Update(func(tx *queue.Tx) error {
 				return tx.PutReading(&queue.Reading{
-					StudyInstanceUID: fmt.Sprintf("2.25.%09d", 7*(i+round)%n), State: states[(i+round)%3], ByName: fmt.Sprint(round, i), Time: began,
+					Revision: 1, StudyInstanceUID: fmt.Sprintf("2.25.%09d", 7*(i+round)%n), State: states[(i+round)%3], ByName: fmt.Sprint(round, i), Time: began,
 				})
 			})
 			if err != nil {
@@ -326,7 +386,7 @@ func TestPagesCostWhatTheyShow(t *testing.T) {
 	err := db.Update(func(tx *queue.Tx) error {
 		for i := range 80 {
 			state := []string{queue.ReadingOpen, queue.ReadingSigned, queue.ReadingRejected}[i%3]
-			if err := tx.PutReading(&queue.Reading{StudyInstanceUID: fmt.Sprintf("2.25.%09d", 3*i), State: state, Time: began}); err != nil {
+			if err := tx.PutReading(&queue.Reading{StudyInstanceUID: fmt.Sprintf("2.25.%09d", 3*i), Revision: 1, State: state, Time: began}); err != nil {
 				return err
 			}
 		}
@@ -414,7 +474,7 @@ func TestSearchesKeepStep(t *testing.T) {
 	check()
 	err := db.Update(func(tx *queue.Tx) error {
 		for i := range 60 {
-			if err := tx.PutReading(&queue.Reading{StudyInstanceUID: fmt.Sprintf("2.25.%09d", 2*i), State: queue.ReadingRejected, Time: began}); err != nil {
+			if err := tx.PutReading(&queue.Reading{StudyInstanceUID: fmt.Sprintf("2.25.%09d", 2*i), Revision: 1, State: queue.ReadingRejected, Time: began}); err != nil {
 				return err
 			}
 			if err := put(tx, 300+i); err != nil {

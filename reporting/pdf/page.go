@@ -113,8 +113,12 @@ func (p *page) warnings(d study.Draft) {
 func (p *page) patient(h *study.Header, d study.Draft, made time.Time) {
 	name, _, _ := strings.Cut(h.PatientName, "=")
 	name = strings.Join(strings.FieldsFunc(name, func(r rune) bool { return r == '^' }), " ")
-	p.line("B", 11, fmt.Sprintf("%s   %s   %s   born %s", name, h.PatientID, h.PatientSex, h.PatientBirthDate))
-	p.line("", 8, fmt.Sprintf("Study of %s, accession number %s, revision %d of the draft, made %s", h.StudyDate, h.AccessionNumber, d.Revision, made.Format("2006-01-02 15:04")))
+	known := []string{name, h.PatientID, h.PatientSex}
+	if h.PatientBirthDate != "" {
+		known = append(known, "born "+study.PlainDate(h.PatientBirthDate))
+	}
+	p.line("B", 11, strings.Join(known, "   "))
+	p.line("", 8, fmt.Sprintf("Study of %s, accession number %s, revision %d of the draft, made %s", study.PlainDate(h.StudyDate), h.AccessionNumber, d.Revision, made.Format("2006-01-02 15:04")))
 	p.Ln(1.5)
 }
 

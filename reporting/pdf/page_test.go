@@ -71,7 +71,7 @@ func TestPageSaysWhatTheDraftSays(t *testing.T) {
 		people, _, _ := strings.Cut(name, "=")
 		sign := strings.NewReplacer("肺", "?", "\xff", "?")
 		for _, want := range []string{
-			strings.ToUpper(study.DraftWarning), study.StarterWarning, "lateral not received", strings.ReplaceAll(people, "^", " "), "accession number A1, revision 2",
+			strings.ToUpper(study.DraftWarning), study.StarterWarning, "lateral not received", strings.ReplaceAll(people, "^", " "), "born 1970-01-01", "Study of 2026-01-02, accession number A1, revision 2",
 			strings.TrimSpace(sign.Replace(findings)), "Pleural effusion.", "Effusion 0.91 / -", "site-1",
 		} {
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) {
@@ -82,6 +82,19 @@ func TestPageSaysWhatTheDraftSays(t *testing.T) {
 		if err != nil || !bytes.Equal(page, again) {
 			t.Errorf("%s: %v, the same draft gives other bytes", name, err)
 		}
+	}
+}
+
+// TestNothingIsSaidOfNoBirthDate: a patient whose birth date is not known is not born on nothing.
+func TestNothingIsSaidOfNoBirthDate(t *testing.T) {
+	unknown := patient("Doe^Jane")
+	unknown.PatientBirthDate = ""
+	page, err := Page(draft("Clear."), unknown, image.NewRGBA(image.Rect(0, 0, 4, 3)), made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, text := read(t, page); strings.Contains(text, "born") {
+		t.Errorf("the page says %q", text)
 	}
 }
 

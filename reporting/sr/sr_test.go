@@ -124,7 +124,7 @@ func TestDocumentsAreClean(t *testing.T) {
 	}
 }
 
-// TestReadersReadThem: DCMTK's dsrdump, and highdicom with the values that were put in.
+// TestReadersReadThem: DCMTK's dsrdump, and highdicom and the rules of OHIF's viewer with the values that were put in.
 func TestReadersReadThem(t *testing.T) {
 	dsrdump, python := peertest.Program(t, "dsrdump"), peertest.Python(t)
 	narrative, err := Narrative(input())
@@ -142,13 +142,22 @@ func TestReadersReadThem(t *testing.T) {
 		t.Error("a removed sentence is in the report")
 	}
 	scores, err := ScoresReport(input())
-	out, err = exec.Command(python, "testdata/read_scores.py", write(t, scores, err)).CombinedOutput()
+	path = write(t, scores, err)
+	out, err = exec.Command(python, "testdata/read_scores.py", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("highdicom: %v\n%s", err, out)
 	}
 	want := "groups 36 planar 1\nEffusion, frontal view 0.91 [[100.0, 600.0], [400.0, 600.0], [400.0, 900.0], [100.0, 900.0], [100.0, 600.0]]\n"
 	if string(out) != want {
 		t.Errorf("highdicom reads\n%swant\n%s", out, want)
+	}
+	out, err = exec.Command(python, "testdata/read_ohif.py", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("OHIF's rules: %v\n%s", err, out)
+	}
+	want = "images 1.2.3.4 1.2.3.5\nEffusion, frontal view Probability: 0.91 1 1.2.3.4 POLYLINE [100.0, 600.0, 400.0, 600.0, 400.0, 900.0, 100.0, 900.0, 100.0, 600.0]\nwithout a region 35\n"
+	if string(out) != want {
+		t.Errorf("by OHIF's rules it says\n%swant\n%s", out, want)
 	}
 }
 

@@ -32,16 +32,16 @@ export class Report {
     addEventListener("visibilitychange", () => { if (document.hidden) this.save(); });
     addEventListener("beforeunload", (event) => { if (this.dirty || this.saving) event.preventDefault(); });
     this.render();
-    this.standing(data.state);
+    this.standing(data.state, data.shown);
   }
 
   areas() { return $$(".texts textarea"); }
   editable() { return this.data.can_edit && this.state === "open"; }
 
-  /** Shows the state of the reading. */
-  standing(state) {
+  /** Shows the state of the reading; the banner is of what is shown, which may be the draft of another revision. */
+  standing(state, shown = state) {
     this.state = state;
-    $("#banner").dataset.state = state;
+    $("#banner").dataset.state = shown;
     const open = state === "open";
     for (const [id, on] of [["#sign", open], ["#reject", open], ["#restore", open], ["#reopen", !open]]) { const e = $(id); if (e) e.hidden = !on; }
     for (const button of $$(".edit")) button.hidden = !open;

@@ -37,9 +37,10 @@ class View {
     const ratio = devicePixelRatio || 1;
     const width = Math.max(1, Math.round(this.canvas.clientWidth * ratio)), height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
     const fitted = this.scale === undefined || this.scale === this.fitting;
+    const column = this.x + this.canvas.width / this.scale / 2, row = this.y + this.canvas.height / this.scale / 2; // in the middle, where they stay
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
-    if (fitted) this.fit(); else this.draw();
+    if (fitted) this.fit(); else this.center(column, row);
   }
 
   fit() {
@@ -93,10 +94,10 @@ class View {
     picture.draw(context, this.scale, this.x, this.y);
     this.paintHeat();
     for (const map of this.maps) this.paintRegion(map);
-    const { low, high } = picture.bounds(), ratio = devicePixelRatio || 1;
+    const { low, high } = picture.bounds();
     const digits = Math.abs(high - low) < 10 ? 3 : 0;
     $(".overlay", this.figure).textContent =
-      `L ${((low + high) / 2).toFixed(digits)} W ${(high - low).toFixed(digits)}${picture.flipped ? " inverted" : ""} · ${((this.scale * 100) / ratio).toFixed(0)} %`;
+      `L ${((low + high) / 2).toFixed(digits)} W ${(high - low).toFixed(digits)}${picture.flipped ? " inverted" : ""} · ${(this.scale * 100).toFixed(0)} %`;
   }
 
   /** The map to show: of what is lit, else of what is pinned, else of this view's strongest present finding. */
@@ -131,11 +132,12 @@ class View {
     if (!lit) return;
     const label = this.viewer.names.get(map.finding) ?? map.finding;
     c.font = `600 ${13 * ratio}px Inter, system-ui, sans-serif`;
-    const high = 18 * ratio, at = Math.max(0, y - high);
+    const wide = c.measureText(label).width + 10 * ratio, high = 18 * ratio; // within the canvas, however little of the region is
+    const left = Math.max(0, Math.min(x - c.lineWidth / 2, this.canvas.width - wide)), top = Math.max(0, Math.min(y - high, this.canvas.height - high));
     c.fillStyle = "#ffc66b";
-    c.fillRect(x - c.lineWidth / 2, at, c.measureText(label).width + 10 * ratio, high);
+    c.fillRect(left, top, wide, high);
     c.fillStyle = "#1b1300";
-    c.fillText(label, x + 5 * ratio, at + 13 * ratio);
+    c.fillText(label, left + 5 * ratio, top + 13 * ratio);
   }
 
   /** The present finding whose region lies under a canvas point, the smallest first. */

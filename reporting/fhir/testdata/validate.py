@@ -1,10 +1,24 @@
-"""Reads transaction Bundles, one a file, with the R4B models of fhir.resources, which refuse what R4 does not have, and prints one JSON line each."""
+"""Holds transaction Bundles, one a file after that of HL7's JSON Schema of R4, against the schema, reads them with fhir.resources, whose oldest models
+are of R4B, and prints one JSON line each."""
 import json
 import sys
 
 from fhir.resources.R4B.bundle import Bundle
+from jsonschema import Draft6Validator
 
-for path in sys.argv[1:]:
+schema = json.load(open(sys.argv[1]))
+
+
+def validator(name):
+    """Of one resource: of the schema's oneOf over all of them an error would not say which was meant."""
+    return Draft6Validator({"$ref": "#/definitions/" + name, "definitions": schema["definitions"]})
+
+
+for path in sys.argv[2:]:
+    whole = json.load(open(path))
+    resources = [entry.pop("resource") for entry in whole["entry"]]
+    for r in [whole, *resources]:
+        validator(r["resourceType"]).validate(r)
     bundle = Bundle.model_validate_json(open(path, "rb").read())
     urls, scores, report = [], {}, None
     for entry in bundle.entry:
