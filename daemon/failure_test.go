@@ -41,3 +41,23 @@ func TestADraftThatWasGivenUpIsNotTheOlderOne(t *testing.T) {
 		}
 	}
 }
+
+// TestADraftThatCouldNotBeSentRests: such a study has nothing on its way and can be drafted again, one whose draft was given up cannot.
+func TestADraftThatCouldNotBeSentRests(t *testing.T) {
+	a := &Appliance{drafts: drafts{root: t.TempDir()}}
+	if err := a.drafts.write("2.25.1", 2, recordFile, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		state    string
+		revision int
+		rests    bool
+	}{
+		{queue.Drafted, 2, true}, {queue.Delivered, 2, true}, {queue.Failed, 2, true}, {queue.Failed, 3, false}, {queue.Complete, 3, false},
+		{queue.Receiving, 2, false},
+	} {
+		if got := a.rests(&queue.Study{UID: "2.25.1", State: c.state, Revision: c.revision}); got != c.rests {
+			t.Errorf("%s at revision %d rests: %v, want %v", c.state, c.revision, got, c.rests)
+		}
+	}
+}

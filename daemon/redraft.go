@@ -35,7 +35,7 @@ func (a *Appliance) Redraft(uid string, by Hand, adapter string, e Edit) (*queue
 		switch {
 		case r.State != queue.ReadingOpen:
 			return ErrNotOpen
-		case s.State != queue.Drafted && s.State != queue.Delivered || s.Revision != e.Revision:
+		case !a.rests(s) || s.Revision != e.Revision:
 			return ErrOnItsWay
 		}
 		s.Revision++
@@ -48,6 +48,11 @@ func (a *Appliance) Redraft(uid string, by Hand, adapter string, e Edit) (*queue
 		id := fmt.Sprintf("%s/%s/%d", kindDraft, uid, s.Revision)
 		return tx.Enqueue(queue.Job{ID: id, Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)})
 	})
+}
+
+// rests reports whether a study's draft is written and nothing is on its way: a draft that could not be sent somewhere can be made anew as well.
+func (a *Appliance) rests(s *queue.Study) bool {
+	return s.State == queue.Drafted || s.State == queue.Delivered || s.State == queue.Failed && a.Drafted(s.UID, s.Revision)
 }
 
 // writing is what writes a revision: the adapter in use, or the one that a reader asked for. An adapter that is gone is no reason to try again.

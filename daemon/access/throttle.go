@@ -14,7 +14,7 @@ const (
 	maxTracked   = 10_000
 )
 
-// Lockout slows down whoever guesses passwords, by user name and by address.
+// Lockout slows down whoever guesses a password, key by key: a user name.
 type Lockout struct {
 	mu   sync.Mutex
 	keys map[string]*tries
