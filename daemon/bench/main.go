@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -24,7 +25,7 @@ func main() {
 	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
 	flag.StringVar(&opts.sink, "sink", "", "be a sink at this address, which -send starts")
 	flag.IntVar(&opts.part, "part", 1, "send only the part of the objects that this divides")
-	flag.StringVar(&opts.only, "models", "", "with -peers: only these language models, and no receiving or scoring")
+	flag.StringVar(&opts.only, "models", "", "with -peers: only these models (DenseNet121, and the language models' names), and no receiving")
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
 	flag.IntVar(&opts.layers, "layers", 0, "with -peers: only so many layers of the models with random weights, on a machine that is too busy for all")
@@ -99,7 +100,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 func comparison(ctx context.Context, opts options) (any, error) {
 	r := &modelsReport{Load: fmt.Sprint(loadAverage())}
 	var err error
-	if opts.only == "" {
+	if opts.only == "" || strings.Contains(opts.only, classifierName) {
 		if r.Scoring, err = scoring(ctx, opts); err != nil {
 			return nil, err
 		}

@@ -11,6 +11,9 @@ import (
 	"llamaxr/study"
 )
 
+// classifierName is what options call it.
+const classifierName = "DenseNet121"
+
 // scoringPeers are the engines that DenseNet121 is scored beside.
 var scoringPeers = []string{"ONNX Runtime f32", "OpenVINO f32", "OpenVINO bf16"}
 
@@ -29,7 +32,7 @@ func scoring(ctx context.Context, opts options) (table []scored, err error) {
 		return nil, err
 	}
 	for _, threads := range []int{1, 2} {
-		say("DenseNet121, threads %d", threads)
+		say("%s, threads %d", classifierName, threads)
 		row := scored{Threads: threads}
 		out, err := pinned(ctx, threads, nil, program, "-score")
 		if err == nil {
