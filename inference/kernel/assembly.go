@@ -16,14 +16,14 @@ func exactx4By(f func(packed *byte, scales, x *float32, stride, whole, half int,
 	}
 }
 
-func int16By(f func(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32) func([]byte, []float32, []int16, []float32, int, int) float32 {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+func int16By(f func(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32) func([]byte, []uint16, []int16, []float32, int, int) float32 {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, whole, half int) float32 {
 		return f(&packed[0], &scales[0], &x[0], &xScales[0], whole, half)
 	}
 }
 
-func int16x4By(f func(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)) func([]byte, []float32, []int16, []float32, int, int, int, *[4]float32) {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+func int16x4By(f func(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)) func([]byte, []uint16, []int16, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
 		f(&packed[0], &scales[0], &x[0], &xScales[0], stride, whole, half, sums)
 	}
 }

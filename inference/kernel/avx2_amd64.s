@@ -130,7 +130,8 @@ done:
 	VPHADDD      X5, X5, X5 \
 	VPHADDD      X5, X5, X5 \
 	VCVTDQ2PS    X5, X5 \
-	VMOVSS       w(DI), X6 \
+	VPBROADCASTW w(DI), X6 \
+	VCVTPH2PS    X6, X6 \
 	VMULSS       (BX), X6, X6 \
 	VFMADD231SS  X6, X5, X0 \
 	ADDQ         $32, SI \
@@ -141,7 +142,7 @@ done:
 	VBROADCASTI128 ·roundedBytes(SB), Y14 \
 	VBROADCASTI128 ·roundedBytes+16(SB), Y15
 
-// func nf4Int16AVX2(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+// func nf4Int16AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
 	MOVQ   packed+0(FP), SI
 	MOVQ   scales+8(FP), DI
@@ -155,8 +156,8 @@ TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
 
 groups:
 	ONE(0)
-	ONE(4)
-	ADDQ $8, DI
+	ONE(2)
+	ADDQ $4, DI
 	ADDQ $4, BX
 	DECQ CX
 	JNZ  groups
@@ -188,7 +189,8 @@ done:
 	VINSERTPS    $0x10, (R12), X6, X6 \
 	VINSERTPS    $0x20, (R13), X6, X6 \
 	VINSERTPS    $0x30, (R8), X6, X6 \
-	VBROADCASTSS w(DI), X7 \
+	VPBROADCASTW w(DI), X7 \
+	VCVTPH2PS    X7, X7 \
 	VMULPS       X6, X7, X6 \
 	VFMADD231PS  X6, X8, X0 \
 	ADDQ         $32, SI \
@@ -197,7 +199,7 @@ done:
 	ADDQ         $128, R10 \
 	ADDQ         $128, R11
 
-// func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+// func nf4Int16x4AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ   packed+0(FP), SI
 	MOVQ   scales+8(FP), DI
@@ -220,8 +222,8 @@ TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $0-64
 
 groups:
 	FOUR(0)
-	FOUR(4)
-	ADDQ $8, DI
+	FOUR(2)
+	ADDQ $4, DI
 	ADDQ $4, BX
 	ADDQ $4, R12
 	ADDQ $4, R13
@@ -340,17 +342,17 @@ turn:
 	EACH(x(R10), Y4, Y5) \
 	EACH(x(R11), Y6, Y7)
 
-// ADDSUM adds a block's sums times scales to what is at to(AX), and clears them.
+// ADDSUM adds a block's sums times the scales in w and at s to what is at to(AX), and clears them.
 #define ADDSUM(z, w, s, to) \
 	VBROADCASTSS s(BX), Y10 \
-	VMULPS       w(DI), Y10, Y10 \
+	VMULPS       w, Y10, Y10 \
 	VCVTDQ2PS    z, z \
 	VMOVUPS      to(AX), Y11 \
 	VFMADD231PS  Y10, z, Y11 \
 	VMOVUPS      Y11, to(AX) \
 	VPXOR        z, z, z
 
-// func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// func nf4RowsAVX2(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
 // Four rows of activations times the panel.
 TEXT ·nf4RowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ  panel+0(FP), SI
@@ -397,15 +399,17 @@ steps:
 	ADDQ $16, R11
 	DECQ R12
 	JNZ  steps
-	ADDSUM(Y0, 0, 0, 0)
-	ADDSUM(Y1, 32, 0, 32)
-	ADDSUM(Y2, 0, 4, 64)
-	ADDSUM(Y3, 32, 4, 96)
-	ADDSUM(Y4, 0, 8, 128)
-	ADDSUM(Y5, 32, 8, 160)
-	ADDSUM(Y6, 0, 12, 192)
-	ADDSUM(Y7, 32, 12, 224)
-	ADDQ $64, DI
+	VCVTPH2PS (DI), Y12
+	VCVTPH2PS 16(DI), Y13
+	ADDSUM(Y0, Y12, 0, 0)
+	ADDSUM(Y1, Y13, 0, 32)
+	ADDSUM(Y2, Y12, 4, 64)
+	ADDSUM(Y3, Y13, 4, 96)
+	ADDSUM(Y4, Y12, 8, 128)
+	ADDSUM(Y5, Y13, 8, 160)
+	ADDSUM(Y6, Y12, 12, 192)
+	ADDSUM(Y7, Y13, 12, 224)
+	ADDQ $32, DI
 	MOVQ R13, R12
 	SHLQ $4, R12
 	ADDQ R12, BX // sixteen bytes after every second block

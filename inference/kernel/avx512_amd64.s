@@ -303,11 +303,11 @@ done:
 // ADDBLOCK adds the products in z times the scales at w and BX to Z0.
 #define ADDBLOCK(z, w) \
 	VCVTDQ2PS   z, z \
-	VMOVUPS     w(DI), Z4 \
+	VCVTPH2PS   w(DI), Z4 \
 	VMULPS.BCST (BX), Z4, Z4 \
 	VFMADD231PS Z4, z, Z0
 
-// func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *[9][16][16]int32, tiles int)
+// func nf4TilesAVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *[9][16][16]int32, tiles int)
 // Row after row, as they lie in memory, for eight groups at a time; then lanes of all rows are added up together.
 TEXT ·nf4TilesAVX512(SB), NOSPLIT, $8-80
 	MOVQ      packed+0(FP), SI
@@ -371,9 +371,9 @@ next:
 sums:
 	BLOCKS
 	ADDBLOCK(Z14, 0)
-	ADDBLOCK(Z15, 64)
+	ADDBLOCK(Z15, 32)
 	ADDQ $1024, AX
-	ADDQ $128, DI
+	ADDQ $64, DI
 	ADDQ $4, BX
 	DECQ R13
 	JNZ  sums
@@ -383,7 +383,7 @@ last:
 	JEQ  more
 	BLOCKS
 	ADDBLOCK(Z14, 0)
-	ADDQ $64, DI
+	ADDQ $32, DI
 	ADDQ $32, SI
 
 more:
@@ -440,12 +440,12 @@ more:
 	FOUR(Z11, 20) \
 	FOUR(Z12, 24) \
 	FOUR(Z13, 28) \
-	VMOVUPS     (DI), Z4 \
+	VCVTPH2PS   (DI), Z4 \
 	SCALED((BX), Z20, Z0) \
 	SCALED((BX)(R14*1), Z21, Z1) \
 	SCALED((BX)(R14*2), Z22, Z6) \
 	SCALED((R15), Z23, Z7) \
-	ADDQ        $64, DI \
+	ADDQ        $32, DI \
 	STEP
 
 // AHEAD asks for the next 1024 bytes at CX.
@@ -468,7 +468,7 @@ more:
 	PREFETCHT1 960(CX) \
 	ADDQ $1024, CX
 
-// func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][16]float32)
+// func nf4Tilex4AVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][16]float32)
 TEXT ·nf4Tilex4AVX512(SB), NOSPLIT, $8-72
 	MOVQ    packed+0(FP), SI
 	MOVQ    stride+8(FP), R8
@@ -582,7 +582,7 @@ blocks:
 	ADDQ $by, R10 \
 	ADDQ $by, R11
 
-// func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// func nf4RowsAVX512(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
 // Twelve rows of activations times the panel; the scales of a group of each row lie together.
 TEXT ·nf4RowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   panel+0(FP), SI
@@ -616,8 +616,8 @@ columns:
 	MOVEX(4)
 	DECQ    DX
 	JNZ     columns
-	VMOVUPS (DI), Z25
-	ADDQ    $64, DI
+	VCVTPH2PS (DI), Z25
+	ADDQ    $32, DI
 	SCALE(0, Z0, Z12)
 	SCALE(4, Z1, Z13)
 	SCALE(8, Z2, Z14)

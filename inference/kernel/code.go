@@ -19,9 +19,9 @@ type code struct {
 	// nf4Exactx4 is nf4Exact for four rows of activations; stride is the number of groups of one.
 	nf4Exactx4 func(packed []byte, scales, x []float32, stride, whole, half int, sums *[4]float32)
 
-	nf4Int16 func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32
+	nf4Int16 func(packed []byte, scales []uint16, x []int16, xScales []float32, whole, half int) float32
 	// nf4Int16x4 is nf4Int16 for four rows of activations.
-	nf4Int16x4 func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
+	nf4Int16x4 func(packed []byte, scales []uint16, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
 	// tiles, where there are any, compute sixteen rows of the matrix at once, panels a prompt's.
 	tiles  *tiles
 	panels *panels
@@ -46,9 +46,9 @@ type code struct {
 // tiles compute [Int16] for sixteen rows of a matrix, stride bytes apart, whose scales lie together block by block. What they give is nf4Int16's.
 type tiles struct {
 	// one is for one row of activations, and does as many tiles as it is asked to, which lie one after another.
-	one func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
+	one func(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
 	// four is for four rows.
-	four func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
+	four func(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
 }
 
 // panels compute [Int16] for sixteen rows of a matrix and several of activations: a prompt's. What they give is nf4Int16's.
@@ -57,7 +57,7 @@ type panels struct {
 	// decode writes what weights are as words, for each two of a row's those of all sixteen rows. words is room for the rows one by one.
 	decode func(packed *byte, stride, blocks int, panel, words *int16)
 	// multiply takes scales of weights that lie together block by block, and those of activations group by group.
-	multiply func(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+	multiply func(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 }
 
 const (

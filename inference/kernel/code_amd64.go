@@ -2,12 +2,12 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA, where the processor and the system have them.
+// vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA and F16C, where the processor and the system have them.
 func vectorCodes() (out []*code) {
 	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
 		out = append(out, avx512)
 	}
-	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
+	if x := cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
 		out = append(out, avx2)
 	}
 	return out
@@ -72,16 +72,16 @@ func nf4ExactAVX512(packed *byte, scales, x *float32, whole, half int) float32
 func nf4Exactx4AVX512(packed *byte, scales, x *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
-func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
+func nf4TilesAVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
 
 //go:noescape
-func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
+func nf4Tilex4AVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
 
 //go:noescape
 func nf4PanelAVX512(packed *byte, stride, blocks int, panel, words *int16)
 
 //go:noescape
-func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+func nf4RowsAVX512(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 
 //go:noescape
 func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int, y *float32, rows int)
@@ -96,10 +96,10 @@ func addScaledAVX512(y, x *float32, a float32, n int)
 func nf4ExactAVX2(packed *byte, scales, x *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16AVX2(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+func nf4Int16AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+func nf4Int16x4AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
 func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
@@ -141,7 +141,7 @@ func roundAVX512(row *float32, out *int16) float32
 func nf4PanelAVX2(packed *byte, stride, blocks int, panel, words *int16)
 
 //go:noescape
-func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+func nf4RowsAVX2(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 
 //go:noescape
 func scoresAVX2(query, keys *float32, vectors, count int, scale float32, scores *float32)

@@ -21,10 +21,10 @@ func vectorCodes() []*code {
 func nf4ExactNEON(packed *byte, scales, x *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+func nf4Int16NEON(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+func nf4Int16x4NEON(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
 func quantisedNEON(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32

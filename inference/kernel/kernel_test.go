@@ -104,6 +104,56 @@ func TestInt16IsNear(t *testing.T) {
 	}
 }
 
+// TestScalesOfAnySize: scales that 16 bits have no place for are refused; small and large ones, down to those that lose bits, give the product and
+// every code's are the portable one's.
+func TestScalesOfAnySize(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	const out, in, n = 32, 192, 13
+	weights, values := random(rng, out*in, 0.05), random(rng, n*in, 1)
+	for _, c := range []struct{ size, bound float64 }{{0, 0}, {math.Ldexp(1, -21), 0.01}, {math.Ldexp(1, -14), packedBound}, {4000, packedBound}} {
+		scaled := make([]float32, len(weights))
+		for i, w := range weights {
+			scaled[i] = w * float32(c.size)
+		}
+		q, err := quant.Quantise(scaled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := q.Dequantise()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first []float32
+		for _, code := range append([]*code{portable}, codes...) {
+			using(t, code)
+			m, err := NewNF4(Int16, q, out, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := NewRows(Int16, in)
+			x.Set(values)
+			y := make([]float32, n*out)
+			m.Multiply(y, x, 0, out)
+			if first == nil {
+				first = y
+			}
+			for k, v := range y {
+				same(t, code.name, [2]int{k / out, k % out}, v, first[k])
+				want, size := product(w[k%out*in:][:in], x.Row(k/out))
+				if math.Abs(float64(v)-want) > c.bound*size {
+					t.Errorf("%s times %g: value %d is %g, want %g", code.name, c.size, k, v, want)
+				}
+			}
+		}
+	}
+	for _, large := range []float32{1025, float32(math.Inf(1)), float32(math.NaN())} {
+		q := &quant.Tensor{Len: 64, Packed: make([]byte, 32), Magnitudes: []float32{large}}
+		if _, err := NewNF4(Int16, q, 1, 64); err == nil {
+			t.Errorf("a scale of %g is taken", large)
+		}
+	}
+}
+
 // using computes with another code to the end of the test.
 func using(t *testing.T, c *code) {
 	t.Helper()
@@ -342,7 +392,7 @@ func BenchmarkMultiply(b *testing.B) {
 				x := NewRows(arithmetic, in)
 				x.Set(random(rng, n*in, 1))
 				y := make([]float32, n*out)
-				b.SetBytes(out * in * 9 / 16)
+				b.SetBytes(int64(len(m.packed) + 4*len(m.scales) + 2*len(m.halves)))
 				for b.Loop() {
 					m.Multiply(y, x, 0, out)
 				}

@@ -13,6 +13,7 @@
 #define SCVTF(n, d) WORD $(0x4E21D800 | (n)<<5 | (d)) // 4S
 #define FADD(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d)) // 4S
 #define FMUL(m, n, d) WORD $(0x6E20DC00 | (m)<<16 | (n)<<5 | (d)) // 4S
+#define FCVT(n, d) WORD $(0x1EE24000 | (n)<<5 | (d)) // S of H
 #define MUL(m, n, d) WORD $(0x4EA09C00 | (m)<<16 | (n)<<5 | (d)) // 4S
 
 #define CLEAR(a, b, c, d) \
@@ -128,7 +129,8 @@ done:
 	SMLAL(7, 3, a) \
 	SMLAL2(7, 3, b)
 
-// SECOND adds those of the next 32 weights, and with the sum of them all, times the scales at w(R1) and s, goes to acc; F28 to F30 are spent.
+// SECOND adds those of the next 32 weights, and with the sum of them all, times the scales at w(R1) and s, goes to acc; F28 to F30 and R13 are
+// spent.
 #define SECOND(x, s, w, a, b, acc) \
 	VLD1.P 64(x), [V4.H8, V5.H8, V6.H8, V7.H8] \
 	SMLAL(4, 0, a) \
@@ -142,7 +144,9 @@ done:
 	ADD4(b, a, 28) \
 	VADDV  V28.S4, V28 \
 	SCVTF(28, 28) \
-	FMOVS  w(R1), F29 \
+	MOVHU  w(R1), R13 \
+	FMOVS  R13, F29 \
+	FCVT(29, 29) \
 	FMOVS  (s), F30 \
 	FMULS  F30, F29, F29 \
 	FMADDS F29, acc, F28, acc
@@ -159,7 +163,7 @@ done:
 	DECODE \
 	SECOND(R2, R3, w, 16, 17, F24)
 
-// func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+// func nf4Int16NEON(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
 	MOVD  packed+0(FP), R0
 	MOVD  scales+8(FP), R1
@@ -173,8 +177,8 @@ TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
 
 groups:
 	ONE(0)
-	ONE(4)
-	ADD  $8, R1
+	ONE(2)
+	ADD  $4, R1
 	ADD  $4, R3
 	SUB  $1, R4
 	CBNZ R4, groups
@@ -199,7 +203,7 @@ done:
 	SECOND(R8, R9, w, 20, 21, F26) \
 	SECOND(R10, R12, w, 22, 23, F27)
 
-// func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+// func nf4Int16x4NEON(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
 	MOVD  packed+0(FP), R0
 	MOVD  scales+8(FP), R1
@@ -223,8 +227,8 @@ TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
 
 groups:
 	FOUR(0)
-	FOUR(4)
-	ADD  $8, R1
+	FOUR(2)
+	ADD  $4, R1
 	ADD  $4, R3
 	ADD  $4, R7
 	ADD  $4, R9

@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"llamaxr/inference/safetensors"
+)
 
 // portable is the code for every processor. Its activations lie in their own order.
 var portable = &code{
@@ -52,8 +56,8 @@ func portableNF4Exact(packed []byte, scales, x []float32, whole, half int) float
 }
 
 // portableNF4Int16 sums the products of a block as integers and blocks one after another, for activations in the given order.
-func portableNF4Int16(order *[group]uint8) func([]byte, []float32, []int16, []float32, int, int) float32 {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+func portableNF4Int16(order *[group]uint8) func([]byte, []uint16, []int16, []float32, int, int) float32 {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, whole, half int) float32 {
 		sum := float32(0)
 		for b := range 2*whole + half {
 			dot := int32(0)
@@ -61,15 +65,15 @@ func portableNF4Int16(order *[group]uint8) func([]byte, []float32, []int16, []fl
 				nibble := packed[(b*Block+i)/2] >> ((i + 1) % 2 * 4) & 15
 				dot += int32(rounded[nibble]) * int32(x[b/2*group+int(order[b%2*Block+i])])
 			}
-			sum = fma(float32(dot), float32(scales[b]*xScales[b/2]), sum)
+			sum = fma(float32(dot), float32(safetensors.FromF16(scales[b])*xScales[b/2]), sum)
 		}
 		return sum
 	}
 }
 
 // fourTimes is nf4Int16x4 by code for one row.
-func fourTimes(one func([]byte, []float32, []int16, []float32, int, int) float32) func([]byte, []float32, []int16, []float32, int, int, int, *[4]float32) {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+func fourTimes(one func([]byte, []uint16, []int16, []float32, int, int) float32) func([]byte, []uint16, []int16, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
 		for k := range sums {
 			sums[k] = one(packed, scales, x[k*stride*group:], xScales[k*stride:], whole, half)
 		}

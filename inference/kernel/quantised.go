@@ -52,7 +52,7 @@ func (m *Quantised) round(o int, values []float32) error {
 		if !(top <= math.MaxFloat32) {
 			return fmt.Errorf("kernel: row %d of a matrix holds a value that is not finite", o)
 		}
-		m.scales[2*o*m.groups+b] = top / 127
+		m.scales[2*o*m.groups+b] = top / 127 / halfUnit
 		inverse := 127 / max(top, math.SmallestNonzeroFloat32*127)
 		weights := m.weights[(o*m.groups+b/2)*group:][:group]
 		order := active.order[b%2*Block:][:Block]
