@@ -96,21 +96,6 @@ done:
 	VPUNPCKLBW Y6, Y5, Y3 \
 	VPUNPCKHBW Y6, Y5, Y4
 
-// SUM adds to acc the products of the weights in Y1 to Y4 with the activations at x, times the scales of weights in Y12 and of activations
-// at s; Y5 to Y7 are spent.
-#define SUM(x, s, acc) \
-	VPMADDWD     (x), Y1, Y5 \
-	VPMADDWD     64(x), Y3, Y6 \
-	VPADDD       Y6, Y5, Y5 \
-	VPMADDWD     32(x), Y2, Y6 \
-	VPMADDWD     96(x), Y4, Y7 \
-	VPADDD       Y7, Y6, Y6 \
-	VPHADDD      Y6, Y5, Y5 \
-	VCVTDQ2PS    Y5, Y5 \
-	VBROADCASTSS (s), Y6 \
-	VMULPS       Y6, Y12, Y6 \
-	VFMADD231PS  Y6, Y5, acc
-
 // PRODUCTS puts into z eight sums of the products of the weights in Y1 to Y4 with the activations at x; Y6 and Y7 are spent.
 #define PRODUCTS(x, z) \
 	VPMADDWD (x), Y1, z \
@@ -419,46 +404,6 @@ steps:
 	VZEROUPPER
 	RET
 
-// func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedAVX2(SB), NOSPLIT, $0-44
-	MOVQ   weights+0(FP), SI
-	MOVQ   scales+8(FP), DI
-	MOVQ   x+16(FP), DX
-	MOVQ   xScales+24(FP), BX
-	MOVQ   groups+32(FP), CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y11, Y11, Y11
-	TESTQ  CX, CX
-	JZ     done
-
-groups:
-	VPMOVSXBW    (SI), Y1
-	VPMOVSXBW    16(SI), Y2
-	VPMOVSXBW    32(SI), Y3
-	VPMOVSXBW    48(SI), Y4
-	VBROADCASTSS (DI), Y12
-	SUM(DX, BX, Y0)
-	ADDQ         $128, DX
-	VPMOVSXBW    64(SI), Y1
-	VPMOVSXBW    80(SI), Y2
-	VPMOVSXBW    96(SI), Y3
-	VPMOVSXBW    112(SI), Y4
-	VBROADCASTSS 4(DI), Y12
-	SUM(DX, BX, Y11)
-	ADDQ         $128, SI
-	ADDQ         $8, DI
-	ADDQ         $128, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
-
-done:
-	VMOVAPS Y11, Y1
-	TOTAL
-	VMOVSS  X0, ret+40(FP)
-	VZEROUPPER
-	RET
-
 // func dotAVX2(a, b *float32, n int) float32
 TEXT ·dotAVX2(SB), NOSPLIT, $0-28
 	MOVQ   a+0(FP), SI
@@ -499,5 +444,67 @@ loop:
 	ADDQ        $64, DI
 	SUBQ        $16, CX
 	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func widenF16AVX2(data *byte, values *float32, n int)
+TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ data+0(FP), SI
+	MOVQ values+8(FP), DI
+	MOVQ n+16(FP), CX
+
+loop:
+	VCVTPH2PS (SI), Y0
+	VCVTPH2PS 16(SI), Y1
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	SUBQ      $16, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func widenBF16AVX2(data *byte, values *float32, n int)
+TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ data+0(FP), SI
+	MOVQ values+8(FP), DI
+	MOVQ n+16(FP), CX
+
+loop:
+	VPMOVZXWD (SI), Y0
+	VPMOVZXWD 16(SI), Y1
+	VPSLLD    $16, Y0, Y0
+	VPSLLD    $16, Y1, Y1
+	VMOVDQU   Y0, (DI)
+	VMOVDQU   Y1, 32(DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	SUBQ      $16, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func largestAVX2(values *float32, n int) float32
+TEXT ·largestAVX2(SB), NOSPLIT, $0-20
+	MOVQ    values+0(FP), SI
+	MOVQ    n+8(FP), CX
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+
+loop:
+	VMAXPS (SI), Y0, Y0
+	VMAXPS 32(SI), Y1, Y1
+	ADDQ   $64, SI
+	SUBQ   $16, CX
+	JNZ    loop
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x0E, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, ret+16(FP)
 	VZEROUPPER
 	RET

@@ -654,56 +654,6 @@ next:
 	VZEROUPPER
 	RET
 
-// SUM adds to acc the products of the weights in Z16 to Z19 with the activations at x, times the scales of weights in Z4 and of
-// activations at s; Z5 and Z6 are spent.
-#define SUM(x, s, acc) \
-	VPMADDWD    (x), Z16, Z5 \
-	VPDPWSSD    64(x), Z17, Z5 \
-	VPDPWSSD    128(x), Z18, Z5 \
-	VPDPWSSD    192(x), Z19, Z5 \
-	VCVTDQ2PS   Z5, Z5 \
-	VMULPS.BCST (s), Z4, Z6 \
-	VFMADD231PS Z6, Z5, acc
-
-// func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedAVX512(SB), NOSPLIT, $0-56
-	MOVQ      weights+0(FP), SI
-	MOVQ      scales+8(FP), DI
-	MOVQ      y+40(FP), R8
-	MOVQ      rows+48(FP), R9
-	VMOVDQU32 halves<>(SB), Z29
-
-rows:
-	MOVQ   x+16(FP), DX
-	MOVQ   xScales+24(FP), BX
-	MOVQ   groups+32(FP), CX
-	VPXORD Z0, Z0, Z0
-
-groups:
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VPMOVSXBW    (SI), Z16
-	VPMOVSXBW    32(SI), Z17
-	VPMOVSXBW    64(SI), Z18
-	VPMOVSXBW    96(SI), Z19
-	VBROADCASTSD (DI), Z4
-	VPERMPS      Z4, Z29, Z4
-	SUM(DX, BX, Z0)
-	ADDQ         $128, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
-
-	TOTAL
-	VMOVSS X0, (R8)
-	ADDQ   $4, R8
-	DECQ   R9
-	JNZ    rows
-	VZEROUPPER
-	RET
-
 // func dotAVX512(a, b *float32, n int) float32
 TEXT ·dotAVX512(SB), NOSPLIT, $0-28
 	MOVQ   a+0(FP), SI

@@ -27,13 +27,15 @@ type code struct {
 	panels *panels
 	// round, where there is one, is portableRound for a whole group.
 	round func(row *float32, out *int16) float32
-	// quantised computes as many rows as y has.
-	quantised func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32)
 	// convolving may be nil.
 	convolving *convolving
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)
+
+	// widenF16, widenBF16 and largest take as many. They widen floats of 16 bits, little endian, and find the largest of values.
+	widenF16, widenBF16 func(data []byte, values []float32)
+	largest             func(values []float32) float32
 
 	// What Attend, Gate and Weigh are made of, for whole vectors of 16 values.
 	scores  func(query, keys []float32, scale float32, scores []float32)
@@ -64,15 +66,6 @@ const (
 	tileRows = 16 // of a matrix
 	mostRows = 12 // of activations
 )
-
-// rowByRow is quantised by code for one row.
-func rowByRow(one func([]int8, []float32, []int16, []float32, int) float32) func([]int8, []float32, []int16, []float32, int, []float32) {
-	return func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
-		for o := range y {
-			y[o] = one(weights[o*groups*group:], scales[2*o*groups:], x, xScales, groups)
-		}
-	}
-}
 
 // tileScratch holds lanes of the products of eight groups and a half, of all rows of a tile.
 type tileScratch [9][tileRows][lanes]int32

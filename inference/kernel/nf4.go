@@ -35,23 +35,34 @@ func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 	}
 	m.halves = make([]uint16, len(scales))
 	for i, s := range scales {
-		m.halves[i] = safetensors.ToF16(s * (unit / halfUnit))
-		if m.halves[i]&infinite == infinite {
-			return nil, fmt.Errorf("kernel: a block's largest weight is %g, more than is computed with in 16 bits", s)
+		if m.halves[i], err = halfOf(s); err != nil {
+			return nil, err
 		}
 	}
-	if active.tiles != nil {
-		turn(m.halves, out/tileRows, in/Block)
-	}
+	m.layOut()
 	return m, nil
+}
+
+// layOut lays scales as the code's tiles want them.
+func (m *NF4) layOut() {
+	if active.tiles != nil {
+		turn(m.halves, m.Out/tileRows, m.In/Block)
+	}
 }
 
 // halfUnit is what scales of weights are multiples of in 16 bits: from a millionth to a thousand they keep 11 bits. Scales of activations have it
 // as a factor.
 const halfUnit = 1.0 / (1 << 18)
 
-// infinite are the bits of 16 that infinity and NaN have.
-const infinite = 0x7c00
+// halfOf is a block's largest weight as the scale of its rounded levels.
+func halfOf(top float32) (uint16, error) {
+	const infinite = 0x7c00 // bits that infinity and NaN have
+	half := safetensors.ToF16(top * (unit / halfUnit))
+	if half&infinite == infinite {
+		return 0, fmt.Errorf("kernel: a block's largest weight is %g, more than is computed with in 16 bits", top)
+	}
+	return half, nil
+}
 
 // turn lays the scales of tiles out block by block.
 func turn(scales []uint16, tiles, blocks int) {

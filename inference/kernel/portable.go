@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 
 	"llamaxr/inference/safetensors"
@@ -11,8 +12,8 @@ var portable = &code{
 	name: "portable", order: &inOrder,
 	nf4Exact: portableNF4Exact, nf4Exactx4: oneByOne(portableNF4Exact),
 	nf4Int16: portableNF4Int16(&inOrder), nf4Int16x4: fourTimes(portableNF4Int16(&inOrder)),
-	quantised: rowByRow(portableQuantised),
-	dot:       portableDot, addScaled: portableAddScaled,
+	dot: portableDot, addScaled: portableAddScaled,
+	widenF16: portableWidenF16, widenBF16: portableWidenBF16, largest: portableLargest,
 	scores: scoresBy(portableDot), softmax: portableSoftmax, mix: mixBy(portableAddScaled),
 	gate: portableGate, weigh: portableWeigh,
 }
@@ -80,21 +81,6 @@ func fourTimes(one func([]byte, []uint16, []int16, []float32, int, int) float32)
 	}
 }
 
-func portableQuantised(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32 {
-	var sum [lanes]float32
-	for g := range groups {
-		w, a := weights[g*group:(g+1)*group], x[g*group:(g+1)*group]
-		for l := range lanes {
-			dot := int32(0)
-			for i := 8 * l; i < 8*l+8; i++ {
-				dot += int32(w[i]) * int32(a[i])
-			}
-			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
-		}
-	}
-	return total(&sum)
-}
-
 func portableDot(a, b []float32) float32 {
 	var sum [lanes]float32
 	for i := range a {
@@ -107,4 +93,24 @@ func portableAddScaled(y, x []float32, a float32) {
 	for i := range y {
 		y[i] = fma(a, x[i], y[i])
 	}
+}
+
+func portableWidenF16(data []byte, values []float32) {
+	for i := range values {
+		values[i] = safetensors.FromF16(binary.LittleEndian.Uint16(data[2*i:]))
+	}
+}
+
+func portableWidenBF16(data []byte, values []float32) {
+	for i := range values {
+		values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(data[2*i:])) << 16)
+	}
+}
+
+func portableLargest(values []float32) float32 {
+	top := values[0]
+	for _, v := range values {
+		top = max(top, v)
+	}
+	return top
 }

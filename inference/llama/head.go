@@ -87,7 +87,7 @@ func (m *Model) recall(ids []int) (computed int, err error) {
 			return 0, nil
 		}
 	}
-	if _, err := m.forward(ids[from:n], from, 1); err != nil {
+	if err := m.forward(ids[from:n], from, 1); err != nil {
 		return 0, err
 	}
 	// What cannot be kept, as on a full disk, is computed again at the next start: a draft does not fail for it.

@@ -172,7 +172,7 @@ func TestHeadVersion(t *testing.T) {
 	for kind, sum := range want {
 		m := headed(t, t.TempDir(), kind, HeadKey{})
 		ids := m.Tokenizer.Prompt(headText)
-		if _, err := m.forward(ids, 0, 1); err != nil {
+		if err := m.forward(ids, 0, 1); err != nil {
 			t.Fatal(err)
 		}
 		got := sha256.Sum256(m.machine.(headKeeper).state(len(ids)))

@@ -21,8 +21,8 @@ type native struct {
 
 	embedding *kernel.Dense
 	head      matrix
-	exactHead *kernel.Dense // what head was rounded from; nil where it was not
-	final     []float32     // norm
+	likely    *likely   // nil where a pass goes over the whole head
+	final     []float32 // norm
 	layers    []nativeLayer
 	cos, sin  []float32
 	context   int
@@ -99,7 +99,7 @@ func (m *native) read(s *Source) (err error) {
 			return err
 		}
 	}
-	if m.head, err = m.headOf(head); err != nil {
+	if err = m.readHead(head); err != nil {
 		return err
 	}
 	norm := func(name string) (values []float32) {
@@ -177,19 +177,6 @@ func denseOf(s *Source, name string) (*kernel.Dense, error) {
 	return kernel.DenseOf(values, rows, length), nil
 }
 
-// headOf is the head in the machine's arithmetic.
-func (m *native) headOf(d *kernel.Dense) (matrix, error) {
-	if m.arithmetic == kernel.Int16 {
-		m.exactHead = d
-		return kernel.Quantise(d.Out, d.In, func(o int, values []float32) error { d.Row(o, values); return nil })
-	}
-	values := make([]float32, d.Out*d.In)
-	for o := range d.Out {
-		d.Row(o, values[o*d.In:(o+1)*d.In])
-	}
-	return kernel.NewFloats(values, d.Out, d.In), nil
-}
-
 func (m *native) name() string { return "cpu:" + kernel.Name() + ":" + m.arithmetic.String() }
 
 // mostWanted implements machine. In float32 a pass of several rows costs as much as so many passes.
@@ -252,10 +239,10 @@ func (m *native) grow(n int) {
 const prefillRows = 96
 
 // forward implements machine.
-func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
+func (m *native) forward(tokens []int, from, want int) error {
 	defer runtime.KeepAlive(m) // its matrices lie in a mapping that goes with it
 	if from+len(tokens) > m.context {
-		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}
 	m.grow(from + len(tokens))
 	for len(tokens)-prefillRows >= want {
@@ -263,37 +250,8 @@ func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
 		tokens, from = tokens[prefillRows:], from+prefillRows
 	}
 	x := m.pass(tokens, from)
-	h := m.config.HiddenSize
-	rows := m.buffers.last
-	rows.Set(m.norm(x[(len(tokens)-want)*h:], m.final))
-	scores := sized(&m.buffers.scores, want*m.config.VocabSize)
-	multiply(rows, task{m.head, scores})
-	out := make([][]float32, want)
-	for i := range out {
-		out[i] = scores[i*m.config.VocabSize : (i+1)*m.config.VocabSize]
-		m.settle(out[i], rows.Row(i))
-	}
-	return out, nil
-}
-
-// headMargin is twice what rounding a head to 8 bits may change a score by: on SmolLM2-135M, whose scores spread over 30, the largest of
-// 70 million changes was 0.4.
-const headMargin = 1
-
-// settle computes the scores that could be the largest once more, with the head as it was: which token is written next never hangs on the
-// head's rounding.
-func (m *native) settle(scores, hidden []float32) {
-	if m.exactHead == nil {
-		return
-	}
-	least := scores[argMax(scores)] - headMargin
-	row := sized(&m.buffers.y, m.exactHead.In)
-	for id, s := range scores {
-		if s >= least {
-			m.exactHead.Row(id, row)
-			scores[id] = kernel.Dot(row, hidden)
-		}
-	}
+	m.buffers.last.Set(m.norm(x[(len(tokens)-want)*m.config.HiddenSize:], m.final))
+	return nil
 }
 
 // pass runs tokens through all layers and returns their hidden states, one after another, before the last norm.
