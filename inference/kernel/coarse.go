@@ -68,10 +68,15 @@ func (c *Coarse) round(o int, values []float32) (err error) {
 			return err
 		}
 		scale := safetensors.FromF16(*half) * halfUnit
-		for i, v := range part {
-			d := v - scale*float32(rounded[packed[i/2]>>((i+1)%2*4)&15])
-			size += v * v
-			off += d * d
+		var weights [16]float32
+		for i := range weights {
+			weights[i] = scale * float32(rounded[i])
+		}
+		for i, pair := range packed {
+			v, w := part[2*i], part[2*i+1]
+			d, e := v-weights[pair>>4], w-weights[pair&15]
+			size += v*v + w*w
+			off += d*d + e*e
 		}
 	}
 	c.deviations[o] = float32(math.Sqrt(float64(off+size*activationDeviation*activationDeviation) / float64(c.In)))

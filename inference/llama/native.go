@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -109,24 +110,18 @@ func (m *native) read(s *Source) (err error) {
 		}
 		return values
 	}
-	linears := c.Linears()
-	next := func() (l linear) {
-		if err == nil {
-			l.matrix, err = m.matrixOf(s, linears[0])
-			linears = linears[1:]
-		}
-		return l
-	}
 	m.layers = make([]nativeLayer, c.Layers)
 	for i := range m.layers {
 		base := fmt.Sprintf("model.layers.%d.", i)
-		l := &m.layers[i]
-		l.before, l.between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
-		l.q, l.k, l.v, l.o = next(), next(), next(), next()
-		l.gate, l.up, l.down = next(), next(), next()
+		m.layers[i].before, m.layers[i].between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
 	}
 	m.final = norm(FinalNormName)
-	return err
+	linears := c.Linears()
+	faults := make([]error, len(linears))
+	parallel(len(linears), func(at int) {
+		m.layers[at/7].linears()[at%7].matrix, faults[at] = m.matrixOf(s, linears[at])
+	})
+	return errors.Join(append(faults, err)...)
 }
 
 // fits refuses a model whose weights that are not packed would exhaust the machine.
@@ -141,6 +136,11 @@ func (m *native) fits(s *Source) error {
 		return fmt.Errorf("llama: %d million parameters that are not packed to 4 bits, more than the %d million that are computed with in float32", n/1e6, maxParameters/1_000_000)
 	}
 	return nil
+}
+
+// linears are in the order of Config.Linears.
+func (l *nativeLayer) linears() [7]*linear {
+	return [7]*linear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}
 }
 
 func (m *native) matrixOf(s *Source, l Linear) (matrix, error) {
@@ -193,7 +193,7 @@ func (m *native) adapt(a *Adapter) error {
 	linears := m.config.Linears()
 	for i := range m.layers {
 		l := &m.layers[i]
-		for k, into := range []*linear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down} {
+		for k, into := range l.linears() {
 			into.a, into.b = nil, nil
 			shape := linears[7*i+k]
 			if a != nil && a.A[shape.Name] != nil {
