@@ -164,3 +164,60 @@ func TestUnsignedAdapterIsNotLoaded(t *testing.T) {
 		t.Errorf("once signed: %v", err)
 	}
 }
+
+// TestDamagedModelIsNotOpened: a language model whose files changed on disk is told as that, whether they could be read or not, and not opened.
+func TestDamagedModelIsNotOpened(t *testing.T) {
+	bundle, err := models.Starter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Sub(bundle.Files, models.LlamaFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "own")
+	if err := os.CopyFS(folder, files); err != nil {
+		t.Fatal(err)
+	}
+	store := models.OpenStore(t.TempDir())
+	m, err := store.Import(t.Context(), models.Import{From: folder, Precision: llama.NF4, AcceptLicence: "none", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Use(m.Name); err != nil {
+		t.Fatal(err)
+	}
+	eng, err := engine.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(eng, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{llama.WeightsFile, llama.TokenizerFile} {
+		path := store.Path(m, name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int{0, len(whole) - 1} { // what makes no sense, and, of the weights, what only is another
+			changed := slices.Clone(whole)
+			changed[at] ^= 1
+			for _, data := range [][]byte{changed, whole} {
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, data, 0o400); err != nil {
+					t.Fatal(err)
+				}
+				_, opened := Open(eng, store)
+				if damaged := &data[0] == &changed[0]; errors.Is(opened, models.ErrDamaged) != damaged || !damaged && opened != nil {
+					t.Errorf("%s changed at %d: %t, and opening says %v", name, at, damaged, opened)
+				} else if err := r.Adapt(store); errors.Is(err, models.ErrDamaged) != damaged {
+					t.Errorf("%s changed at %d: %t, and going on says %v", name, at, damaged, err)
+				}
+			}
+		}
+	}
+}

@@ -21,10 +21,13 @@ type part struct {
 type parts struct {
 	classifier, language part
 	adapter              *part
+	// verifyLanguage reads the language model's files again, where a registry gave them.
+	verifyLanguage func() error
 }
 
 // choose finds the model for each role: what a registry's `use` says, else the starter's. The starter's adapter goes with its own language model
-// only. What a registry gives is verified first: a draft never comes from weights that changed on disk.
+// only. What a registry gives is verified first, but for the language model, which takes as long as reading it: whoever chooses calls
+// verifyLanguage before anything is drafted. A draft never comes from weights that changed on disk.
 func choose(store *models.Store) (*parts, error) {
 	bundle, err := models.Starter()
 	if err != nil {
@@ -41,6 +44,8 @@ func choose(store *models.Store) (*parts, error) {
 		},
 		language: part{files: sub(models.LlamaFolder), card: bundle.Card("language model", "llamaxr-starter-llama", models.LlamaFolder)},
 		adapter:  &part{files: sub(models.AdapterFolder), card: bundle.Card("adapter", "llamaxr-starter-adapter", models.AdapterFolder)},
+
+		verifyLanguage: func() error { return nil },
 	}
 	if store == nil {
 		return out, nil
@@ -53,8 +58,16 @@ func choose(store *models.Store) (*parts, error) {
 		if m == nil {
 			continue
 		}
-		if err := store.Verify(context.Background(), m, nil); err != nil {
-			return nil, fmt.Errorf("inference: the %s in use: %w", role, err)
+		verify := func() error {
+			if err := store.Verify(context.Background(), m, nil); err != nil {
+				return fmt.Errorf("inference: the %s in use: %w", role, err)
+			}
+			return nil
+		}
+		if role == models.RoleLanguageModel {
+			out.verifyLanguage = verify
+		} else if err := verify(); err != nil {
+			return nil, err
 		}
 		chosen := part{files: store.Open(m), card: m.Card(), template: m.Template}
 		switch role {

@@ -53,7 +53,17 @@ func Open(eng *engine.Engine, store *models.Store) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(Reader)
+	verified := make(chan error, 1)
+	go func() { verified <- chosen.verifyLanguage() }()
+	r, err := open(eng, store, chosen)
+	if fault := <-verified; fault != nil { // whatever came of files that are not what they should be
+		return nil, fault
+	}
+	return r, err
+}
+
+func open(eng *engine.Engine, store *models.Store, chosen *parts) (r *Reader, err error) {
+	r = new(Reader)
 	if store != nil {
 		r.heads = store.HeadFolder()
 	}
@@ -113,6 +123,9 @@ var ErrOtherBase = errors.New("inference: another classifier or language model w
 // Adapt follows a changed choice of adapter without reading the models again. The report being written is finished first.
 func (r *Reader) Adapt(store *models.Store) error {
 	chosen, err := choose(store)
+	if err == nil {
+		err = chosen.verifyLanguage()
+	}
 	if err != nil {
 		return err
 	}

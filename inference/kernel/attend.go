@@ -150,10 +150,7 @@ func exp(x float32) float32 {
 }
 
 func portableSoftmax(weights []float32) float32 {
-	top := weights[0]
-	for _, w := range weights {
-		top = max(top, w)
-	}
+	top := portableLargest(weights)
 	var sum [lanes]float32
 	for i, w := range weights {
 		weights[i] = exp(w - top)

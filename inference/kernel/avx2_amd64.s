@@ -96,21 +96,6 @@ done:
 	VPUNPCKLBW Y6, Y5, Y3 \
 	VPUNPCKHBW Y6, Y5, Y4
 
-// SUM adds to acc the products of the weights in Y1 to Y4 with the activations at x, times the scales of weights in Y12 and of activations
-// at s; Y5 to Y7 are spent.
-#define SUM(x, s, acc) \
-	VPMADDWD     (x), Y1, Y5 \
-	VPMADDWD     64(x), Y3, Y6 \
-	VPADDD       Y6, Y5, Y5 \
-	VPMADDWD     32(x), Y2, Y6 \
-	VPMADDWD     96(x), Y4, Y7 \
-	VPADDD       Y7, Y6, Y6 \
-	VPHADDD      Y6, Y5, Y5 \
-	VCVTDQ2PS    Y5, Y5 \
-	VBROADCASTSS (s), Y6 \
-	VMULPS       Y6, Y12, Y6 \
-	VFMADD231PS  Y6, Y5, acc
-
 // PRODUCTS puts into z eight sums of the products of the weights in Y1 to Y4 with the activations at x; Y6 and Y7 are spent.
 #define PRODUCTS(x, z) \
 	VPMADDWD (x), Y1, z \
@@ -130,7 +115,8 @@ done:
 	VPHADDD      X5, X5, X5 \
 	VPHADDD      X5, X5, X5 \
 	VCVTDQ2PS    X5, X5 \
-	VMOVSS       w(DI), X6 \
+	VPBROADCASTW w(DI), X6 \
+	VCVTPH2PS    X6, X6 \
 	VMULSS       (BX), X6, X6 \
 	VFMADD231SS  X6, X5, X0 \
 	ADDQ         $32, SI \
@@ -141,7 +127,7 @@ done:
 	VBROADCASTI128 ·roundedBytes(SB), Y14 \
 	VBROADCASTI128 ·roundedBytes+16(SB), Y15
 
-// func nf4Int16AVX2(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+// func nf4Int16AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
 	MOVQ   packed+0(FP), SI
 	MOVQ   scales+8(FP), DI
@@ -155,8 +141,8 @@ TEXT ·nf4Int16AVX2(SB), NOSPLIT, $0-52
 
 groups:
 	ONE(0)
-	ONE(4)
-	ADDQ $8, DI
+	ONE(2)
+	ADDQ $4, DI
 	ADDQ $4, BX
 	DECQ CX
 	JNZ  groups
@@ -188,7 +174,8 @@ done:
 	VINSERTPS    $0x10, (R12), X6, X6 \
 	VINSERTPS    $0x20, (R13), X6, X6 \
 	VINSERTPS    $0x30, (R8), X6, X6 \
-	VBROADCASTSS w(DI), X7 \
+	VPBROADCASTW w(DI), X7 \
+	VCVTPH2PS    X7, X7 \
 	VMULPS       X6, X7, X6 \
 	VFMADD231PS  X6, X8, X0 \
 	ADDQ         $32, SI \
@@ -197,7 +184,7 @@ done:
 	ADDQ         $128, R10 \
 	ADDQ         $128, R11
 
-// func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+// func nf4Int16x4AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ   packed+0(FP), SI
 	MOVQ   scales+8(FP), DI
@@ -220,8 +207,8 @@ TEXT ·nf4Int16x4AVX2(SB), NOSPLIT, $0-64
 
 groups:
 	FOUR(0)
-	FOUR(4)
-	ADDQ $8, DI
+	FOUR(2)
+	ADDQ $4, DI
 	ADDQ $4, BX
 	ADDQ $4, R12
 	ADDQ $4, R13
@@ -340,17 +327,17 @@ turn:
 	EACH(x(R10), Y4, Y5) \
 	EACH(x(R11), Y6, Y7)
 
-// ADDSUM adds a block's sums times scales to what is at to(AX), and clears them.
+// ADDSUM adds a block's sums times the scales in w and at s to what is at to(AX), and clears them.
 #define ADDSUM(z, w, s, to) \
 	VBROADCASTSS s(BX), Y10 \
-	VMULPS       w(DI), Y10, Y10 \
+	VMULPS       w, Y10, Y10 \
 	VCVTDQ2PS    z, z \
 	VMOVUPS      to(AX), Y11 \
 	VFMADD231PS  Y10, z, Y11 \
 	VMOVUPS      Y11, to(AX) \
 	VPXOR        z, z, z
 
-// func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// func nf4RowsAVX2(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
 // Four rows of activations times the panel.
 TEXT ·nf4RowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ  panel+0(FP), SI
@@ -397,61 +384,23 @@ steps:
 	ADDQ $16, R11
 	DECQ R12
 	JNZ  steps
-	ADDSUM(Y0, 0, 0, 0)
-	ADDSUM(Y1, 32, 0, 32)
-	ADDSUM(Y2, 0, 4, 64)
-	ADDSUM(Y3, 32, 4, 96)
-	ADDSUM(Y4, 0, 8, 128)
-	ADDSUM(Y5, 32, 8, 160)
-	ADDSUM(Y6, 0, 12, 192)
-	ADDSUM(Y7, 32, 12, 224)
-	ADDQ $64, DI
+	VCVTPH2PS (DI), Y12
+	VCVTPH2PS 16(DI), Y13
+	ADDSUM(Y0, Y12, 0, 0)
+	ADDSUM(Y1, Y13, 0, 32)
+	ADDSUM(Y2, Y12, 4, 64)
+	ADDSUM(Y3, Y13, 4, 96)
+	ADDSUM(Y4, Y12, 8, 128)
+	ADDSUM(Y5, Y13, 8, 160)
+	ADDSUM(Y6, Y12, 12, 192)
+	ADDSUM(Y7, Y13, 12, 224)
+	ADDQ $32, DI
 	MOVQ R13, R12
 	SHLQ $4, R12
 	ADDQ R12, BX // sixteen bytes after every second block
 	XORQ $1, R13
 	DECQ CX
 	JNZ  blocks
-	VZEROUPPER
-	RET
-
-// func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedAVX2(SB), NOSPLIT, $0-44
-	MOVQ   weights+0(FP), SI
-	MOVQ   scales+8(FP), DI
-	MOVQ   x+16(FP), DX
-	MOVQ   xScales+24(FP), BX
-	MOVQ   groups+32(FP), CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y11, Y11, Y11
-	TESTQ  CX, CX
-	JZ     done
-
-groups:
-	VPMOVSXBW    (SI), Y1
-	VPMOVSXBW    16(SI), Y2
-	VPMOVSXBW    32(SI), Y3
-	VPMOVSXBW    48(SI), Y4
-	VBROADCASTSS (DI), Y12
-	SUM(DX, BX, Y0)
-	ADDQ         $128, DX
-	VPMOVSXBW    64(SI), Y1
-	VPMOVSXBW    80(SI), Y2
-	VPMOVSXBW    96(SI), Y3
-	VPMOVSXBW    112(SI), Y4
-	VBROADCASTSS 4(DI), Y12
-	SUM(DX, BX, Y11)
-	ADDQ         $128, SI
-	ADDQ         $8, DI
-	ADDQ         $128, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
-
-done:
-	VMOVAPS Y11, Y1
-	TOTAL
-	VMOVSS  X0, ret+40(FP)
 	VZEROUPPER
 	RET
 
@@ -495,5 +444,67 @@ loop:
 	ADDQ        $64, DI
 	SUBQ        $16, CX
 	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func widenF16AVX2(data *byte, values *float32, n int)
+TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ data+0(FP), SI
+	MOVQ values+8(FP), DI
+	MOVQ n+16(FP), CX
+
+loop:
+	VCVTPH2PS (SI), Y0
+	VCVTPH2PS 16(SI), Y1
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	SUBQ      $16, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func widenBF16AVX2(data *byte, values *float32, n int)
+TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ data+0(FP), SI
+	MOVQ values+8(FP), DI
+	MOVQ n+16(FP), CX
+
+loop:
+	VPMOVZXWD (SI), Y0
+	VPMOVZXWD 16(SI), Y1
+	VPSLLD    $16, Y0, Y0
+	VPSLLD    $16, Y1, Y1
+	VMOVDQU   Y0, (DI)
+	VMOVDQU   Y1, 32(DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	SUBQ      $16, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func largestAVX2(values *float32, n int) float32
+TEXT ·largestAVX2(SB), NOSPLIT, $0-20
+	MOVQ    values+0(FP), SI
+	MOVQ    n+8(FP), CX
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+
+loop:
+	VMAXPS (SI), Y0, Y0
+	VMAXPS 32(SI), Y1, Y1
+	ADDQ   $64, SI
+	SUBQ   $16, CX
+	JNZ    loop
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x0E, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, ret+16(FP)
 	VZEROUPPER
 	RET

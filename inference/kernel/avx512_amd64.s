@@ -303,11 +303,11 @@ done:
 // ADDBLOCK adds the products in z times the scales at w and BX to Z0.
 #define ADDBLOCK(z, w) \
 	VCVTDQ2PS   z, z \
-	VMOVUPS     w(DI), Z4 \
+	VCVTPH2PS   w(DI), Z4 \
 	VMULPS.BCST (BX), Z4, Z4 \
 	VFMADD231PS Z4, z, Z0
 
-// func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *[9][16][16]int32, tiles int)
+// func nf4TilesAVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *[9][16][16]int32, tiles int)
 // Row after row, as they lie in memory, for eight groups at a time; then lanes of all rows are added up together.
 TEXT ·nf4TilesAVX512(SB), NOSPLIT, $8-80
 	MOVQ      packed+0(FP), SI
@@ -371,9 +371,9 @@ next:
 sums:
 	BLOCKS
 	ADDBLOCK(Z14, 0)
-	ADDBLOCK(Z15, 64)
+	ADDBLOCK(Z15, 32)
 	ADDQ $1024, AX
-	ADDQ $128, DI
+	ADDQ $64, DI
 	ADDQ $4, BX
 	DECQ R13
 	JNZ  sums
@@ -383,7 +383,7 @@ last:
 	JEQ  more
 	BLOCKS
 	ADDBLOCK(Z14, 0)
-	ADDQ $64, DI
+	ADDQ $32, DI
 	ADDQ $32, SI
 
 more:
@@ -440,12 +440,12 @@ more:
 	FOUR(Z11, 20) \
 	FOUR(Z12, 24) \
 	FOUR(Z13, 28) \
-	VMOVUPS     (DI), Z4 \
+	VCVTPH2PS   (DI), Z4 \
 	SCALED((BX), Z20, Z0) \
 	SCALED((BX)(R14*1), Z21, Z1) \
 	SCALED((BX)(R14*2), Z22, Z6) \
 	SCALED((R15), Z23, Z7) \
-	ADDQ        $64, DI \
+	ADDQ        $32, DI \
 	STEP
 
 // AHEAD asks for the next 1024 bytes at CX.
@@ -468,7 +468,7 @@ more:
 	PREFETCHT1 960(CX) \
 	ADDQ $1024, CX
 
-// func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][16]float32)
+// func nf4Tilex4AVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][16]float32)
 TEXT ·nf4Tilex4AVX512(SB), NOSPLIT, $8-72
 	MOVQ    packed+0(FP), SI
 	MOVQ    stride+8(FP), R8
@@ -582,7 +582,7 @@ blocks:
 	ADDQ $by, R10 \
 	ADDQ $by, R11
 
-// func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
+// func nf4RowsAVX512(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[12][16]float32)
 // Twelve rows of activations times the panel; the scales of a group of each row lie together.
 TEXT ·nf4RowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ   panel+0(FP), SI
@@ -616,8 +616,8 @@ columns:
 	MOVEX(4)
 	DECQ    DX
 	JNZ     columns
-	VMOVUPS (DI), Z25
-	ADDQ    $64, DI
+	VCVTPH2PS (DI), Z25
+	ADDQ    $32, DI
 	SCALE(0, Z0, Z12)
 	SCALE(4, Z1, Z13)
 	SCALE(8, Z2, Z14)
@@ -651,56 +651,6 @@ next:
 	VMOVUPS Z21, 576(AX)
 	VMOVUPS Z22, 640(AX)
 	VMOVUPS Z23, 704(AX)
-	VZEROUPPER
-	RET
-
-// SUM adds to acc the products of the weights in Z16 to Z19 with the activations at x, times the scales of weights in Z4 and of
-// activations at s; Z5 and Z6 are spent.
-#define SUM(x, s, acc) \
-	VPMADDWD    (x), Z16, Z5 \
-	VPDPWSSD    64(x), Z17, Z5 \
-	VPDPWSSD    128(x), Z18, Z5 \
-	VPDPWSSD    192(x), Z19, Z5 \
-	VCVTDQ2PS   Z5, Z5 \
-	VMULPS.BCST (s), Z4, Z6 \
-	VFMADD231PS Z6, Z5, acc
-
-// func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedAVX512(SB), NOSPLIT, $0-56
-	MOVQ      weights+0(FP), SI
-	MOVQ      scales+8(FP), DI
-	MOVQ      y+40(FP), R8
-	MOVQ      rows+48(FP), R9
-	VMOVDQU32 halves<>(SB), Z29
-
-rows:
-	MOVQ   x+16(FP), DX
-	MOVQ   xScales+24(FP), BX
-	MOVQ   groups+32(FP), CX
-	VPXORD Z0, Z0, Z0
-
-groups:
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VPMOVSXBW    (SI), Z16
-	VPMOVSXBW    32(SI), Z17
-	VPMOVSXBW    64(SI), Z18
-	VPMOVSXBW    96(SI), Z19
-	VBROADCASTSD (DI), Z4
-	VPERMPS      Z4, Z29, Z4
-	SUM(DX, BX, Z0)
-	ADDQ         $128, SI
-	ADDQ         $8, DI
-	ADDQ         $256, DX
-	ADDQ         $4, BX
-	DECQ         CX
-	JNZ          groups
-
-	TOTAL
-	VMOVSS X0, (R8)
-	ADDQ   $4, R8
-	DECQ   R9
-	JNZ    rows
 	VZEROUPPER
 	RET
 

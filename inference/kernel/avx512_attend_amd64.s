@@ -144,6 +144,14 @@ loop:
 	VSHUFPS $0xDD, b, a, a \
 	VADDPS  Z28, a, a
 
+// NEXT asks for four keys at a and what lies 16 KB on: the next chunk of positions of a head of 64, which comes when other queries have been past
+// this one.
+#define NEXT(a) \
+	PREFETCHT1 16384(a) \
+	PREFETCHT1 16384(a)(R8*1) \
+	PREFETCHT1 16384(a)(R8*2) \
+	PREFETCHT1 16384(a)(R9*1)
+
 // func scoresAVX512(query, keys *float32, vectors, count int, scale float32, scores *float32)
 // Sixteen keys at a time, each of so many vectors.
 TEXT ·scoresAVX512(SB), NOSPLIT, $0-48
@@ -171,6 +179,10 @@ tiles:
 	MOVQ   BX, AX
 
 vectors:
+	NEXT(SI)
+	NEXT(R10)
+	NEXT(R11)
+	NEXT(R12)
 	VMOVUPS     (R15), Z16
 	VFMADD231PS (SI), Z16, Z0
 	VFMADD231PS (SI)(R8*1), Z16, Z1

@@ -19,21 +19,23 @@ type code struct {
 	// nf4Exactx4 is nf4Exact for four rows of activations; stride is the number of groups of one.
 	nf4Exactx4 func(packed []byte, scales, x []float32, stride, whole, half int, sums *[4]float32)
 
-	nf4Int16 func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32
+	nf4Int16 func(packed []byte, scales []uint16, x []int16, xScales []float32, whole, half int) float32
 	// nf4Int16x4 is nf4Int16 for four rows of activations.
-	nf4Int16x4 func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
+	nf4Int16x4 func(packed []byte, scales []uint16, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32)
 	// tiles, where there are any, compute sixteen rows of the matrix at once, panels a prompt's.
 	tiles  *tiles
 	panels *panels
 	// round, where there is one, is portableRound for a whole group.
 	round func(row *float32, out *int16) float32
-	// quantised computes as many rows as y has.
-	quantised func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32)
 	// convolving may be nil.
 	convolving *convolving
 	// dot and addScaled take at least 16 values, a multiple of 16.
 	dot       func(a, b []float32) float32
 	addScaled func(y, x []float32, a float32)
+
+	// widenF16, widenBF16 and largest take as many. They widen floats of 16 bits, little endian, and find the largest of values.
+	widenF16, widenBF16 func(data []byte, values []float32)
+	largest             func(values []float32) float32
 
 	// What Attend, Gate and Weigh are made of, for whole vectors of 16 values.
 	scores  func(query, keys []float32, scale float32, scores []float32)
@@ -46,9 +48,9 @@ type code struct {
 // tiles compute [Int16] for sixteen rows of a matrix, stride bytes apart, whose scales lie together block by block. What they give is nf4Int16's.
 type tiles struct {
 	// one is for one row of activations, and does as many tiles as it is asked to, which lie one after another.
-	one func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
+	one func(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
 	// four is for four rows.
-	four func(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
+	four func(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
 }
 
 // panels compute [Int16] for sixteen rows of a matrix and several of activations: a prompt's. What they give is nf4Int16's.
@@ -57,22 +59,13 @@ type panels struct {
 	// decode writes what weights are as words, for each two of a row's those of all sixteen rows. words is room for the rows one by one.
 	decode func(packed *byte, stride, blocks int, panel, words *int16)
 	// multiply takes scales of weights that lie together block by block, and those of activations group by group.
-	multiply func(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+	multiply func(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 }
 
 const (
 	tileRows = 16 // of a matrix
 	mostRows = 12 // of activations
 )
-
-// rowByRow is quantised by code for one row.
-func rowByRow(one func([]int8, []float32, []int16, []float32, int) float32) func([]int8, []float32, []int16, []float32, int, []float32) {
-	return func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
-		for o := range y {
-			y[o] = one(weights[o*groups*group:], scales[2*o*groups:], x, xScales, groups)
-		}
-	}
-}
 
 // tileScratch holds lanes of the products of eight groups and a half, of all rows of a tile.
 type tileScratch [9][tileRows][lanes]int32

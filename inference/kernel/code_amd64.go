@@ -2,12 +2,12 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA, where the processor and the system have them.
+// vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA and F16C, where the processor and the system have them.
 func vectorCodes() (out []*code) {
-	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
+	if x := cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI && x.HasF16C {
 		out = append(out, avx512)
 	}
-	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
+	if x := cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
 		out = append(out, avx2)
 	}
 	return out
@@ -20,10 +20,8 @@ var avx512 = &code{
 	tiles:  &tiles{one: nf4TilesAVX512, four: nf4Tilex4AVX512},
 	panels: &panels{rows: 12, decode: nf4PanelAVX512, multiply: nf4RowsAVX512},
 	round:  roundAVX512,
-	quantised: func(weights []int8, scales []float32, x []int16, xScales []float32, groups int, y []float32) {
-		quantisedAVX512(&weights[0], &scales[0], &x[0], &xScales[0], groups, &y[0], len(y))
-	},
-	dot: dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
+	dot:    dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
+	widenF16: widenBy(widenF16AVX2), widenBF16: widenBy(widenBF16AVX2), largest: largestBy(largestAVX2),
 	scores: scoresAt(scoresAVX512), softmax: softmaxBy(softmaxAVX512), mix: mixAt(mixAVX512),
 	gate: gateBy(gateAVX512), weigh: weighBy(weighAVX512),
 	convolving: &convolving{rows: 14, multiply: multiplyAVX512, norm: normAVX512, most: mostAVX512, spread: spreadAVX512, gather: gatherAVX512},
@@ -33,12 +31,16 @@ var avx2 = &code{
 	name: "avx2", order: &byByte,
 	nf4Exact: exactBy(nf4ExactAVX2), nf4Exactx4: oneByOne(exactBy(nf4ExactAVX2)),
 	nf4Int16: int16By(nf4Int16AVX2), nf4Int16x4: int16x4By(nf4Int16x4AVX2),
-	panels:    &panels{rows: 4, decode: nf4PanelAVX2, multiply: nf4RowsAVX2},
-	quantised: rowByRow(quantisedBy(quantisedAVX2)),
-	dot:       dotBy(dotAVX2), addScaled: addBy(addScaledAVX2),
+	panels: &panels{rows: 4, decode: nf4PanelAVX2, multiply: nf4RowsAVX2},
+	dot:    dotBy(dotAVX2), addScaled: addBy(addScaledAVX2),
+	widenF16: widenBy(widenF16AVX2), widenBF16: widenBy(widenBF16AVX2), largest: largestBy(largestAVX2),
 	scores: scoresAt(scoresAVX2), softmax: softmaxBy(softmaxAVX2), mix: mixAt(mixAVX2),
 	gate: gateBy(gateAVX2), weigh: weighBy(weighAVX2),
 	convolving: &convolving{rows: 6, multiply: multiplyAVX2, norm: normAVX2, most: mostAVX2, spread: spreadAVX2, gather: gatherAVX2},
+}
+
+func largestBy(f func(values *float32, n int) float32) func([]float32) float32 {
+	return func(values []float32) float32 { return f(&values[0], len(values)) }
 }
 
 func softmaxBy(f func(weights *float32, n int) float32) func([]float32) float32 {
@@ -72,19 +74,16 @@ func nf4ExactAVX512(packed *byte, scales, x *float32, whole, half int) float32
 func nf4Exactx4AVX512(packed *byte, scales, x *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
-func nf4TilesAVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
+func nf4TilesAVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, whole, half int, y *float32, scratch *tileScratch, tiles int)
 
 //go:noescape
-func nf4Tilex4AVX512(packed *byte, stride int, scales *float32, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
+func nf4Tilex4AVX512(packed *byte, stride int, scales *uint16, x *int16, xScales *float32, groups, whole, half int, sums *[4][tileRows]float32)
 
 //go:noescape
 func nf4PanelAVX512(packed *byte, stride, blocks int, panel, words *int16)
 
 //go:noescape
-func nf4RowsAVX512(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
-
-//go:noescape
-func quantisedAVX512(weights *int8, scales *float32, x *int16, xScales *float32, groups int, y *float32, rows int)
+func nf4RowsAVX512(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 
 //go:noescape
 func dotAVX512(a, b *float32, n int) float32
@@ -96,19 +95,25 @@ func addScaledAVX512(y, x *float32, a float32, n int)
 func nf4ExactAVX2(packed *byte, scales, x *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16AVX2(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+func nf4Int16AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16x4AVX2(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
-
-//go:noescape
-func quantisedAVX2(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
+func nf4Int16x4AVX2(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
 func dotAVX2(a, b *float32, n int) float32
 
 //go:noescape
 func addScaledAVX2(y, x *float32, a float32, n int)
+
+//go:noescape
+func widenF16AVX2(data *byte, values *float32, n int)
+
+//go:noescape
+func widenBF16AVX2(data *byte, values *float32, n int)
+
+//go:noescape
+func largestAVX2(values *float32, n int) float32
 
 //go:noescape
 func scoresAVX512(query, keys *float32, vectors, count int, scale float32, scores *float32)
@@ -141,7 +146,7 @@ func roundAVX512(row *float32, out *int16) float32
 func nf4PanelAVX2(packed *byte, stride, blocks int, panel, words *int16)
 
 //go:noescape
-func nf4RowsAVX2(panel *int16, scales *float32, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
+func nf4RowsAVX2(panel *int16, scales *uint16, x *int16, xScales *float32, groups, blocks int, sums *[mostRows][tileRows]float32)
 
 //go:noescape
 func scoresAVX2(query, keys *float32, vectors, count int, scale float32, scores *float32)

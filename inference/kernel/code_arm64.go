@@ -9,8 +9,8 @@ func vectorCodes() []*code {
 		name: "neon", order: &byChunk,
 		nf4Exact: exactBy(nf4ExactNEON), nf4Exactx4: oneByOne(exactBy(nf4ExactNEON)),
 		nf4Int16: int16By(nf4Int16NEON), nf4Int16x4: int16x4By(nf4Int16x4NEON),
-		quantised: rowByRow(quantisedBy(quantisedNEON)),
-		dot:       dotBy(dotNEON), addScaled: addBy(addScaledNEON),
+		dot: dotBy(dotNEON), addScaled: addBy(addScaledNEON),
+		widenF16: widenBy(widenF16NEON), widenBF16: widenBy(widenBF16NEON), largest: portableLargest,
 		scores: scoresBy(dotBy(dotNEON)), softmax: portableSoftmax, mix: mixBy(addBy(addScaledNEON)),
 		gate: portableGate, weigh: portableWeigh,
 		convolving: &convolving{rows: 6, multiply: multiplyNEON, norm: normNEON, most: mostNEON, spread: spreadNEON, gather: gatherNEON},
@@ -21,13 +21,10 @@ func vectorCodes() []*code {
 func nf4ExactNEON(packed *byte, scales, x *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+func nf4Int16NEON(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 
 //go:noescape
-func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
-
-//go:noescape
-func quantisedNEON(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
+func nf4Int16x4NEON(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 
 //go:noescape
 func dotNEON(a, b *float32, n int) float32
@@ -49,3 +46,9 @@ func spreadNEON(at *[winogradPoints]*float32, y *float32, stride, n int)
 
 //go:noescape
 func gatherNEON(x *float32, stride int, at *[winogradOutputs]*float32, n int)
+
+//go:noescape
+func widenF16NEON(data *byte, values *float32, n int)
+
+//go:noescape
+func widenBF16NEON(data *byte, values *float32, n int)

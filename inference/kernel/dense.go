@@ -8,8 +8,8 @@ import (
 	"llamaxr/inference/safetensors"
 )
 
-// Dense is a matrix [Out, In] of floats as a file holds them: F32, F16 or BF16, little endian: an embedding,
-// of which a pass reads single rows.
+// Dense is a matrix [Out, In] of floats as a file holds them: F32, F16 or BF16, little endian: an embedding or a head, of which a pass reads
+// single rows.
 type Dense struct {
 	Out, In int
 	dtype   safetensors.DType
@@ -32,18 +32,42 @@ func DenseOf(values []float32, out, in int) *Dense {
 
 // Row writes row o into values, In of them.
 func (m *Dense) Row(o int, values []float32) {
+	vectors, rest := active.widenBF16, portableWidenBF16
 	switch m.dtype {
 	case safetensors.F32:
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(m.data[4*(o*m.In+i):]))
 		}
+		return
 	case safetensors.F16:
-		for i := range values {
-			values[i] = safetensors.FromF16(binary.LittleEndian.Uint16(m.data[2*(o*m.In+i):]))
-		}
-	default:
-		for i := range values {
-			values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(m.data[2*(o*m.In+i):])) << 16)
+		vectors, rest = active.widenF16, portableWidenF16
+	}
+	data, n := m.data[2*o*m.In:2*(o+1)*m.In], m.In/lanes*lanes
+	if n > 0 {
+		vectors(data[:2*n], values[:n])
+	}
+	rest(data[2*n:], values[n:])
+}
+
+// Dots computes the products of some rows with x.
+func (m *Dense) Dots(y []float32, rows []int, x []float32) {
+	row := make([]float32, m.In)
+	for k, o := range rows {
+		m.Row(o, row)
+		y[k] = Dot(row, x)
+	}
+}
+
+// Rows returns the number of rows of the matrix.
+func (m *Dense) Rows() int { return m.Out }
+
+// Multiply is NF4's, in float32 whatever the arithmetic.
+func (m *Dense) Multiply(y []float32, x *Rows, from, to int) {
+	row := make([]float32, m.In)
+	for o := from; o < to; o++ {
+		m.Row(o, row)
+		for i := range x.n {
+			y[i*m.Out+o] = Dot(row, x.Row(i))
 		}
 	}
 }

@@ -5,9 +5,10 @@
 // is decoded in registers, so that a pass reads half a byte a weight. Two arithmetics are offered:
 //
 //   - [Exact]: activations and sums in float32, weights exactly level times scale (QLoRA, arXiv 2305.14314, section 3).
-//   - [Int16]: activations rounded to 14 bits with one scale for 128 of them, levels to 13 bits, products summed as integers within 64
-//     weights and blocks one after another. Integers have the same sum in any order, so a prompt may go through a matrix by tiles, twelve rows at
-//     once, and a token row by row. It costs less than half, and of 1509 greedy tokens of a real model changes none.
+//   - [Int16]: activations rounded to 14 bits with one scale for 128 of them, levels to 13 bits, scales of weights to 16 bits of floating point,
+//     products summed as integers within 64 weights and blocks one after another. Integers have the same sum in any order, so a prompt may go
+//     through a matrix by tiles, twelve rows at once, and a token row by row. It costs less than half, and of 1509 greedy tokens of a real model
+//     changes one.
 //
 // Every output is computed by the same operations in the same order however many rows are multiplied at once and however the rows of the
 // matrix are shared out: batching, speculation and the number of cores change no bit.

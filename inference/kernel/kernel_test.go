@@ -69,37 +69,76 @@ func TestExactIsTheProduct(t *testing.T) {
 	}
 }
 
-// How far a product with rounded activations and weights may be from the exact one, as a share of what is summed: half a step of 2047 for the
-// largest level, of 127 for the largest weight of a head; errors of either sign average out.
-const (
-	packedBound = 0.0005
-	headBound   = 0.005
-)
+// packedBound is how far a product with rounded activations, levels and scales may be from the exact one, as a share of what is summed: errors of
+// either sign average out.
+const packedBound = 0.0005
 
-// TestInt16IsNear holds products with 16-bit activations to the exact ones, for packed weights and for a head of 8 bits.
+// TestInt16IsNear holds products with 16-bit activations to the exact ones.
 func TestInt16IsNear(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, s := range shapes {
 		m, w := packed(t, rng, Int16, s[0], s[1])
-		head, err := Quantise(s[0], s[1], func(o int, values []float32) error { copy(values, w[o*s[1]:]); return nil })
+		x := NewRows(Int16, s[1])
+		x.Set(random(rng, 5*s[1], 1))
+		y := make([]float32, 5*s[0])
+		m.Multiply(y, x, 0, s[0])
+		for i := range 5 {
+			for o := range s[0] {
+				want, size := product(w[o*s[1]:(o+1)*s[1]], x.Row(i))
+				if d := math.Abs(float64(y[i*s[0]+o]) - want); d > packedBound*size {
+					t.Errorf("%v row %d of %d: %g, want %g", s, o, i, y[i*s[0]+o], want)
+				}
+			}
+		}
+	}
+}
+
+// TestScalesOfAnySize: scales that 16 bits have no place for are refused; small and large ones, down to those that lose bits, give the product and
+// every code's are the portable one's.
+func TestScalesOfAnySize(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	const out, in, n = 32, 192, 13
+	weights, values := random(rng, out*in, 0.05), random(rng, n*in, 1)
+	for _, c := range []struct{ size, bound float64 }{{0, 0}, {math.Ldexp(1, -21), 0.01}, {math.Ldexp(1, -14), packedBound}, {4000, packedBound}} {
+		scaled := make([]float32, len(weights))
+		for i, w := range weights {
+			scaled[i] = w * float32(c.size)
+		}
+		q, err := quant.Quantise(scaled)
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := NewRows(Int16, s[1])
-		x.Set(random(rng, 5*s[1], 1))
-		for m, bound := range map[interface {
-			Multiply([]float32, *Rows, int, int)
-		}]float64{m: packedBound, head: headBound} {
-			y := make([]float32, 5*s[0])
-			m.Multiply(y, x, 0, s[0])
-			for i := range 5 {
-				for o := range s[0] {
-					want, size := product(w[o*s[1]:(o+1)*s[1]], x.Row(i))
-					if d := math.Abs(float64(y[i*s[0]+o]) - want); d > bound*size {
-						t.Errorf("%T %v row %d of %d: %g, want %g", m, s, o, i, y[i*s[0]+o], want)
-					}
+		w, err := q.Dequantise()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first []float32
+		for _, code := range append([]*code{portable}, codes...) {
+			using(t, code)
+			m, err := NewNF4(Int16, q, out, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := NewRows(Int16, in)
+			x.Set(values)
+			y := make([]float32, n*out)
+			m.Multiply(y, x, 0, out)
+			if first == nil {
+				first = y
+			}
+			for k, v := range y {
+				same(t, code.name, [2]int{k / out, k % out}, v, first[k])
+				want, size := product(w[k%out*in:][:in], x.Row(k/out))
+				if math.Abs(float64(v)-want) > c.bound*size {
+					t.Errorf("%s times %g: value %d is %g, want %g", code.name, c.size, k, v, want)
 				}
 			}
+		}
+	}
+	for _, large := range []float32{1025, float32(math.Inf(1)), float32(math.NaN())} {
+		q := &quant.Tensor{Len: 64, Packed: make([]byte, 32), Magnitudes: []float32{large}}
+		if _, err := NewNF4(Int16, q, 1, 64); err == nil {
+			t.Errorf("a scale of %g is taken", large)
 		}
 	}
 }
@@ -140,7 +179,7 @@ func everything(t *testing.T, out, in int) (results []float32) {
 		t.Fatal(err)
 	}
 	weights := random(rng, out*in, 0.1)
-	head, err := Quantise(out, in, func(o int, values []float32) error { copy(values, weights[o*in:]); return nil })
+	head, err := NewCoarse(DenseOf(weights, out, in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,18 +337,40 @@ func TestNothingDependsOnTheBatch(t *testing.T) {
 func TestDenseRowsAreTheFiles(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	values := random(rng, 3*40, 1)
-	for _, dtype := range []safetensors.DType{safetensors.F32, safetensors.F16, safetensors.BF16} {
-		tensor := safetensors.FromFloats(dtype, []int{3, 40}, values)
-		m, err := NewDense(dtype, tensor.Data, 3, 40)
-		if err != nil {
-			t.Fatal(err)
+	copy(values, []float32{0, float32(math.Copysign(0, -1)), 1e-7, -5e-6, 65504, 1e-40, float32(math.Inf(-1))})
+	for _, code := range codes {
+		using(t, code)
+		for _, dtype := range []safetensors.DType{safetensors.F32, safetensors.F16, safetensors.BF16} {
+			tensor := safetensors.FromFloats(dtype, []int{3, 40}, values)
+			m, err := NewDense(dtype, tensor.Data, 3, 40)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := tensor.Floats()
+			for o := range 3 {
+				row := make([]float32, 40)
+				m.Row(o, row)
+				for i, v := range row {
+					same(t, code.name+" "+string(dtype), [2]int{o, i}, v, want[o*40+i])
+				}
+			}
 		}
-		want, _ := tensor.Floats()
-		for o := range 3 {
-			row := make([]float32, 40)
-			m.Row(o, row)
-			for i, v := range row {
-				same(t, string(dtype), [2]int{o, i}, v, want[o*40+i])
+	}
+}
+
+// TestLargest: the largest of any number of values, wherever it is.
+func TestLargest(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	for _, code := range codes {
+		using(t, code)
+		for n := 1; n < 100; n++ {
+			values := random(rng, n, 1)
+			for i := range values {
+				values[i] = -1 - values[i]*values[i]
+			}
+			values[rng.IntN(n)] = -0.5
+			if got := largest(values); got != -0.5 {
+				t.Fatalf("%s: of %d values the largest is %g", code.name, n, got)
 			}
 		}
 	}
@@ -326,8 +387,13 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	if _, err := NewDense(safetensors.F16, make([]byte, 10), 2, 3); err == nil {
 		t.Error("10 bytes are taken for 2 x 3")
 	}
-	if _, err := Quantise(1, 64, func(_ int, values []float32) error { values[3] = float32(math.NaN()); return nil }); err == nil {
-		t.Error("a NaN is quantised")
+	if _, err := NewCoarse(DenseOf(make([]float32, 96), 1, 96)); err == nil {
+		t.Error("rows of 96 share scales and are rounded")
+	}
+	for _, odd := range []float32{float32(math.NaN()), float32(math.Inf(-1)), 1e9} {
+		if _, err := NewCoarse(DenseOf(append(make([]float32, 63), odd), 1, 64)); err == nil {
+			t.Errorf("%g is rounded", odd)
+		}
 	}
 }
 
@@ -342,7 +408,7 @@ func BenchmarkMultiply(b *testing.B) {
 				x := NewRows(arithmetic, in)
 				x.Set(random(rng, n*in, 1))
 				y := make([]float32, n*out)
-				b.SetBytes(out * in * 9 / 16)
+				b.SetBytes(int64(len(m.packed) + 4*len(m.scales) + 2*len(m.halves)))
 				for b.Loop() {
 					m.Multiply(y, x, 0, out)
 				}

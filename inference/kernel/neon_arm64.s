@@ -7,12 +7,13 @@
 #define SMULL2(m, n, d) WORD $(0x4E60C000 | (m)<<16 | (n)<<5 | (d)) // 4S of the upper 4H
 #define SMLAL(m, n, d) WORD $(0x0E608000 | (m)<<16 | (n)<<5 | (d))
 #define SMLAL2(m, n, d) WORD $(0x4E608000 | (m)<<16 | (n)<<5 | (d))
-#define SXTL(n, d) WORD $(0x0F08A400 | (n)<<5 | (d)) // 8H of the lower 8B
-#define SXTL2(n, d) WORD $(0x4F08A400 | (n)<<5 | (d))
 #define ADD4(m, n, d) WORD $(0x4EA08400 | (m)<<16 | (n)<<5 | (d)) // 4S
 #define SCVTF(n, d) WORD $(0x4E21D800 | (n)<<5 | (d)) // 4S
 #define FADD(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d)) // 4S
 #define FMUL(m, n, d) WORD $(0x6E20DC00 | (m)<<16 | (n)<<5 | (d)) // 4S
+#define FCVTL(n, d) WORD $(0x0E217800 | (n)<<5 | (d)) // 4S of the lower 4H
+#define FCVTL2(n, d) WORD $(0x4E217800 | (n)<<5 | (d))
+#define FCVT(n, d) WORD $(0x1EE24000 | (n)<<5 | (d)) // S of H
 #define MUL(m, n, d) WORD $(0x4EA09C00 | (m)<<16 | (n)<<5 | (d)) // 4S
 
 #define CLEAR(a, b, c, d) \
@@ -128,7 +129,8 @@ done:
 	SMLAL(7, 3, a) \
 	SMLAL2(7, 3, b)
 
-// SECOND adds those of the next 32 weights, and with the sum of them all, times the scales at w(R1) and s, goes to acc; F28 to F30 are spent.
+// SECOND adds those of the next 32 weights, and with the sum of them all, times the scales at w(R1) and s, goes to acc; F28 to F30 and R13 are
+// spent.
 #define SECOND(x, s, w, a, b, acc) \
 	VLD1.P 64(x), [V4.H8, V5.H8, V6.H8, V7.H8] \
 	SMLAL(4, 0, a) \
@@ -142,7 +144,9 @@ done:
 	ADD4(b, a, 28) \
 	VADDV  V28.S4, V28 \
 	SCVTF(28, 28) \
-	FMOVS  w(R1), F29 \
+	MOVHU  w(R1), R13 \
+	FMOVS  R13, F29 \
+	FCVT(29, 29) \
 	FMOVS  (s), F30 \
 	FMULS  F30, F29, F29 \
 	FMADDS F29, acc, F28, acc
@@ -159,7 +163,7 @@ done:
 	DECODE \
 	SECOND(R2, R3, w, 16, 17, F24)
 
-// func nf4Int16NEON(packed *byte, scales *float32, x *int16, xScales *float32, whole, half int) float32
+// func nf4Int16NEON(packed *byte, scales *uint16, x *int16, xScales *float32, whole, half int) float32
 TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
 	MOVD  packed+0(FP), R0
 	MOVD  scales+8(FP), R1
@@ -173,8 +177,8 @@ TEXT ·nf4Int16NEON(SB), NOSPLIT, $0-52
 
 groups:
 	ONE(0)
-	ONE(4)
-	ADD  $8, R1
+	ONE(2)
+	ADD  $4, R1
 	ADD  $4, R3
 	SUB  $1, R4
 	CBNZ R4, groups
@@ -199,7 +203,7 @@ done:
 	SECOND(R8, R9, w, 20, 21, F26) \
 	SECOND(R10, R12, w, 22, 23, F27)
 
-// func nf4Int16x4NEON(packed *byte, scales *float32, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
+// func nf4Int16x4NEON(packed *byte, scales *uint16, x *int16, xScales *float32, stride, whole, half int, sums *[4]float32)
 TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
 	MOVD  packed+0(FP), R0
 	MOVD  scales+8(FP), R1
@@ -223,8 +227,8 @@ TEXT ·nf4Int16x4NEON(SB), NOSPLIT, $0-64
 
 groups:
 	FOUR(0)
-	FOUR(4)
-	ADD  $8, R1
+	FOUR(2)
+	ADD  $4, R1
 	ADD  $4, R3
 	ADD  $4, R7
 	ADD  $4, R9
@@ -242,65 +246,6 @@ done:
 	FMOVS F25, 4(R11)
 	FMOVS F26, 8(R11)
 	FMOVS F27, 12(R11)
-	RET
-
-// SUM adds to acc the products of the weights in V0 to V3 with the activations at x, which moves on, times the scales of weights at w(R1)
-// and of activations at s. V4 to V11 are spent.
-#define SUM(x, s, w, acc) \
-	VLD1.P 64(x), [V4.H8, V5.H8, V6.H8, V7.H8] \
-	SMULL(4, 0, 8) \
-	SMULL2(4, 0, 9) \
-	SMULL(5, 1, 10) \
-	SMULL2(5, 1, 11) \
-	SMLAL(6, 2, 8) \
-	SMLAL2(6, 2, 9) \
-	SMLAL(7, 3, 10) \
-	SMLAL2(7, 3, 11) \
-	VADDP  V9.S4, V8.S4, V8.S4 \
-	VADDP  V11.S4, V10.S4, V10.S4 \
-	VADDP  V10.S4, V8.S4, V8.S4 \
-	SCVTF(8, 8) \
-	FMOVS  w(R1), F9 \
-	FMOVS  (s), F10 \
-	FMULS  F10, F9, F9 \
-	VDUP   V9.S[0], V9.S4 \
-	VFMLA  V9.S4, V8.S4, acc.S4
-
-// WIDEN makes words of the 32 weights at R0.
-#define WIDEN \
-	VLD1.P 32(R0), [V4.B16, V5.B16] \
-	SXTL(4, 0) \
-	SXTL2(4, 1) \
-	SXTL(5, 2) \
-	SXTL2(5, 3)
-
-// func quantisedNEON(weights *int8, scales *float32, x *int16, xScales *float32, groups int) float32
-TEXT ·quantisedNEON(SB), NOSPLIT, $0-44
-	MOVD weights+0(FP), R0
-	MOVD scales+8(FP), R1
-	MOVD x+16(FP), R2
-	MOVD xScales+24(FP), R3
-	MOVD groups+32(FP), R4
-	CLEAR(V16, V17, V18, V19)
-	CBZ  R4, done
-
-groups:
-	WIDEN
-	SUM(R2, R3, 0, V16)
-	WIDEN
-	SUM(R2, R3, 0, V17)
-	WIDEN
-	SUM(R2, R3, 4, V18)
-	WIDEN
-	SUM(R2, R3, 4, V19)
-	ADD  $8, R1
-	ADD  $4, R3
-	SUB  $1, R4
-	CBNZ R4, groups
-
-done:
-	TOTAL(16, 17, 18, 19)
-	FMOVS F0, ret+40(FP)
 	RET
 
 // func dotNEON(a, b *float32, n int) float32
@@ -339,6 +284,41 @@ loop:
 	VFMLA  V10.S4, V0.S4, V6.S4
 	VFMLA  V11.S4, V0.S4, V7.S4
 	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R0)
+	SUB    $16, R2
+	CBNZ   R2, loop
+	RET
+
+// func widenF16NEON(data *byte, values *float32, n int)
+TEXT ·widenF16NEON(SB), NOSPLIT, $0-24
+	MOVD data+0(FP), R0
+	MOVD values+8(FP), R1
+	MOVD n+16(FP), R2
+
+loop:
+	VLD1.P 32(R0), [V0.H8, V1.H8]
+	FCVTL(0, 4)
+	FCVTL2(0, 5)
+	FCVTL(1, 6)
+	FCVTL2(1, 7)
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R1)
+	SUB    $16, R2
+	CBNZ   R2, loop
+	RET
+
+// func widenBF16NEON(data *byte, values *float32, n int)
+TEXT ·widenBF16NEON(SB), NOSPLIT, $0-24
+	MOVD data+0(FP), R0
+	MOVD values+8(FP), R1
+	MOVD n+16(FP), R2
+	VEOR V2.B16, V2.B16, V2.B16
+
+loop:
+	VLD1.P 32(R0), [V0.H8, V1.H8]
+	VZIP1  V0.H8, V2.H8, V4.H8
+	VZIP2  V0.H8, V2.H8, V5.H8
+	VZIP1  V1.H8, V2.H8, V6.H8
+	VZIP2  V1.H8, V2.H8, V7.H8
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R1)
 	SUB    $16, R2
 	CBNZ   R2, loop
 	RET

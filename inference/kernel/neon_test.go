@@ -23,8 +23,8 @@ func TestNEON(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building for arm64: %v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(t.Context(), emulator, program, "-test.v", "-test.run", "Code|Exact|Int16|Batch").CombinedOutput()
-	if err != nil || strings.Count(string(out), "--- PASS") < 5 || strings.Contains(string(out), "SKIP") {
+	out, err := exec.CommandContext(t.Context(), emulator, program, "-test.v", "-test.run", "Code|Exact|Int16|Batch|Scales|Files|Largest").CombinedOutput()
+	if err != nil || strings.Count(string(out), "--- PASS") < 8 || strings.Contains(string(out), "SKIP") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

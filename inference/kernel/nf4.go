@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"llamaxr/inference/quant"
+	"llamaxr/inference/safetensors"
 )
 
 // NF4 is a matrix [Out, In] of 4-bit weights for one arithmetic. In must be a multiple of 64, so that no scale is shared by two rows.
@@ -12,9 +13,10 @@ type NF4 struct {
 	Out, In    int
 	arithmetic Arithmetic
 	packed     []byte // Out x In/2, as bitsandbytes packs them
-	// scales are Out x In/64, and one more that is read but not used. For Int16 they are of rounded levels, and where the code has tiles those of
-	// whole tiles lie block by block.
+	// scales are Out x In/64, and one more that is read but not used, for Exact.
 	scales []float32
+	// halves are those of rounded levels in 16 bits, for Int16. Where the code has tiles those of whole tiles lie block by block.
+	halves []uint16
 }
 
 // NewNF4 takes a quantised tensor as a matrix; its packed bytes are not copied.
@@ -26,21 +28,45 @@ func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 	if err != nil {
 		return nil, err
 	}
-	if arithmetic == Int16 {
-		scales = append(make([]float32, 0, len(scales)+1), scales...) // the tensor's own
-		for i := range scales {
-			scales[i] *= unit
-		}
-		if active.tiles != nil {
-			turn(scales, out/tileRows, in/Block)
+	m := &NF4{Out: out, In: in, arithmetic: arithmetic, packed: t.Packed}
+	if arithmetic == Exact {
+		m.scales = append(scales, 0)
+		return m, nil
+	}
+	m.halves = make([]uint16, len(scales))
+	for i, s := range scales {
+		if m.halves[i], err = halfOf(s); err != nil {
+			return nil, err
 		}
 	}
-	return &NF4{out, in, arithmetic, t.Packed, append(scales, 0)}, nil
+	m.layOut()
+	return m, nil
+}
+
+// layOut lays scales as the code's tiles want them.
+func (m *NF4) layOut() {
+	if active.tiles != nil {
+		turn(m.halves, m.Out/tileRows, m.In/Block)
+	}
+}
+
+// halfUnit is what scales of weights are multiples of in 16 bits: from a millionth to a thousand they keep 11 bits. Scales of activations have it
+// as a factor.
+const halfUnit = 1.0 / (1 << 18)
+
+// halfOf is a block's largest weight as the scale of its rounded levels.
+func halfOf(top float32) (uint16, error) {
+	const infinite = 0x7c00 // bits that infinity and NaN have
+	half := safetensors.ToF16(top * (unit / halfUnit))
+	if half&infinite == infinite {
+		return 0, fmt.Errorf("kernel: a block's largest weight is %g, more than is computed with in 16 bits", top)
+	}
+	return half, nil
 }
 
 // turn lays the scales of tiles out block by block.
-func turn(scales []float32, tiles, blocks int) {
-	row := make([]float32, tileRows*blocks)
+func turn(scales []uint16, tiles, blocks int) {
+	row := make([]uint16, tileRows*blocks)
 	for tile := range tiles {
 		of := scales[tile*len(row):][:len(row)]
 		copy(row, of)
@@ -103,7 +129,7 @@ func (m *NF4) multiplyInt16(y []float32, x *Rows, first, from, to int) {
 		i := first
 		for ; i+4 <= x.n; i += 4 {
 			for o := from; o < end; o++ {
-				active.nf4Int16x4(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], x.stride, whole, half, &sums)
+				active.nf4Int16x4(m.packed[o*m.In/2:], m.halves[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], x.stride, whole, half, &sums)
 				for k, s := range sums {
 					y[(i+k)*m.Out+o] = s
 				}
@@ -111,7 +137,7 @@ func (m *NF4) multiplyInt16(y []float32, x *Rows, first, from, to int) {
 		}
 		for ; i < x.n; i++ {
 			for o := from; o < end; o++ {
-				y[i*m.Out+o] = active.nf4Int16(m.packed[o*m.In/2:], m.scales[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], whole, half)
+				y[i*m.Out+o] = active.nf4Int16(m.packed[o*m.In/2:], m.halves[o*m.In/Block:], x.rounded[i*x.stride*group:], x.scales[i*x.stride:], whole, half)
 			}
 		}
 	}

@@ -1,14 +1,19 @@
 package kernel
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+
+	"llamaxr/inference/safetensors"
+)
 
 // portable is the code for every processor. Its activations lie in their own order.
 var portable = &code{
 	name: "portable", order: &inOrder,
 	nf4Exact: portableNF4Exact, nf4Exactx4: oneByOne(portableNF4Exact),
 	nf4Int16: portableNF4Int16(&inOrder), nf4Int16x4: fourTimes(portableNF4Int16(&inOrder)),
-	quantised: rowByRow(portableQuantised),
-	dot:       portableDot, addScaled: portableAddScaled,
+	dot: portableDot, addScaled: portableAddScaled,
+	widenF16: portableWidenF16, widenBF16: portableWidenBF16, largest: portableLargest,
 	scores: scoresBy(portableDot), softmax: portableSoftmax, mix: mixBy(portableAddScaled),
 	gate: portableGate, weigh: portableWeigh,
 }
@@ -52,8 +57,8 @@ func portableNF4Exact(packed []byte, scales, x []float32, whole, half int) float
 }
 
 // portableNF4Int16 sums the products of a block as integers and blocks one after another, for activations in the given order.
-func portableNF4Int16(order *[group]uint8) func([]byte, []float32, []int16, []float32, int, int) float32 {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, whole, half int) float32 {
+func portableNF4Int16(order *[group]uint8) func([]byte, []uint16, []int16, []float32, int, int) float32 {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, whole, half int) float32 {
 		sum := float32(0)
 		for b := range 2*whole + half {
 			dot := int32(0)
@@ -61,34 +66,19 @@ func portableNF4Int16(order *[group]uint8) func([]byte, []float32, []int16, []fl
 				nibble := packed[(b*Block+i)/2] >> ((i + 1) % 2 * 4) & 15
 				dot += int32(rounded[nibble]) * int32(x[b/2*group+int(order[b%2*Block+i])])
 			}
-			sum = fma(float32(dot), float32(scales[b]*xScales[b/2]), sum)
+			sum = fma(float32(dot), float32(safetensors.FromF16(scales[b])*xScales[b/2]), sum)
 		}
 		return sum
 	}
 }
 
 // fourTimes is nf4Int16x4 by code for one row.
-func fourTimes(one func([]byte, []float32, []int16, []float32, int, int) float32) func([]byte, []float32, []int16, []float32, int, int, int, *[4]float32) {
-	return func(packed []byte, scales []float32, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
+func fourTimes(one func([]byte, []uint16, []int16, []float32, int, int) float32) func([]byte, []uint16, []int16, []float32, int, int, int, *[4]float32) {
+	return func(packed []byte, scales []uint16, x []int16, xScales []float32, stride, whole, half int, sums *[4]float32) {
 		for k := range sums {
 			sums[k] = one(packed, scales, x[k*stride*group:], xScales[k*stride:], whole, half)
 		}
 	}
-}
-
-func portableQuantised(weights []int8, scales []float32, x []int16, xScales []float32, groups int) float32 {
-	var sum [lanes]float32
-	for g := range groups {
-		w, a := weights[g*group:(g+1)*group], x[g*group:(g+1)*group]
-		for l := range lanes {
-			dot := int32(0)
-			for i := 8 * l; i < 8*l+8; i++ {
-				dot += int32(w[i]) * int32(a[i])
-			}
-			sum[l] = fma(float32(dot), float32(scales[2*g+l/8]*xScales[g]), sum[l])
-		}
-	}
-	return total(&sum)
 }
 
 func portableDot(a, b []float32) float32 {
@@ -103,4 +93,24 @@ func portableAddScaled(y, x []float32, a float32) {
 	for i := range y {
 		y[i] = fma(a, x[i], y[i])
 	}
+}
+
+func portableWidenF16(data []byte, values []float32) {
+	for i := range values {
+		values[i] = safetensors.FromF16(binary.LittleEndian.Uint16(data[2*i:]))
+	}
+}
+
+func portableWidenBF16(data []byte, values []float32) {
+	for i := range values {
+		values[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(data[2*i:])) << 16)
+	}
+}
+
+func portableLargest(values []float32) float32 {
+	top := values[0]
+	for _, v := range values {
+		top = max(top, v)
+	}
+	return top
 }

@@ -41,7 +41,7 @@ type Rows struct {
 	values   []float32 // [n][width], as they are
 	permuted []float32 // Exact: [n][stride][8][lanes], in the order in which nibbles are decoded
 	rounded  []int16   // Int16: [n][stride][4][words], likewise
-	scales   []float32 // Int16: [n][stride]
+	scales   []float32 // Int16: [n][stride], times halfUnit
 	// manyScales are those of as many rows as a panel takes, by group: [n/rows][stride][rows].
 	manyScales []float32
 }
@@ -72,7 +72,7 @@ func (r *Rows) Set(values []float32) {
 	for i := range r.n {
 		for g := range r.groups {
 			at := i*r.stride + g
-			r.scales[at] = round(r.Row(i)[g*group:min((g+1)*group, r.width)], r.rounded[at*group:(at+1)*group])
+			r.scales[at] = round(r.Row(i)[g*group:min((g+1)*group, r.width)], r.rounded[at*group:(at+1)*group]) * halfUnit
 		}
 	}
 	if active.panels == nil {

@@ -5,7 +5,7 @@ import "sync"
 // tileWork is what one core needs to multiply tiles.
 type tileWork struct {
 	panel, words []int16
-	scales       []float32
+	scales       []uint16
 	sums         [mostRows][tileRows]float32
 	scratch      tileScratch
 }
@@ -31,7 +31,7 @@ func (m *NF4) multiplyTiles(y []float32, x *Rows, from, to int) {
 // one computes tiles from row at on for row i of x.
 func (w *tileWork) one(m *NF4, x *Rows, i, at, tiles int, y []float32) {
 	blocks := m.In / Block
-	active.tiles.one(&m.packed[at*m.In/2], m.In/2, &m.scales[at*blocks], &x.rounded[i*x.stride*group], &x.scales[i*x.stride], blocks/2, blocks%2, &y[0],
+	active.tiles.one(&m.packed[at*m.In/2], m.In/2, &m.halves[at*blocks], &x.rounded[i*x.stride*group], &x.scales[i*x.stride], blocks/2, blocks%2, &y[0],
 		&w.scratch, tiles)
 }
 
@@ -56,7 +56,7 @@ func (w *tileWork) multiply(m *NF4, y []float32, x *Rows, at, from, to int) {
 		return
 	}
 	for ; i+4 <= x.n; i += 4 {
-		active.tiles.four(packed, m.In/2, &m.scales[at*blocks], &x.rounded[i*x.stride*group], &x.scales[i*x.stride], x.stride, blocks/2, blocks%2,
+		active.tiles.four(packed, m.In/2, &m.halves[at*blocks], &x.rounded[i*x.stride*group], &x.scales[i*x.stride], x.stride, blocks/2, blocks%2,
 			(*[4][tileRows]float32)(w.sums[:4]))
 		for k := range 4 {
 			keep(i+k, &w.sums[k])
@@ -69,9 +69,9 @@ func (w *tileWork) multiply(m *NF4, y []float32, x *Rows, at, from, to int) {
 }
 
 // scalesOf are the scales of the tile that begins at row at, block by block.
-func (w *tileWork) scalesOf(m *NF4, at int) []float32 {
+func (w *tileWork) scalesOf(m *NF4, at int) []uint16 {
 	blocks := m.In / Block
-	scales := m.scales[at*blocks:][:tileRows*blocks]
+	scales := m.halves[at*blocks:][:tileRows*blocks]
 	if active.tiles != nil {
 		return scales
 	}

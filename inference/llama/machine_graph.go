@@ -35,6 +35,7 @@ type graphMachine struct {
 	context  int
 	cos, sin []float32 // of all positions
 	caches   []*tensors.Tensor
+	last     []float32 // scores of the last pass
 }
 
 func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine, error) {
@@ -86,13 +87,13 @@ func (m *graphMachine) adapt(a *Adapter) error {
 }
 
 // forward implements machine. A prompt is padded: the rows that are too many come last and are overwritten by what follows.
-func (m *graphMachine) forward(tokens []int, from, _ int) ([][]float32, error) {
+func (m *graphMachine) forward(tokens []int, from, _ int) error {
 	padded := len(tokens)
 	if padded > 1 {
 		padded = min((padded+prefillStep-1)/prefillStep*prefillStep, m.context-from)
 	}
 	if padded < len(tokens) {
-		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}
 	ids := make([]int32, padded)
 	for i, id := range tokens {
@@ -107,19 +108,22 @@ func (m *graphMachine) forward(tokens []int, from, _ int) ([][]float32, error) {
 	for _, cache := range m.caches {
 		donated, err := DonateTensorBuffer(cache, m.backend, 0)
 		if err != nil {
-			return nil, fmt.Errorf("llama: %w", err)
+			return fmt.Errorf("llama: %w", err)
 		}
 		args = append(args, donated)
 	}
 	out, err := m.exec.Call(append(append(args, m.weights...), m.adapter...)...)
 	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
+		return fmt.Errorf("llama: %w", err)
 	}
 	m.caches = out[1:]
-	var scores []float32
-	out[0].MustConstFlatData(func(flat any) { scores = append(scores, flat.([]float32)...) })
-	return [][]float32{scores}, nil
+	out[0].MustConstFlatData(func(flat any) { m.last = append(m.last[:0], flat.([]float32)...) })
+	return nil
 }
+
+func (m *graphMachine) scores() [][]float32 { return [][]float32{m.last} }
+
+func (m *graphMachine) best() []int { return bestOf(m.scores()) }
 
 // graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos and sin of the
 // positions [T, HeadDim], K and V caches of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the

@@ -57,11 +57,14 @@ type machine interface {
 	name() string
 	// adapt puts an adapter over the base, nil for none.
 	adapt(a *Adapter) error
-	// forward runs tokens at positions from, from+1, ... and returns the scores over the vocabulary after each of the last want tokens,
-	// 1 to mostWanted of them, which are good until the next pass. It keeps the tokens' keys and values, and replaces what was kept from
-	// position from on.
-	forward(tokens []int, from, want int) ([][]float32, error)
+	// forward runs tokens at positions from, from+1, ... It keeps their keys and values, and replaces what was kept from position from on. Until
+	// the next pass it can be asked what comes after each of the last want tokens, 1 to mostWanted of them.
+	forward(tokens []int, from, want int) error
 	mostWanted() int
+	// scores are those over the vocabulary, good until the next call.
+	scores() [][]float32
+	// best are the likeliest tokens: the first of the largest scores.
+	best() []int
 	// invariant reports whether a token's results have the same bits whichever tokens share its pass: then what was kept of an earlier
 	// text that begins alike can be gone on from.
 	invariant() bool
@@ -209,16 +212,16 @@ type Result struct {
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	text, result, err := m.write(ctx, prompt, limit, func(scores []float32, _ int) int { return argMax(scores) })
+	text, result, err := m.write(ctx, prompt, limit, func(likeliest, _ int) int { return likeliest })
 	if err == nil && m.mostGuessed() > 0 {
 		m.guesses.learn(text, result.PromptTokens)
 	}
 	return result, err
 }
 
-// write continues prompt; pick says which token comes after n new ones. It returns the tokens too: the prompt's, the new ones and the one that
+// write continues prompt; pick says which token comes after n new ones, when the model holds one for the likeliest. It returns the tokens too: the prompt's, the new ones and the one that
 // would come next.
-func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(scores []float32, n int) int) ([]int, *Result, error) {
+func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(likeliest, n int) int) ([]int, *Result, error) {
 	ids := m.Tokenizer.Prompt(prompt)
 	if len(ids)+limit > m.context {
 		return nil, nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
@@ -230,13 +233,12 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(s
 	}
 	kept := m.keptOf(ids)
 	result := &Result{PromptTokens: len(ids), KeptTokens: kept - computed}
-	scores, err := m.forward(ids[kept:], kept, 1)
-	if err != nil {
+	if err := m.forward(ids[kept:], kept, 1); err != nil {
 		return nil, nil, err
 	}
+	next := pick(m.machine.best()[0], 0)
 	result.Prefill = time.Since(started)
 	started = time.Now()
-	next := pick(scores[0], 0)
 	text := slices.Clone(ids) // and what is written
 	for len(text)-len(ids) < limit {
 		if m.stops[next] {
@@ -250,14 +252,15 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(s
 		room := min(m.mostGuessed(), limit-(len(text)-len(ids)))
 		drafted := m.guesses.draft(text, room)
 		from := len(text) - 1
-		if scores, err = m.forward(append(text[from:from+1:from+1], drafted...), from, 1+len(drafted)); err != nil {
+		if err := m.forward(append(text[from:from+1:from+1], drafted...), from, 1+len(drafted)); err != nil {
 			return nil, nil, err
 		}
+		best := m.machine.best()
 		result.Passes++
-		next = pick(scores[0], len(text)-len(ids))
+		next = pick(best[0], len(text)-len(ids))
 		for i := 0; i < len(drafted) && drafted[i] == next && !m.stops[next]; i++ {
 			text = append(text, next)
-			next = pick(scores[i+1], len(text)-len(ids))
+			next = pick(best[i+1], len(text)-len(ids))
 		}
 		m.kept = m.kept[:len(text)]
 	}
@@ -281,16 +284,24 @@ func (m *Model) keptOf(ids []int) int {
 }
 
 // forward runs tokens and remembers what the machine keeps of them.
-func (m *Model) forward(tokens []int, from, want int) ([][]float32, error) {
+func (m *Model) forward(tokens []int, from, want int) error {
 	if from > len(m.kept) {
-		return nil, fmt.Errorf("llama: a pass from position %d, %d are kept", from, len(m.kept))
+		return fmt.Errorf("llama: a pass from position %d, %d are kept", from, len(m.kept))
 	}
 	m.kept = m.kept[:from]
-	scores, err := m.machine.forward(tokens, from, want)
+	err := m.machine.forward(tokens, from, want)
 	if err == nil {
 		m.kept = append(m.kept, tokens...)
 	}
-	return scores, err
+	return err
+}
+
+func bestOf(scores [][]float32) []int {
+	out := make([]int, len(scores))
+	for i := range out {
+		out[i] = argMax(scores[i])
+	}
+	return out
 }
 
 // argMax returns the first of the largest scores.
@@ -308,9 +319,8 @@ func argMax(scores []float32) int {
 func (m *Model) Logits(ids []int) ([]float32, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	scores, err := m.forward(ids, 0, 1)
-	if err != nil {
+	if err := m.forward(ids, 0, 1); err != nil {
 		return nil, err
 	}
-	return slices.Clone(scores[0]), nil
+	return slices.Clone(m.machine.scores()[0]), nil
 }

@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -21,8 +22,8 @@ type native struct {
 
 	embedding *kernel.Dense
 	head      matrix
-	exactHead *kernel.Dense // what head was rounded from; nil where it was not
-	final     []float32     // norm
+	likely    *likely   // nil where a pass goes over the whole head
+	final     []float32 // norm
 	layers    []nativeLayer
 	cos, sin  []float32
 	context   int
@@ -99,7 +100,7 @@ func (m *native) read(s *Source) (err error) {
 			return err
 		}
 	}
-	if m.head, err = m.headOf(head); err != nil {
+	if err = m.readHead(head); err != nil {
 		return err
 	}
 	norm := func(name string) (values []float32) {
@@ -109,24 +110,18 @@ func (m *native) read(s *Source) (err error) {
 		}
 		return values
 	}
-	linears := c.Linears()
-	next := func() (l linear) {
-		if err == nil {
-			l.matrix, err = m.matrixOf(s, linears[0])
-			linears = linears[1:]
-		}
-		return l
-	}
 	m.layers = make([]nativeLayer, c.Layers)
 	for i := range m.layers {
 		base := fmt.Sprintf("model.layers.%d.", i)
-		l := &m.layers[i]
-		l.before, l.between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
-		l.q, l.k, l.v, l.o = next(), next(), next(), next()
-		l.gate, l.up, l.down = next(), next(), next()
+		m.layers[i].before, m.layers[i].between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
 	}
 	m.final = norm(FinalNormName)
-	return err
+	linears := c.Linears()
+	faults := make([]error, len(linears))
+	parallel(len(linears), func(at int) {
+		m.layers[at/7].linears()[at%7].matrix, faults[at] = m.matrixOf(s, linears[at])
+	})
+	return errors.Join(append(faults, err)...)
 }
 
 // fits refuses a model whose weights that are not packed would exhaust the machine.
@@ -141,6 +136,11 @@ func (m *native) fits(s *Source) error {
 		return fmt.Errorf("llama: %d million parameters that are not packed to 4 bits, more than the %d million that are computed with in float32", n/1e6, maxParameters/1_000_000)
 	}
 	return nil
+}
+
+// linears are in the order of Config.Linears.
+func (l *nativeLayer) linears() [7]*linear {
+	return [7]*linear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}
 }
 
 func (m *native) matrixOf(s *Source, l Linear) (matrix, error) {
@@ -177,19 +177,6 @@ func denseOf(s *Source, name string) (*kernel.Dense, error) {
 	return kernel.DenseOf(values, rows, length), nil
 }
 
-// headOf is the head in the machine's arithmetic.
-func (m *native) headOf(d *kernel.Dense) (matrix, error) {
-	if m.arithmetic == kernel.Int16 {
-		m.exactHead = d
-		return kernel.Quantise(d.Out, d.In, func(o int, values []float32) error { d.Row(o, values); return nil })
-	}
-	values := make([]float32, d.Out*d.In)
-	for o := range d.Out {
-		d.Row(o, values[o*d.In:(o+1)*d.In])
-	}
-	return kernel.NewFloats(values, d.Out, d.In), nil
-}
-
 func (m *native) name() string { return "cpu:" + kernel.Name() + ":" + m.arithmetic.String() }
 
 // mostWanted implements machine. In float32 a pass of several rows costs as much as so many passes.
@@ -206,7 +193,7 @@ func (m *native) adapt(a *Adapter) error {
 	linears := m.config.Linears()
 	for i := range m.layers {
 		l := &m.layers[i]
-		for k, into := range []*linear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down} {
+		for k, into := range l.linears() {
 			into.a, into.b = nil, nil
 			shape := linears[7*i+k]
 			if a != nil && a.A[shape.Name] != nil {
@@ -252,10 +239,10 @@ func (m *native) grow(n int) {
 const prefillRows = 96
 
 // forward implements machine.
-func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
+func (m *native) forward(tokens []int, from, want int) error {
 	defer runtime.KeepAlive(m) // its matrices lie in a mapping that goes with it
 	if from+len(tokens) > m.context {
-		return nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}
 	m.grow(from + len(tokens))
 	for len(tokens)-prefillRows >= want {
@@ -263,37 +250,8 @@ func (m *native) forward(tokens []int, from, want int) ([][]float32, error) {
 		tokens, from = tokens[prefillRows:], from+prefillRows
 	}
 	x := m.pass(tokens, from)
-	h := m.config.HiddenSize
-	rows := m.buffers.last
-	rows.Set(m.norm(x[(len(tokens)-want)*h:], m.final))
-	scores := sized(&m.buffers.scores, want*m.config.VocabSize)
-	multiply(rows, task{m.head, scores})
-	out := make([][]float32, want)
-	for i := range out {
-		out[i] = scores[i*m.config.VocabSize : (i+1)*m.config.VocabSize]
-		m.settle(out[i], rows.Row(i))
-	}
-	return out, nil
-}
-
-// headMargin is twice what rounding a head to 8 bits may change a score by: on SmolLM2-135M, whose scores spread over 30, the largest of
-// 70 million changes was 0.4.
-const headMargin = 1
-
-// settle computes the scores that could be the largest once more, with the head as it was: which token is written next never hangs on the
-// head's rounding.
-func (m *native) settle(scores, hidden []float32) {
-	if m.exactHead == nil {
-		return
-	}
-	least := scores[argMax(scores)] - headMargin
-	row := sized(&m.buffers.y, m.exactHead.In)
-	for id, s := range scores {
-		if s >= least {
-			m.exactHead.Row(id, row)
-			scores[id] = kernel.Dot(row, hidden)
-		}
-	}
+	m.buffers.last.Set(m.norm(x[(len(tokens)-want)*m.config.HiddenSize:], m.final))
+	return nil
 }
 
 // pass runs tokens through all layers and returns their hidden states, one after another, before the last norm.

@@ -60,16 +60,15 @@ func TestInt16KeepsTheText(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	same, all, worst := 0, 0, 0.0
+	same, all, contenders, worst := 0, 0, 0, 0.0
 	var surprise [2]float64
 	for _, c := range smolCases(t) {
 		ids := append(slices.Clone(c.IDs), c.Greedy...)
 		var scores [2][][]float32
 		for i, m := range models {
-			if scores[i], err = m.forward(ids, 0, len(ids)); err != nil {
-				t.Fatal(err)
-			}
+			scores[i] = scoresAfter(t, m, ids, 0, len(ids))
 		}
+		contenders += likeliest(t, models[1], scores[1])
 		for at := range ids {
 			all++
 			if argMax(scores[0][at]) == argMax(scores[1][at]) {
@@ -88,9 +87,39 @@ func TestInt16KeepsTheText(t *testing.T) {
 	rise := math.Exp((surprise[1]-surprise[0])/float64(all)) - 1
 	t.Logf("%s: %d of %d greedy tokens stay (%.2f %%), perplexity %+.3f %%, largest change of a logit %.2f",
 		models[1].Engine(), same, all, 100*float64(same)/float64(all), 100*rise, worst)
+	t.Logf("%.1f rows of the head a token could be the largest", float64(contenders)/float64(all))
 	if float64(same) < keptTokens*float64(all) || math.Abs(rise) > perplexityRise || worst > int16Logit {
 		t.Errorf("want %.0f %% of the tokens, a perplexity within %.1f %%, logits within %.1f", 100*keptTokens, 100*perplexityRise, int16Logit)
 	}
+}
+
+// scoresAfter runs tokens and returns the scores after the last want of them.
+func scoresAfter(t testing.TB, m *Model, tokens []int, from, want int) [][]float32 {
+	t.Helper()
+	if err := m.forward(tokens, from, want); err != nil {
+		t.Fatal(err)
+	}
+	var out [][]float32
+	for _, scores := range m.machine.scores() {
+		out = append(out, slices.Clone(scores)) // the next pass writes where they are
+	}
+	return out
+}
+
+// likeliest holds the tokens that a machine finds likeliest after its last pass to the first of the largest scores, and returns how many rows of
+// the head it computed for them.
+func likeliest(t *testing.T, m *Model, scores [][]float32) (contenders int) {
+	t.Helper()
+	for i, id := range m.machine.best() {
+		if want := argMax(scores[i]); id != want {
+			t.Errorf("%s: token %d of a pass: %d, score %g, is taken for the likeliest, not %d, score %g", m.Engine(), i, id, scores[i][id], want, scores[i][want])
+		}
+		if n := m.machine.(*native); n.likely != nil {
+			v := n.config.VocabSize
+			contenders += len(n.likely.coarse.Contenders(n.buffers.scores[i*v:(i+1)*v], n.buffers.last.Row(i)))
+		}
+	}
+	return contenders
 }
 
 func logProbability(scores []float32, id int) float64 {
@@ -121,20 +150,13 @@ func TestPassesChangeNothing(t *testing.T) {
 		for i := range ids {
 			ids[i] = rng.IntN(model.Config.VocabSize)
 		}
-		whole, err := model.forward(ids, 0, len(ids))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range whole {
-			whole[i] = slices.Clone(whole[i]) // the next pass writes where they are
-		}
+		whole := scoresAfter(t, model, ids, 0, len(ids))
+		likeliest(t, model, whole)
 		for range 5 {
 			for at := 0; at < len(ids); {
 				n := min(1+rng.IntN(12), len(ids)-at)
-				part, err := model.forward(ids[at:at+n], at, n)
-				if err != nil {
-					t.Fatal(err)
-				}
+				part := scoresAfter(t, model, ids[at:at+n], at, n)
+				likeliest(t, model, part)
 				for i := range n {
 					if !slices.Equal(part[i], whole[at+i]) {
 						t.Fatalf("%s: token %d of a pass of %d has other scores than in one of %d", w.name, i, n, len(ids))

@@ -55,7 +55,7 @@ func WriteRandomNF4(c *Config, seed uint64, to io.Writer) error {
 	for i := range noise {
 		noise[i] = byte(rng.Uint32())
 	}
-	values := make([]float32, pieceValues)
+	values := make([]float32, pieceValues-1) // an odd number: no two rows of a matrix are alike
 	for i := range values {
 		values[i] = float32(rng.NormFloat64() * 0.02)
 	}

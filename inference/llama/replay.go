@@ -7,7 +7,7 @@ func (m *Model) Replay(ctx context.Context, prompt, text string) (*Result, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ids := m.Tokenizer.Encode(text)
-	_, result, err := m.write(ctx, prompt, len(ids), func(_ []float32, n int) int {
+	_, result, err := m.write(ctx, prompt, len(ids), func(_, n int) int {
 		if n < len(ids) {
 			return ids[n]
 		}

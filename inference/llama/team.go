@@ -16,7 +16,7 @@ func parallel(n int, do func(at int)) {
 		return
 	}
 	defer everyone.mu.Unlock()
-	everyone.run(&job{n: int64(n), do: do})
+	everyone.run(newJob(n, do))
 }
 
 // team is the other cores: workers that look for the next job for a while before they sleep, since a pass is hundreds of jobs of some
@@ -31,21 +31,54 @@ type team struct {
 var everyone team
 
 type worker struct {
+	core   int // whose range is its own; 0 is who has the job
 	asleep atomic.Bool
 	wake   chan struct{}
 }
 
-// job is work in n parts, which whoever is free takes.
+// job is work in n parts. Each core has a range of its own, so that it reads on where it was, and then takes what is left of others'.
 type job struct {
-	n          int64
-	do         func(at int)
-	next, done atomic.Int64
+	n      int64
+	do     func(at int)
+	ranges []span
+	done   atomic.Int64
 }
 
-func (j *job) work() {
-	for at := j.next.Add(1) - 1; at < j.n; at = j.next.Add(1) - 1 {
-		j.do(int(at))
-		j.done.Add(1)
+// span is what is left of a core's range. It fills a cache line.
+type span struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte
+}
+
+func newJob(n int, do func(at int)) *job {
+	cores := min(n, runtime.GOMAXPROCS(0))
+	j := &job{n: int64(n), do: do, ranges: make([]span, cores)}
+	for i := range j.ranges {
+		j.ranges[i].next.Store(int64(i * n / cores))
+		j.ranges[i].end = int64((i + 1) * n / cores)
+	}
+	return j
+}
+
+// left reports whether there is a part that nobody has.
+func (j *job) left() bool {
+	for i := range j.ranges {
+		if j.ranges[i].next.Load() < j.ranges[i].end {
+			return true
+		}
+	}
+	return false
+}
+
+// work does parts until there are none, first those of a core.
+func (j *job) work(core int) {
+	for i := range j.ranges {
+		r := &j.ranges[(core+i)%len(j.ranges)]
+		for at := r.next.Add(1) - 1; at < r.end; at = r.next.Add(1) - 1 {
+			j.do(int(at))
+			j.done.Add(1)
+		}
 	}
 }
 
@@ -58,7 +91,7 @@ func (t *team) run(j *job) {
 	if !t.started {
 		t.started = true
 		for range runtime.GOMAXPROCS(0) - 1 {
-			w := &worker{wake: make(chan struct{}, 1)}
+			w := &worker{core: len(t.workers) + 1, wake: make(chan struct{}, 1)}
 			t.workers = append(t.workers, w)
 			go w.serve(t)
 		}
@@ -69,7 +102,7 @@ func (t *team) run(j *job) {
 			w.wake <- struct{}{}
 		}
 	}
-	j.work()
+	j.work(0)
 	for look := 1; j.done.Load() < j.n; look++ {
 		if look%looks == 0 {
 			runtime.Gosched()
@@ -82,8 +115,8 @@ func (t *team) run(j *job) {
 func (w *worker) serve(t *team) {
 	idle := time.Now()
 	for look := 1; ; look++ {
-		if j := t.job.Load(); j != nil && j.next.Load() < j.n {
-			j.work()
+		if j := t.job.Load(); j != nil && j.left() {
+			j.work(w.core)
 			idle = time.Now()
 			continue
 		}

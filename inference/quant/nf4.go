@@ -89,26 +89,29 @@ func (t *Tensor) Dequantise() ([]float32, error) {
 
 // Check reports parts that do not fit one another.
 func (t *Tensor) Check() error {
-	_, err := t.Scales()
-	return err
+	blocks := t.blocks()
+	switch {
+	case t.Len < 0 || len(t.Packed) != (t.Len+1)/2:
+		return fmt.Errorf("quant: %d values with %d packed bytes do not fit", t.Len, len(t.Packed))
+	case t.Magnitudes != nil && len(t.Magnitudes) != blocks:
+		return fmt.Errorf("quant: %d values with %d magnitudes do not fit", t.Len, len(t.Magnitudes))
+	case t.Magnitudes == nil && (len(t.Absmax) != blocks || len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize):
+		return fmt.Errorf("quant: %d values with %d magnitudes and %d nested ones do not fit", t.Len, len(t.Absmax), len(t.NestedAbsmax))
+	}
+	return nil
 }
+
+func (t *Tensor) blocks() int { return (t.Len + BlockSize - 1) / BlockSize }
 
 // Scales returns the magnitude of each block of 64 values.
 func (t *Tensor) Scales() ([]float32, error) {
-	blocks := (t.Len + BlockSize - 1) / BlockSize
-	if t.Len < 0 || len(t.Packed) != (t.Len+1)/2 {
-		return nil, fmt.Errorf("quant: %d values with %d packed bytes do not fit", t.Len, len(t.Packed))
+	if err := t.Check(); err != nil {
+		return nil, err
 	}
 	if t.Magnitudes != nil {
-		if len(t.Magnitudes) != blocks {
-			return nil, fmt.Errorf("quant: %d values with %d magnitudes do not fit", t.Len, len(t.Magnitudes))
-		}
 		return t.Magnitudes, nil
 	}
-	if len(t.Absmax) != blocks || len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize {
-		return nil, fmt.Errorf("quant: %d values with %d magnitudes and %d nested ones do not fit", t.Len, len(t.Absmax), len(t.NestedAbsmax))
-	}
-	scales := make([]float32, blocks, blocks+1) // kernel.NewNF4 wants one more
+	scales := make([]float32, t.blocks(), t.blocks()+1) // kernel.NewNF4 wants one more
 	for i := range scales {
 		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
 		scales[i] = float32(t.NestedMap[t.Absmax[i]]*t.NestedAbsmax[i/NestedBlockSize]) + t.Offset

@@ -59,30 +59,37 @@ func (p *Packer) Add(values []float32) error {
 // minBlocks is what makes a goroutine worth starting.
 const minBlocks = 256
 
-// pack packs values that begin a block at the given place and reports whether all are finite. A value is scaled by its block's
-// inverse magnitude and goes to the level whose half-way points enclose it, the lower one on a tie: the arithmetic of bitsandbytes,
-// so that its bytes are ours.
+// pack packs values that begin a block at the given place and reports whether all are finite.
 func (p *Packer) pack(at int, values []float32) (finite bool) {
 	finite = true
 	for ; len(values) > 0; at += BlockSize {
 		block := values[:min(BlockSize, len(values))]
 		values = values[len(block):]
-		top := float32(0)
-		for _, v := range block {
-			top = max(top, float32(math.Abs(float64(v)))) // max keeps NaN
-		}
-		if !(top <= math.MaxFloat32) {
-			finite = false
-			continue
-		}
-		p.magnitudes[at/BlockSize] = top
-		inverse := 1 / max(top, smallest)
-		out := p.tensor.Packed[at/2:]
-		for i := 0; i < len(block); i += 2 {
-			out[i/2] = level(max(-1, min(1, block[i]*inverse)))<<4 | level(max(-1, min(1, block[i+1]*inverse)))
-		}
+		var ok bool
+		p.magnitudes[at/BlockSize], ok = PackBlock(p.tensor.Packed[at/2:], block)
+		finite = finite && ok
 	}
 	return finite
+}
+
+// PackBlock packs the values of one block, 64 or an even number of the last, and returns their magnitude; false where one is not finite. A value
+// is scaled by the inverse magnitude and goes to the level whose half-way points enclose it, the lower one on a tie: the arithmetic of
+// bitsandbytes, so that its bytes are ours.
+func PackBlock(out []byte, block []float32) (magnitude float32, finite bool) {
+	bits := uint32(0) // absolute values have the order of integers, infinity and NaN above all
+	for _, v := range block {
+		bits = max(bits, math.Float32bits(v)&^(1<<31))
+	}
+	top := math.Float32frombits(bits)
+	if !(top <= math.MaxFloat32) {
+		return top, false
+	}
+	inverse := 1 / max(top, smallest)
+	out = out[:len(block)/2]
+	for i := range out {
+		out[i] = level(block[2*i]*inverse)<<4 | level(block[2*i+1]*inverse)
+	}
+	return top, true
 }
 
 // Finish quantises the magnitudes and returns the tensor.
@@ -120,11 +127,12 @@ var below, halfway = func() (below [buckets + 1]byte, halfway [16]float32) {
 	return below, halfway
 }()
 
-// level returns the index of the NF4 level for x in [-1, 1].
+// level returns the index of the NF4 level for x in [-1, 1], or a rounding beyond.
 func level(x float32) byte {
 	index := below[int((x+1)*(buckets/2))]
+	above := byte(0) // no branch: it would be a coin's
 	if x > halfway[index] {
-		index++
+		above = 1
 	}
-	return index
+	return index + above
 }
