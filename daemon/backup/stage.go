@@ -3,14 +3,11 @@ package backup
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"llamaxr/ingest"
-	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 )
 
@@ -20,9 +17,6 @@ const database = "llamaxr.db"
 // stagePattern names the folders that hold moments; a name that begins with a dot is never part of a state.
 const stagePattern = ".backup-*"
 
-// left are entries of a state folder that no backup needs: what is still arriving was not acknowledged.
-var left = []string{"incoming", spool.JournalFile, "llamaxr.sock"}
-
 // KeptPattern are the databases that were kept when their state was converted; a backup of what came of them does without.
 const KeptPattern = "before-format-*.tar"
 
@@ -30,7 +24,7 @@ const KeptPattern = "before-format-*.tar"
 // archive, in another process too, until it is released.
 type Moment struct {
 	Folder string `json:"folder"` // in the state folder
-	Files  []File `json:"files"`  // in the order of their names, without the database
+	Files  []File `json:"files"`  // without the database
 }
 
 // File is a file of a state.
@@ -40,18 +34,28 @@ type File struct {
 }
 
 // Take holds the state still for as long as it takes to link its files. Links take no space and keep what is removed or replaced meanwhile.
-func Take(state string, db *queue.DB) (*Moment, error) {
-	return take(state, db, func(m *Moment) error { return m.link(state) })
-}
+func Take(state string, db *queue.DB) (*Moment, error) { return take(state, db, true) }
 
-// take makes a moment of the database and what still adds to it.
-func take(state string, db *queue.DB, still func(*Moment) error) (*Moment, error) {
+// take makes a moment of the whole state or of its database alone.
+func take(state string, db *queue.DB, whole bool) (*Moment, error) {
 	root, err := os.MkdirTemp(state, stagePattern)
 	if err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	m := &Moment{Folder: filepath.Base(root)}
-	if err := db.Snapshot(filepath.Join(root, database), func() error { return still(m) }); err != nil {
+	l := linker{state: state, root: root, ahead: map[string]folder{}}
+	if whole {
+		err = l.linkAhead()
+	}
+	if err == nil {
+		err = db.Snapshot(filepath.Join(root, database), func() error {
+			if !whole {
+				return nil
+			}
+			return l.walk(".", func(_ string, f folder) { m.Files = append(m.Files, f.files...) })
+		})
+	}
+	if err != nil {
 		m.Release(state)
 		return nil, fmt.Errorf("backup: %w", err)
 	}
@@ -68,50 +72,6 @@ func Tidy(state string) error {
 		err = errors.Join(err, os.RemoveAll(root))
 	}
 	return err
-}
-
-// link gives every file of the state a second name.
-func (m *Moment) link(state string) error {
-	root := filepath.Join(state, m.Folder)
-	return filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
-		name, relErr := filepath.Rel(state, path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed just now
-			return nil
-		case err != nil:
-			return err
-		case relErr != nil:
-			return relErr
-		case name == ".":
-			return nil
-		case strings.HasPrefix(entry.Name(), "."), slices.Contains(left, name), strings.HasPrefix(name, database), kept(name):
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case entry.IsDir():
-			return os.MkdirAll(filepath.Join(root, name), 0o700)
-		case !entry.Type().IsRegular():
-			return fmt.Errorf("%s is neither a file nor a folder: a backup cannot hold it", name)
-		}
-		staged := filepath.Join(root, name)
-		if err := os.Link(path, staged); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		info, err := os.Stat(staged)
-		if err != nil {
-			return err
-		}
-		m.Files = append(m.Files, File{filepath.ToSlash(name), info.Size()})
-		return nil
-	})
-}
-
-func kept(name string) bool {
-	is, _ := filepath.Match(KeptPattern, name) // the pattern is sound
-	return is
 }
 
 // describe reads the copied database: what it knows is counted, and objects that it does not know were never acknowledged and stay out.

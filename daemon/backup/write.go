@@ -56,7 +56,7 @@ func Write(ctx context.Context, w io.Writer, state string, db *queue.DB, version
 
 // WriteDatabase writes the database alone.
 func WriteDatabase(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
-	m, err := take(state, db, func(*Moment) error { return nil })
+	m, err := take(state, db, false)
 	if err != nil {
 		return Header{}, err
 	}
