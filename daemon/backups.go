@@ -2,28 +2,41 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"llamaxr/daemon/backup"
 )
 
-// answerBackup streams the state as it is now. A stream that fails is broken off: it has no end by which a reader knows that it is whole.
-func (a *Appliance) answerBackup(w http.ResponseWriter, r *http.Request) {
-	header, err := backup.Write(r.Context(), w, a.cfg().State, a.db, a.device.SoftwareVersion)
+// answerMoment holds the state as it is now until the asker hangs up: its process writes the backup, at the priority that it was given.
+func (a *Appliance) answerMoment(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	state := a.cfg().State
+	m, err := backup.Take(state, a.db)
 	if err != nil {
 		a.log.Error("backup", "error", err)
-		panic(http.ErrAbortHandler)
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
-	a.log.Info("backup made", "files", header.Files, "bytes", header.Bytes, "studies", header.Studies)
+	defer m.Release(state)
+	if err := errors.Join(json.NewEncoder(w).Encode(m), http.NewResponseController(w).Flush()); err == nil {
+		<-r.Context().Done()
+	}
+	a.log.Info("backup: the state was held for it", "files", len(m.Files), "took", time.Since(began).Round(time.Millisecond))
 }
 
-// Backup writes a backup of a state folder to w, by its running daemon or, when none runs, by itself.
+// errLetGo is the cause when the daemon ends while a backup of its state is written.
+var errLetGo = errors.New("the appliance stopped meanwhile")
+
+// Backup writes a backup of a state folder to w, as its running daemon holds it still or, when none runs, as it is.
 func Backup(ctx context.Context, state, version string, w io.Writer) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://daemon/backup", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://daemon/moment", nil)
 	if err != nil {
 		return err
 	}
@@ -32,18 +45,7 @@ func Backup(ctx context.Context, state, version string, w io.Writer) error {
 		return err
 	}
 	if running {
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			said, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorAnswer))
-			return fmt.Errorf("daemon: backup: %s", strings.TrimSpace(string(said)))
-		}
-		if _, err = io.Copy(w, response.Body); errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("the daemon broke it off; its log says why")
-		}
-		if err != nil {
-			return fmt.Errorf("daemon: backup: %w", err)
-		}
-		return nil
+		return backupHeld(ctx, response, state, version, w)
 	}
 	db, err := openStopped(state)
 	if err != nil {
@@ -54,6 +56,29 @@ func Backup(ctx context.Context, state, version string, w io.Writer) error {
 		return err
 	}
 	_, err = backup.Write(ctx, w, state, db, version)
+	return err
+}
+
+// backupHeld writes the moment that the daemon answered with, which it keeps while the answer is open.
+func backupHeld(ctx context.Context, response *http.Response, state, version string, w io.Writer) error {
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorAnswer))
+		return fmt.Errorf("daemon: backup: %s", strings.TrimSpace(string(said)))
+	}
+	m := new(backup.Moment)
+	if err := json.NewDecoder(response.Body).Decode(m); err != nil {
+		return fmt.Errorf("daemon: backup: %w", err)
+	}
+	ctx, letGo := context.WithCancelCause(ctx)
+	defer letGo(nil)
+	watch.Go(func() {
+		_, _ = io.Copy(io.Discard, response.Body) // it ends with the daemon, or with the backup
+		letGo(errLetGo)
+	})
+	_, err := m.Write(ctx, w, state, version)
 	return err
 }
 

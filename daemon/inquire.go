@@ -135,7 +135,7 @@ func (a *Appliance) answer(ctx context.Context) error {
 	a.answerTuning(mux, reply)
 	a.answerFetch(mux, reply)
 	a.answerUsers(mux, reply)
-	mux.HandleFunc("GET /backup", a.answerBackup)
+	mux.HandleFunc("GET /moment", a.answerMoment)
 	mux.HandleFunc("GET /condition", func(w http.ResponseWriter, _ *http.Request) { reply(w, a.condition(), nil) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: httpTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })

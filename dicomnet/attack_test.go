@@ -80,6 +80,7 @@ func attack(t *testing.T, ctx context.Context, port string) (attempts *atomic.In
 // TestAttackDoesNotStopTheOthers: 200 idle, slow, half open, black-hole and noisy peers at once, and a normal sender is served in
 // about its normal time, every time.
 func TestAttackDoesNotStopTheOthers(t *testing.T) {
+	peertest.NotRaced(t, "times")
 	got := newSink()
 	port, _ := start(t, func(s *Server) {
 		s.MaxAssociations, s.NewSession = 16, got.open

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -135,6 +136,7 @@ func writeFile(path string, data io.Reader) error {
 
 // read goes through an archive and hands each file of the state to take; what take leaves is skipped. It fails unless the archive is whole.
 func read(r io.Reader, progress Progress, take func(name string, data io.Reader) error) (header Header, err error) {
+	r = bufio.NewReaderSize(r, piece)
 	in := tar.NewReader(r)
 	sums := map[string][sha256.Size]byte{}
 	done := int64(0)

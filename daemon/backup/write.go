@@ -16,6 +16,9 @@ import (
 	"llamaxr/queue"
 )
 
+// piece is how much is read and written at once: a system call and a change of goroutines for each.
+const piece = 256 << 10
+
 // format is that of the archive; a reader refuses a later one.
 const format = 1
 
@@ -43,37 +46,47 @@ type Header struct {
 // Write writes the state folder as it is at this moment to w. db is its open database; the appliance may be at work on it. version is the
 // program's.
 func Write(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
-	s, err := newStage(state, db, true)
+	m, err := Take(state, db)
 	if err != nil {
 		return Header{}, err
 	}
-	return s.write(ctx, w, version)
+	defer m.Release(state)
+	return m.Write(ctx, w, state, version)
 }
 
 // WriteDatabase writes the database alone.
 func WriteDatabase(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
-	s, err := newStage(state, db, false)
+	m, err := take(state, db, false)
 	if err != nil {
 		return Header{}, err
 	}
-	return s.write(ctx, w, version)
+	defer m.Release(state)
+	return m.write(ctx, w, state, Header{Version: version, DatabaseOnly: true})
 }
 
-// write writes what is staged and removes it.
-func (s *stage) write(ctx context.Context, w io.Writer, version string) (_ Header, err error) {
-	defer s.remove()
-	s.header.Format, s.header.Version, s.header.Made = format, version, time.Now().UTC().Truncate(time.Second)
-	out := &archive{tar: tar.NewWriter(w), made: s.header.Made}
-	text, err := json.Marshal(s.header)
+// Write writes the moment to w.
+func (m *Moment) Write(ctx context.Context, w io.Writer, state, version string) (Header, error) {
+	return m.write(ctx, w, state, Header{Version: version})
+}
+
+func (m *Moment) write(ctx context.Context, w io.Writer, state string, as Header) (Header, error) {
+	root := filepath.Join(state, m.Folder)
+	header, files, err := m.describe(root)
+	header.Format, header.Version, header.DatabaseOnly, header.Made = format, as.Version, as.DatabaseOnly, time.Now().UTC().Truncate(time.Second)
+	out := &archive{tar: tar.NewWriter(w), made: header.Made, buffer: make([]byte, piece)}
+	var text []byte
+	if err == nil {
+		text, err = json.Marshal(header)
+	}
 	if err == nil {
 		err = out.add(headerName, int64(len(text)), strings.NewReader(string(text)))
 	}
-	for _, f := range s.files {
+	for _, f := range files {
 		if err == nil {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
 		if err == nil {
-			err = out.addFile(s.root, f)
+			err = out.addFile(root, f)
 		}
 	}
 	if err == nil {
@@ -86,23 +99,24 @@ func (s *stage) write(ctx context.Context, w io.Writer, version string) (_ Heade
 	if err != nil {
 		return Header{}, fmt.Errorf("backup: %w", err)
 	}
-	return s.header, nil
+	return header, nil
 }
 
 // archive is being written.
 type archive struct {
-	tar  *tar.Writer
-	made time.Time
-	sums strings.Builder
+	tar    *tar.Writer
+	made   time.Time
+	buffer []byte
+	sums   strings.Builder
 }
 
-func (a *archive) addFile(root string, f file) error {
-	in, err := os.Open(filepath.Join(root, filepath.FromSlash(f.name)))
+func (a *archive) addFile(root string, f File) error {
+	in, err := os.Open(filepath.Join(root, filepath.FromSlash(f.Name)))
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	return a.add(f.name, f.size, io.LimitReader(in, f.size))
+	return a.add(f.Name, f.Size, io.LimitReader(in, f.Size))
 }
 
 // add writes one entry of size bytes and its checksum.
@@ -112,7 +126,7 @@ func (a *archive) add(name string, size int64, data io.Reader) error {
 		return err
 	}
 	digest := sha256.New()
-	n, err := io.Copy(io.MultiWriter(a.tar, digest), data)
+	n, err := io.CopyBuffer(io.MultiWriter(a.tar, digest), data, a.buffer)
 	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}

@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,5 +111,55 @@ func TestBackupUnderLoad(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(folder, "*"))
 	if len(left) != 2 || left[0] != file {
 		t.Errorf("kept: %v", left)
+	}
+}
+
+// TestBackupLetGo: a backup that is broken off leaves nothing in the state, and one whose appliance stops meanwhile says so.
+func TestBackupLetGo(t *testing.T) {
+	n := startNode(t)
+	_, frontal, lateral := phantomStudy(t, 9600)
+	n.taken(frontal, lateral)
+	held := func() []string {
+		found, _ := filepath.Glob(filepath.Join(n.state, ".backup-*"))
+		return found
+	}
+	// begin makes a backup that waits until it is read on.
+	begin := func() (read *io.PipeReader, breakOff func(), ended chan error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		read, write := io.Pipe()
+		ended = make(chan error, 1)
+		go func() {
+			err := daemon.Backup(ctx, n.state, "test", write)
+			write.CloseWithError(err)
+			ended <- err
+		}()
+		if _, err := read.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if len(held()) != 1 {
+			t.Errorf("while it is written there is %v", held())
+		}
+		return read, cancel, ended
+	}
+	read, breakOff, ended := begin()
+	breakOff()
+	read.Close()
+	if err := <-ended; err == nil {
+		t.Error("broken off, it found itself whole")
+	}
+	for deadline := time.Now().Add(startTime); len(held()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("broken off, it leaves %v", held())
+		}
+	}
+	read, _, ended = begin()
+	n.stop(syscall.SIGTERM)
+	_, _ = io.Copy(io.Discard, read)
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "stopped meanwhile") {
+		t.Errorf("its appliance stopped: %v", err)
+	}
+	n.start()
+	if len(held()) > 0 {
+		t.Errorf("after the next start there is %v", held())
 	}
 }

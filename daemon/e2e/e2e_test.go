@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,12 +20,15 @@ import (
 
 // Limits of the tests' patience.
 const (
-	startTime = 60 * time.Second
-	draftTime = 5 * time.Minute
-	studyTime = 6 * time.Second // more for each study that waits
+	startTime = peertest.Patience * 60 * time.Second
+	draftTime = peertest.Patience * 5 * time.Minute
+	studyTime = peertest.Patience * 6 * time.Second // more for each study that waits
 )
 
 var program string
+
+// racePrefix begins the names of the files of races that the program's processes met, where the race detector watches.
+const racePrefix = "race"
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "llamaxr-e2e-")
@@ -34,12 +38,22 @@ func TestMain(m *testing.M) {
 	}
 	program = filepath.Join(dir, "llamaxr")
 	build := exec.Command("go", "build", "-o", program, "llamaxr/daemon/llamaxr")
+	if peertest.Race {
+		build.Args = slices.Insert(build.Args, 2, "-race")
+		os.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+filepath.Join(dir, racePrefix)) // one file a process
+	}
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building the program:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
+	races, _ := filepath.Glob(filepath.Join(dir, racePrefix+"*"))
+	for _, race := range races {
+		text, err := os.ReadFile(race)
+		fmt.Fprintf(os.Stderr, "races in a process of the tests: %v\n%s\n", err, text)
+		code = 1
+	}
 	os.RemoveAll(dir)
 	os.Exit(code)
 }

@@ -19,6 +19,7 @@ import (
 	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dimse"
 	"llamaxr/internal/dicomwrite"
+	"llamaxr/internal/peertest"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
@@ -148,7 +149,7 @@ func TestDirectoryIsNotFollowed(t *testing.T) {
 // TestNothingLeaksPerAssociation: 1,000 associations that are refused, aborted or broken off inside an object leave the daemon with the
 // files, the threads and about the memory that it had, and nothing in its spool (the class of CVE-2026-50254 and CVE-2021-41687).
 func TestNothingLeaksPerAssociation(t *testing.T) {
-	const many, most = 1000, 24 << 10 // KiB
+	const many = 1000
 	n := startNode(t)
 	object := capture(t, "2.25.80", "ID", "Name")
 	breakOff := func(i int) {
@@ -193,7 +194,7 @@ func TestNothingLeaksPerAssociation(t *testing.T) {
 	}
 	said := fmt.Sprintf("files %d to %d, threads %d to %d, memory %d to %d KiB", before.files, after.files, before.threads, after.threads, before.memory, after.memory)
 	t.Log(said)
-	if after.files > before.files || after.threads > before.threads+8 || after.memory > before.memory+most {
+	if after.files > before.files || after.threads > before.threads+8 || after.grown(before) {
 		t.Error(said)
 	}
 	if left, err := os.ReadDir(filepath.Join(n.state, "incoming")); err != nil || len(left) > 0 {
@@ -214,6 +215,14 @@ func (broken) Read([]byte) (int, error)  { return 0, errors.New("broken off") }
 
 // usage are the open files and threads of a process, its anonymous and its whole resident memory in KiB.
 type usage struct{ files, threads, memory, resident int }
+
+// mostGrowth is how many KiB a process may grow by: the collector keeps a share of what it freed.
+const mostGrowth = 24 << 10
+
+// grown reports whether a process takes more memory than before; the race detector's is not bounded.
+func (u usage) grown(before usage) bool {
+	return u.memory > before.memory+mostGrowth && !peertest.Race
+}
 
 func usageOf(pid int) (u usage, err error) {
 	process := fmt.Sprintf("/proc/%d/", pid)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/internal/peertest"
 	"llamaxr/queue"
 )
 
@@ -90,6 +91,7 @@ const readyTime = 2 * time.Second
 
 // TestReadyInTwoSeconds: the best of a few starts, for a machine that does other things too, is ready in time with the starter models.
 func TestReadyInTwoSeconds(t *testing.T) {
+	peertest.NotRaced(t, "the time of a start")
 	best := time.Hour
 	for range 5 {
 		m := startManager(t)

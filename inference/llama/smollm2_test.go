@@ -35,6 +35,9 @@ func smolCases(t testing.TB) []smolCase {
 	if len(cases) != 50 {
 		t.Fatalf("%d prompts", len(cases))
 	}
+	if peertest.Race {
+		return cases[:2]
+	}
 	return cases
 }
 
@@ -58,7 +61,8 @@ func TestSmolLM2(t *testing.T) {
 		t.Fatal(err)
 	}
 	worst, continued := 0.0, 0
-	for _, c := range smolCases(t) {
+	cases := smolCases(t)
+	for _, c := range cases {
 		if got := model.Tokenizer.Prompt(c.Text); !slices.Equal(got, c.IDs) {
 			t.Errorf("%q\n got %v\nwant %v", c.Text, got, c.IDs)
 		}
@@ -85,7 +89,7 @@ func TestSmolLM2(t *testing.T) {
 		}
 	}
 	t.Logf("%s: largest difference of a logit %.2g, %d texts continued", model.Engine(), worst, continued)
-	if continued < smolShort {
+	if continued < min(smolShort, len(cases)/2) {
 		t.Errorf("%d texts were continued", continued)
 	}
 	if worst > tolerance {

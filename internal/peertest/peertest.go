@@ -28,6 +28,14 @@ func Root(t testing.TB) string {
 	}
 }
 
+// NotRaced skips a test that bounds what the race detector stretches.
+func NotRaced(t testing.TB, bounds string) {
+	t.Helper()
+	if Race {
+		t.Skip("not with the race detector: it bounds " + bounds)
+	}
+}
+
 // SharedData returns the path of a file or folder of the shared data set, ../shared/data beside the project.
 func SharedData(t testing.TB, name string) string {
 	t.Helper()
