@@ -181,8 +181,10 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	}
 	var wording *Wording
 	if r.condition.Levers.Composed {
-		r.opts.Log("%s: choosing the training reports' wording", r.condition.Name)
-		wording = NewWording(r.train)
+		var err error
+		if wording, err = r.opts.wording(r.train, r.simulator); err != nil {
+			return err
+		}
 	}
 	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, wording, r.train, r.tokens), validation)
 	if data, err := os.ReadFile(r.path(checkpointFile)); err == nil {
@@ -202,6 +204,30 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	r.progress.Trained.MedianStep, r.progress.Steps = r.progress.Steps[len(r.progress.Steps)/2], nil
 	r.progress.Done = true
 	return r.putJSON(progressFile, r.progress)
+}
+
+// wording is what was learnt of the training reports, which is kept: the search takes a minute.
+func (o Options) wording(train []Report, s *Simulator) (*Wording, error) {
+	path := filepath.Join(o.Folder, fmt.Sprintf("wording-%d.json", o.Seed))
+	w := new(Wording)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return w, json.Unmarshal(text, w)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	o.Log("choosing the training reports' wording")
+	if w, err = NewWording(train, s.Scores); err != nil {
+		return nil, err
+	}
+	if text, err = json.MarshalIndent(w, "", " "); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	if err := renameio.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return w, nil
 }
 
 // begun reads how far the training came, which must have had the same settings.

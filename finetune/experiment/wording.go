@@ -13,32 +13,29 @@ import (
 	"llamaxr/study"
 )
 
-// Wording is how the training reports, taken together, say each thing: of each finding the sentence that says it most often, and the sentences of normal reports that together are most like all reports. Only short sentences that 36 scores can support are known
-// to it: none with a side, a place in the lung, a measurement, a prior, a device or a masked word.
+// Wording is how the training reports, taken together, say each thing: of each finding the sentence that says it most often, and the sentences of
+// normal reports that make what is composed of them most like all reports. Only short sentences that 36 scores can support are known to it: none
+// with a side, a place in the lung, a degree, a measurement, a prior, a device or a masked word.
 type Wording struct {
 	Present  [study.NumFindings]string `json:"present"`
 	Possible [study.NumFindings]string `json:"possible"`
-	Normal   []string                  `json:"normal"` // in their order
-	Absent   []string                  `json:"absent"` // sentences that deny, most frequent first
+	// Normal are, in their order, ways to say one thing that is as it should be: the first, then those that say less.
+	Normal [][]string `json:"normal"`
 	// Conclusion is the impression where nothing is scored present.
 	Conclusion string `json:"conclusion"`
-
-	denies map[string]labeler.Labels // by sentence of Absent
 }
 
 const (
 	// longestStatement and longestDenial are in words: a longer sentence says more than scores do.
 	longestStatement, longestDenial = 7, 14
-	// mostRivals, mostAbsent and mostConclusions bound the search for central sentences, sampled the reports that it is held against.
-	mostRivals, mostAbsent, mostConclusions, sampled = 40, 120, 5, 200
-	// worthIt is the least that a further normal sentence must add to the mean likeness.
-	worthIt = 1e-3
-	// recallCounts is what the share of a report's words that are there counts beside ROUGE-L: alone it makes reports too short.
-	recallCounts = 0.5
+	// mostConclusions bounds the search.
+	mostConclusions = 5
+	// usual is how many reports have a sentence before it is anybody's but its writer's.
+	usual = 2
 )
 
-// NewWording learns from the training reports.
-func NewWording(train []Report) *Wording {
+// NewWording learns from the training reports and their scores.
+func NewWording(train []Report, scores func(Report) study.PairScores) (*Wording, error) {
 	findings, impressions := map[string]int{}, map[string]int{}
 	for _, r := range train {
 		for _, part := range []struct {
@@ -47,61 +44,49 @@ func NewWording(train []Report) *Wording {
 		}{{r.Text.Findings, findings}, {r.Text.Impression, impressions}} {
 			for _, s := range labeler.Sentences(part.text) {
 				s = numbering.ReplaceAllString(s, "")
-				if n := len(strings.Fields(s)); n > 0 && n <= longestDenial && strings.HasSuffix(s, ".") && !strings.Contains(s, "XX") {
+				n := len(strings.Fields(s))
+				if n > 0 && n <= longestDenial && strings.HasSuffix(s, ".") && !strings.HasSuffix(s, " .") && !strings.Contains(s, "XX") {
 					part.into[strings.ToUpper(s[:1])+s[1:]]++
 				}
 			}
 		}
 	}
-	w := &Wording{denies: map[string]labeler.Labels{}}
-	var said [2][study.NumFindings][]string // present, possible
+	w := new(Wording)
+	for _, f := range study.Findings() {
+		phrases := guard.Phrases(f)
+		w.Possible[f], w.Present[f] = phrases[1], phrases[2]
+	}
+	var said [2][study.NumFindings]bool // present, possible
+	var denials []string
 	nothing := nothingPresent()
 	for _, s := range frequent(findings, len(findings)) {
-		short := len(strings.Fields(s)) <= longestStatement && !place.MatchString(s)
-		if !short && (findings[s] == 1 || len(w.Absent) == mostAbsent) || guard.Claim(s) != "" {
+		if findings[s] < usual || vague.MatchString(s) || guard.Claim(s) != "" {
 			continue
 		}
 		labels := labeler.LabelSentence(s)
 		present, possible := of(labels, study.Present), of(labels, study.Uncertain)
-		switch {
-		case short && len(labels) == 1 && len(present) == 1:
-			said[0][present[0]] = append(said[0][present[0]], s)
-		case short && len(labels) == 1 && len(possible) == 1:
-			said[1][possible[0]] = append(said[1][possible[0]], s)
-		case len(w.Absent) < mostAbsent && len(present)+len(possible) == 0 && findings[s] > 1 && normal.MatchString(s) && !abnormal.MatchString(s) && kept(s, nothing):
-			w.Absent = append(w.Absent, s)
-		}
-	}
-	for _, f := range study.Findings() {
-		phrases := guard.Phrases(f)
-		w.Possible[f], w.Present[f] = phrases[1], phrases[2]
-		for k, into := range []*string{&w.Present[f], &w.Possible[f]} {
-			only := onlyPresent(f)
-			usable := slices.DeleteFunc(said[k][f][:min(mostRivals, len(said[k][f]))], func(s string) bool {
-				return !kept(s, only) || metrics.Statements(s) != metrics.Scored(only)
-			})
-			if len(usable) > 0 && findings[usable[0]] > 1 {
-				*into = usable[0]
+		switch short := len(strings.Fields(s)) <= longestStatement && !place.MatchString(s); {
+		case len(present)+len(possible) == 0:
+			if normal.MatchString(s) && topics(s) != 0 && kept(s, nothing) {
+				denials = append(denials, s)
+			}
+		case short && len(labels) == 1 && !normal.MatchString(s):
+			f, into, known := append(present, possible...)[0], &w.Present, &said[0]
+			if len(possible) > 0 {
+				into, known = &w.Possible, &said[1]
+			}
+			if only := onlyPresent(f); !known[f] && kept(s, only) && metrics.Statements(s) == metrics.Scored(only) {
+				into[f], known[f] = s, true
 			}
 		}
 	}
-	w.know()
 	var conclusions []string
 	for _, s := range frequent(impressions, len(impressions)) {
 		if len(conclusions) < mostConclusions && kept(s, nothing) {
 			conclusions = append(conclusions, s)
 		}
 	}
-	w.choose(train, conclusions)
-	return w
-}
-
-// know labels the sentences that deny.
-func (w *Wording) know() {
-	w.denies = map[string]labeler.Labels{}
-	for _, s := range w.Absent {
-		w.denies[s] = labeler.LabelSentence(s)
-	}
+	return w, w.agree(train, scores, denials, conclusions)
 }
 
 // of lists the findings that labels give a polarity.
@@ -121,18 +106,29 @@ var (
 	place = regexp.MustCompile(`(?i)\b(?:lobes?|bas(?:e|es|al|ilar)|apex|apices|apical|zones?|mid|upper|lower|lateral|anterior|posterior|hil\w+|hemi\w+|old|healed|chronic|acute|ribs?)\b`)
 )
 
-// normal is said of what is as it should be; abnormal of what no score speaks of.
 var (
-	normal   = regexp.MustCompile(`(?i)\b(?:no|not|without|free|normal\w*|unremarkable|clear|intact|limits)\b`)
-	abnormal = regexp.MustCompile(`(?i)\b(?:mild\w*|moderate\w*|severe\w*|degenerat\w+|calcif\w+|granulom\w+|tortuo\w+|scolio\w+|large|small|scatter\w+|limited|low)\b`)
-	// topic is what a sentence that names no finding is about.
-	topic = regexp.MustCompile(`(?i)heart|cardi|mediastin|lung|pulmon|pleura|bon[ey]|osse|skelet|diaphragm|trachea`)
+	// normal is said of what is as it should be.
+	normal = regexp.MustCompile(`(?i)\b(?:no|not|without|free|normal\w*|unremarkable|clear|intact|limits)\b`)
+	// vague sentences speak of a degree, of a kind or a state that no score has, or lean on another sentence.
+	vague = regexp.MustCompile(`(?i)\b(?:mild\w*|minimal\w*|moderate\w*|severe\w*|degenerat\w+|calcif\w+|granulom\w+|tortuo\w+|scolio\w+|large|small|scatter\w+|` +
+		`limited|low|increased|interstitial|acute\w*|active|otherwise|gross(?:ly)?|specifically|also|however)\b`)
 )
 
 // kept reports whether the guard lets a sentence of findings stand.
 func kept(sentence string, scores study.PairScores) bool {
 	checked := guard.Check(sentence, scores, nil)
 	return checked[0].Verdict == study.VerdictKept && checked[0].Text == sentence
+}
+
+// supported reports whether a normal sentence may be said beside what is scored: the guard lets it stand, and it is about nothing that a finding
+// that is scored present is about. A reader takes "no infiltrate" beside an opacity for a contradiction, the guard does not.
+func supported(sentence string, scores study.PairScores) bool {
+	for _, f := range study.Findings() {
+		if scores.Present(f) && topics(sentence)&topicsOf(f) != 0 {
+			return false
+		}
+	}
+	return kept(sentence, scores)
 }
 
 func nothingPresent() study.PairScores { return study.PairScores{Frontal: new(study.Scores)} }
@@ -150,75 +146,27 @@ func frequent(counted map[string]int, n int) []string {
 	return list[:min(n, len(list))]
 }
 
-// choose finds the normal sentences and the conclusion that together are most like the training reports, adding one at a time.
-func (w *Wording) choose(train []Report, conclusions []string) {
-	var sample [][]string
-	for i := 0; i < len(train); i += max(len(train)/sampled, 1) {
-		sample = append(sample, metrics.RougeWords(train[i].Plain()))
-	}
-	wordsOf := map[string][]string{}
-	for _, s := range append(slices.Clone(conclusions), w.Absent...) {
-		wordsOf[s] = metrics.RougeWords(s)
-	}
-	likeness := func(sentences []string, conclusion string) float64 {
-		var text []string
-		for _, s := range append(slices.Clone(sentences), conclusion) {
-			text = append(text, wordsOf[s]...)
-		}
-		sum := 0.0
-		for _, reference := range sample {
-			f := metrics.RougeLOfWords(reference, text)
-			recall := f * float64(len(reference)+len(text)) / 2 / float64(max(len(reference), 1))
-			sum += f + recallCounts*recall
-		}
-		return sum / float64(len(sample))
-	}
-	most := 0.0
-	for _, conclusion := range conclusions {
-		if v := likeness(nil, conclusion); v > most {
-			w.Conclusion, most = conclusion, v
-		}
-	}
-	for {
-		var best []string
-		for _, s := range w.Absent {
-			if w.repeats(s) {
-				continue
-			}
-			for at := range len(w.Normal) + 1 {
-				with := slices.Insert(slices.Clone(w.Normal), at, s)
-				if v := likeness(with, w.Conclusion); v > most+worthIt {
-					best, most = with, v
-				}
-			}
-		}
-		if best == nil {
-			return
-		}
-		w.Normal = best
-	}
-}
-
-// repeats reports whether a sentence denies what a chosen one denies, or denies nothing and is about what one of them is about.
-func (w *Wording) repeats(s string) bool {
-	for _, chosen := range w.Normal {
-		for f := range w.denies[s] {
-			if _, ok := w.denies[chosen][f]; ok {
-				return true
-			}
-		}
-	}
-	if len(w.denies[s]) > 0 {
-		return false
-	}
-	chosen := strings.ToLower(strings.Join(w.Normal, " "))
-	return slices.ContainsFunc(topic.FindAllString(s, -1), func(about string) bool { return strings.Contains(chosen, strings.ToLower(about)) })
-}
-
 // Compose is the report that the training reports' wording gives for scores: what is present, what is possible, in the order of the findings;
-// then the normal sentences that the scores allow, a shorter one in the place of one that they do not; then a conclusion.
-func (w *Wording) Compose(scores study.PairScores) string {
-	var sure, unsure, sentences []string
+// then of each normal thing as much as the scores allow; then a conclusion.
+func (w *Wording) Compose(scores study.PairScores) string { return w.compose(scores, true, true) }
+
+// compose says the findings first or last, each in a sentence of its own or all in one.
+func (w *Wording) compose(scores study.PairScores, first, single bool) string {
+	findings := w.statements(scores)
+	if !single && len(findings) > 0 {
+		findings = []string{guard.Conclusion(scores)}
+	}
+	sentences := w.normal(func(s string) bool { return supported(s, scores) })
+	if first {
+		sentences = append(findings, sentences...)
+	} else {
+		sentences = append(sentences, findings...)
+	}
+	return corrections.Report{Findings: strings.Join(sentences, " "), Impression: w.conclusion(scores)}.String()
+}
+
+func (w *Wording) statements(scores study.PairScores) []string {
+	var sure, unsure []string
 	for _, f := range study.Findings() {
 		switch score, _ := scores.Combined(f); {
 		case score >= study.SurePoint:
@@ -227,46 +175,21 @@ func (w *Wording) Compose(scores study.PairScores) string {
 			unsure = append(unsure, w.Possible[f])
 		}
 	}
-	sentences = append(append(sentences, sure...), unsure...)
-	denied := labeler.Labels{}
-	for _, s := range w.Normal {
-		if kept(s, scores) {
-			maps.Copy(denied, w.denies[s])
-		}
-	}
-	for _, s := range w.Normal {
-		if !kept(s, scores) {
-			if s = w.instead(s, scores, denied); s == "" {
-				continue
-			}
-			maps.Copy(denied, w.denies[s])
-		}
-		sentences = append(sentences, s)
-	}
-	conclusion := w.Conclusion
-	if len(sure)+len(unsure) > 0 {
-		conclusion = guard.Conclusion(scores)
-	}
-	return corrections.Report{Findings: strings.Join(sentences, " "), Impression: conclusion}.String()
+	return append(sure, unsure...)
 }
 
-// instead is the sentence that denies most of what another does and the scores allow, and nothing else; "" when it would only repeat what
-// is denied already.
-func (w *Wording) instead(sentence string, scores study.PairScores, denied labeler.Labels) string {
-	best, most := "", 0
-	for _, s := range w.Absent {
-		within, more := true, 0
-		for f := range w.denies[s] {
-			if _, ok := w.denies[sentence][f]; !ok || scores.Present(f) {
-				within = false
-			}
-			if _, ok := denied[f]; !ok {
-				more++
-			}
-		}
-		if within && more > most && kept(s, scores) {
-			best, most = s, more
+func (w *Wording) normal(allowed func(string) bool) (out []string) {
+	for _, ways := range w.Normal {
+		if i := slices.IndexFunc(ways, allowed); i >= 0 {
+			out = append(out, ways[i])
 		}
 	}
-	return best
+	return out
+}
+
+func (w *Wording) conclusion(scores study.PairScores) string {
+	if metrics.Scored(scores) == [study.NumFindings]bool{} {
+		return w.Conclusion
+	}
+	return guard.Conclusion(scores)
 }
