@@ -193,6 +193,7 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 		}
 		r.progress.cut(options.Resume.Step)
 	}
+	r.weights = nil // the trainer has them
 	trained, err := qlora.Train(ctx, r.opts.Engine, options)
 	if err != nil {
 		return err

@@ -385,6 +385,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapt
 			return nil, err
 		}
 	}
+	r.weights = nil // the trainer has them
 	result, err := qlora.Train(ctx, r.eng, opts)
 	if err != nil {
 		return nil, err
