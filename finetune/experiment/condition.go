@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"llamaxr/finetune/corrections"
 	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/rows"
 	"llamaxr/finetune/starter"
 	"llamaxr/finetune/tune"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
 	"llamaxr/study"
@@ -106,13 +108,13 @@ type lessons struct {
 	condition Condition
 	seed      uint64
 	simulator *Simulator
-	wording   *Wording
+	wording   *wording.Wording
 	reports   []Report
 	abnormal  []Report // those with a finding that is scored present
 	tokens    *llama.Tokenizer
 }
 
-func newLessons(c Condition, seed uint64, s *Simulator, w *Wording, reports []Report, tokens *llama.Tokenizer) *lessons {
+func newLessons(c Condition, seed uint64, s *Simulator, w *wording.Wording, reports []Report, tokens *llama.Tokenizer) *lessons {
 	l := &lessons{condition: c, seed: seed, simulator: s, wording: w, reports: reports, tokens: tokens}
 	for _, r := range reports {
 		if present(s.Scores(r)) > 0 {
@@ -154,8 +156,16 @@ func (l *lessons) drawn(number int) (out []lesson) {
 	return out
 }
 
+// compose is the wording's report, or what is left of it without a lever.
 func (l *lessons) compose(scores study.PairScores) string {
-	return l.wording.compose(scores, l.condition.Levers.First, l.condition.Levers.Single)
+	said, normal := l.wording.Statements(scores), l.wording.Normals(scores)
+	if !l.condition.Levers.Single && len(said) > 0 {
+		said = []string{l.wording.Impression(scores)}
+	}
+	if !l.condition.Levers.First {
+		said, normal = normal, said
+	}
+	return corrections.Report{Findings: strings.Join(append(said, normal...), " "), Impression: l.wording.Impression(scores)}.String()
 }
 
 func (l *lessons) batch(list []lesson) qlora.Batch {

@@ -15,9 +15,9 @@ import (
 
 	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/starter"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
-	"llamaxr/reporting/guard"
 	"llamaxr/study"
 )
 
@@ -127,87 +127,37 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestComposedSayTheScores: what is learnt says of every finding what the scores say, the guard lets every sentence stand, and no normal
-// sentence is about what a finding is about that is scored present; findings said last or in one sentence say the same.
-func TestComposedSayTheScores(t *testing.T) {
-	w := wordingOf(t, synthetic(80))
-	rng := rand.New(rand.NewPCG(9, 9))
-	for i := range 30 {
-		scores := starter.RandomScores(rng)
-		text := w.compose(scores, i%3 != 1, i%3 != 2)
-		if said := metrics.Statements(text); said != metrics.Scored(scores) {
-			t.Fatalf("%v is said of %v: %s", said, metrics.Scored(scores), text)
-		}
-		for _, s := range guard.Check(text, scores, nil) {
-			if s.Verdict != study.VerdictKept {
-				t.Fatalf("%s (%s: %s)", s.Text, s.Verdict, s.Reason)
-			}
-		}
-		for _, ways := range w.Normal {
-			for _, f := range study.Findings() {
-				if s := ways[0]; scores.Present(f) && topics(s)&topicsOf(f) != 0 && strings.Contains(text, s) {
-					t.Fatalf("%s is scored present: %s", f, text)
-				}
-			}
-		}
-	}
-}
-
-// TestContradictionsForAReader: what a reader takes for a contradiction is not said beside the finding, though the guard lets it stand.
-func TestContradictionsForAReader(t *testing.T) {
-	for _, c := range []struct {
-		sentence string
-		beside   study.Finding
-		may      bool
-	}{
-		{"The lungs are free of any focal infiltrates.", study.LungOpacity, false},
-		{"Cardiac and mediastinal contours are within normal limits.", study.Cardiomegaly, false},
-		{"Pulmonary vascularity is within normal limits.", study.Edema, false},
-		{"No pleural effusion.", study.Effusion, false},
-		{"No bony abnormalities.", study.Fracture, false},
-		{"No bony abnormalities.", study.Pneumothorax, true},
-		{"The mediastinum is unremarkable.", study.Cardiomegaly, true},
-		{"No pneumothorax.", study.Effusion, true},
-	} {
-		if got := supported(c.sentence, onlyPresent(c.beside)); got != c.may {
-			t.Errorf("%s beside %s: %t", c.sentence, c.beside, got)
-		}
-	}
-}
-
-// TestWordingIsTheConsensus: of reports most of which say the same in the same order, that text is what is composed, whatever the others say; no
-// thing is said twice; beside a finding what it forbids gives way to what says less.
-func TestWordingIsTheConsensus(t *testing.T) {
-	var reports []Report
-	for uid := range 60 {
-		r := Report{UID: uid, Frontal: true}
-		r.Text.Findings, r.Text.Impression = "Normal heart size. The lungs are clear. No pleural effusion or pneumothorax.", "Normal chest."
-		switch {
-		case uid%5 == 0:
-			r.Text.Findings = "There is no pneumothorax. Osseous structures are intact. Both lungs are mildly clear. The heart is normal in size."
-		case uid%5 == 1:
-			r.Text.Findings = "Pneumothorax is seen. The heart is enlarged, stable. Lungs are clear. No pleural effusion."
-			r.Present[study.Pneumothorax] = true
-		}
-		reports = append(reports, r)
-	}
-	w := wordingOf(t, reports)
-	if got, want := w.Compose(nothingPresent()), "FINDINGS: Normal heart size. The lungs are clear. No pleural effusion or pneumothorax.\nIMPRESSION: Normal chest."; got != want {
-		t.Errorf("%s\nwant %s", got, want)
-	}
-	if got, want := w.Compose(onlyPresent(study.Pneumothorax)), "FINDINGS: Pneumothorax is seen. Normal heart size. The lungs are clear. No pleural effusion.\nIMPRESSION: Pneumothorax."; got != want {
-		t.Errorf("%s\nwant %s", got, want)
-	}
-}
-
 // wordingOf learns from reports with their labels as scores.
-func wordingOf(t *testing.T, reports []Report) *Wording {
+func wordingOf(t *testing.T, reports []Report) *wording.Wording {
 	t.Helper()
-	w, err := NewWording(reports, faultless)
+	w, err := wording.New(examplesOf(reports, faultless))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// TestLeversSayTheScores: composed rows say of every finding what the scores say, findings first or last, in a sentence each or in one.
+func TestLeversSayTheScores(t *testing.T) {
+	l := &lessons{wording: wordingOf(t, synthetic(80))}
+	rng := rand.New(rand.NewPCG(9, 9))
+	texts := map[string]bool{}
+	for i := range 40 {
+		scores := starter.RandomScores(rng)
+		for k := range 4 {
+			l.condition.Levers = Levers{First: k&1 == 0, Single: k&2 == 0}
+			text := l.compose(scores)
+			if said := metrics.Statements(text); said != metrics.Scored(scores) {
+				t.Fatalf("%v is said of %v: %s", said, metrics.Scored(scores), text)
+			}
+			if i == 0 {
+				texts[text] = true
+			}
+		}
+	}
+	if len(texts) != 4 {
+		t.Errorf("%d texts of 4 ways", len(texts))
+	}
 }
 
 // TestLessonsAreBalancedAndPaired: three rows of four drawn have a finding, and each second row differs from the one before in one.

@@ -47,7 +47,7 @@ func baseline(ctx context.Context, name string, all []Report, studies int, opts 
 	}
 	train := split(all, toTrain)
 	simulator := NewSimulator(train, opts.Seed)
-	wording, err := opts.wording(train, simulator)
+	words, err := opts.wording(train, simulator)
 	if err != nil {
 		return nil, err
 	}
@@ -56,13 +56,13 @@ func baseline(ctx context.Context, name string, all []Report, studies int, opts 
 		w := Written{UID: t.UID, Finished: true, Finding: f}
 		switch name {
 		case "one report":
-			w.Text = wording.Compose(nothingPresent())
+			w.Text = words.Compose(study.PairScores{Frontal: new(study.Scores)}).String()
 			w.Changed = w.Text
 		case "labels":
-			w.Text = wording.Compose(faultless(t))
+			w.Text = words.Compose(faultless(t)).String()
 			w.Changed = w.Text
 		case "composed":
-			w.Text, w.Changed = wording.Compose(simulator.Scores(t)), wording.Compose(changed)
+			w.Text, w.Changed = words.Compose(simulator.Scores(t)).String(), words.Compose(changed).String()
 		default:
 			w.Text = t.Text.String()
 			w.Changed = w.Text

@@ -16,9 +16,11 @@ import (
 	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/tune"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/internal/figures"
+	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
 )
@@ -179,14 +181,14 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	if err := r.begun(); err != nil || r.progress.Done {
 		return err
 	}
-	var wording *Wording
+	var words *wording.Wording
 	if r.condition.Levers.Composed {
 		var err error
-		if wording, err = r.opts.wording(r.train, r.simulator); err != nil {
+		if words, err = r.opts.wording(r.train, r.simulator); err != nil {
 			return err
 		}
 	}
-	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, wording, r.train, r.tokens), validation)
+	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, words, r.train, r.tokens), validation)
 	if data, err := os.ReadFile(r.path(checkpointFile)); err == nil {
 		if options.Resume, err = qlora.DecodeState(data); err != nil {
 			return err
@@ -208,9 +210,9 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 }
 
 // wording is what was learnt of the training reports, which is kept: the search takes a minute.
-func (o Options) wording(train []Report, s *Simulator) (*Wording, error) {
+func (o Options) wording(train []Report, s *Simulator) (*wording.Wording, error) {
 	path := filepath.Join(o.Folder, fmt.Sprintf("wording-%d.json", o.Seed))
-	w := new(Wording)
+	w := new(wording.Wording)
 	text, err := os.ReadFile(path)
 	if err == nil {
 		return w, json.Unmarshal(text, w)
@@ -219,7 +221,7 @@ func (o Options) wording(train []Report, s *Simulator) (*Wording, error) {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	o.Log("choosing the training reports' wording")
-	if w, err = NewWording(train, s.Scores); err != nil {
+	if w, err = wording.New(examplesOf(train, s.Scores)); err != nil {
 		return nil, err
 	}
 	if text, err = json.MarshalIndent(w, "", " "); err != nil {
@@ -229,6 +231,13 @@ func (o Options) wording(train []Report, s *Simulator) (*Wording, error) {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
 	return w, nil
+}
+
+func examplesOf(reports []Report, scores func(Report) study.PairScores) (out []wording.Example) {
+	for _, r := range reports {
+		out = append(out, wording.Example{Report: r.Text, Scores: scores(r)})
+	}
+	return out
 }
 
 // begun reads how far the training came, which must have had the same settings.

@@ -1,4 +1,4 @@
-package experiment
+package wording
 
 import (
 	"cmp"
@@ -83,9 +83,9 @@ func topicsOf(f study.Finding) uint32 {
 }
 
 // agree sets the conclusion and the normal sentences.
-func (w *Wording) agree(train []Report, scores func(Report) study.PairScores, denials, conclusions []string) error {
+func (w *Wording) agree(train []Example, denials, conclusions []string) error {
 	c := &consensus{lexicon: metrics.NewLexicon()}
-	if err := c.read(w, train, scores, denials); err != nil {
+	if err := c.read(w, train, denials); err != nil {
 		return err
 	}
 	var few []situation
@@ -106,7 +106,7 @@ func (w *Wording) agree(train []Report, scores func(Report) study.PairScores, de
 }
 
 // read takes apart what is compared.
-func (c *consensus) read(w *Wording, train []Report, scores func(Report) study.PairScores, denials []string) (err error) {
+func (c *consensus) read(w *Wording, train []Example, denials []string) (err error) {
 	text := func(s string) (t metrics.Text) {
 		if err == nil {
 			t, err = c.lexicon.Text(s)
@@ -126,15 +126,14 @@ func (c *consensus) read(w *Wording, train []Report, scores func(Report) study.P
 		c.denials[i].ways = c.ways(i)
 	}
 	for _, r := range train {
-		known := scores(r)
-		one := situation{report: text(r.Plain()), statements: text(strings.Join(w.statements(known), " "))}
+		one := situation{report: text(r.Report.Findings + " " + r.Report.Impression), statements: text(strings.Join(w.Statements(r.Scores), " "))}
 		for _, f := range study.Findings() {
-			if known.Present(f) {
+			if r.Scores.Present(f) {
 				one.present |= 1 << f
 			}
 		}
 		if one.present != 0 {
-			one.conclusion = text(w.conclusion(known))
+			one.conclusion = text(w.Impression(r.Scores))
 		}
 		c.reports = append(c.reports, one)
 	}

@@ -1,4 +1,4 @@
-package experiment
+package wording
 
 import (
 	"maps"
@@ -34,14 +34,20 @@ const (
 	usual = 2
 )
 
-// NewWording learns from the training reports and their scores.
-func NewWording(train []Report, scores func(Report) study.PairScores) (*Wording, error) {
+// Example is a report with the scores that it was, or would be, written from.
+type Example struct {
+	Report corrections.Report
+	Scores study.PairScores
+}
+
+// New learns from training reports.
+func New(train []Example) (*Wording, error) {
 	findings, impressions := map[string]int{}, map[string]int{}
 	for _, r := range train {
 		for _, part := range []struct {
 			text string
 			into map[string]int
-		}{{r.Text.Findings, findings}, {r.Text.Impression, impressions}} {
+		}{{r.Report.Findings, findings}, {r.Report.Impression, impressions}} {
 			for _, s := range labeler.Sentences(part.text) {
 				s = numbering.ReplaceAllString(s, "")
 				n := len(strings.Fields(s))
@@ -86,7 +92,7 @@ func NewWording(train []Report, scores func(Report) study.PairScores) (*Wording,
 			conclusions = append(conclusions, s)
 		}
 	}
-	return w, w.agree(train, scores, denials, conclusions)
+	return w, w.agree(train, denials, conclusions)
 }
 
 // of lists the findings that labels give a polarity.
@@ -148,24 +154,13 @@ func frequent(counted map[string]int, n int) []string {
 
 // Compose is the report that the training reports' wording gives for scores: what is present, what is possible, in the order of the findings;
 // then of each normal thing as much as the scores allow; then a conclusion.
-func (w *Wording) Compose(scores study.PairScores) string { return w.compose(scores, true, true) }
-
-// compose says the findings first or last, each in a sentence of its own or all in one.
-func (w *Wording) compose(scores study.PairScores, first, single bool) string {
-	findings := w.statements(scores)
-	if !single && len(findings) > 0 {
-		findings = []string{guard.Conclusion(scores)}
-	}
-	sentences := w.normal(func(s string) bool { return supported(s, scores) })
-	if first {
-		sentences = append(findings, sentences...)
-	} else {
-		sentences = append(sentences, findings...)
-	}
-	return corrections.Report{Findings: strings.Join(sentences, " "), Impression: w.conclusion(scores)}.String()
+func (w *Wording) Compose(scores study.PairScores) corrections.Report {
+	sentences := append(w.Statements(scores), w.Normals(scores)...)
+	return corrections.Report{Findings: strings.Join(sentences, " "), Impression: w.Impression(scores)}
 }
 
-func (w *Wording) statements(scores study.PairScores) []string {
+// Statements say what is present, then what is possible, a sentence each.
+func (w *Wording) Statements(scores study.PairScores) []string {
 	var sure, unsure []string
 	for _, f := range study.Findings() {
 		switch score, _ := scores.Combined(f); {
@@ -178,16 +173,18 @@ func (w *Wording) statements(scores study.PairScores) []string {
 	return append(sure, unsure...)
 }
 
-func (w *Wording) normal(allowed func(string) bool) (out []string) {
+// Normals say of each normal thing as much as the scores allow.
+func (w *Wording) Normals(scores study.PairScores) (out []string) {
 	for _, ways := range w.Normal {
-		if i := slices.IndexFunc(ways, allowed); i >= 0 {
+		if i := slices.IndexFunc(ways, func(s string) bool { return supported(s, scores) }); i >= 0 {
 			out = append(out, ways[i])
 		}
 	}
 	return out
 }
 
-func (w *Wording) conclusion(scores study.PairScores) string {
+// Impression names what is present and possible, or is the usual conclusion.
+func (w *Wording) Impression(scores study.PairScores) string {
 	if metrics.Scored(scores) == [study.NumFindings]bool{} {
 		return w.Conclusion
 	}
