@@ -281,6 +281,13 @@ func TestStoppedRunGoesOn(t *testing.T) {
 	if _, err := run(parts, func(string) bool { return false }); !errors.Is(err, ErrOtherSettings) {
 		t.Errorf("other settings: %v", err)
 	}
+	without := filepath.Join(parts, withoutName(c.Name, "pairs"))
+	if err := os.Mkdir(without, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(without, resultFile), []byte(read(t, parts, c.Name, resultFile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	page := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(page, []byte("# Page\nBefore.\n\n## Results (`make experiment`)\nold\n\n## After\nleft alone\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -289,7 +296,7 @@ func TestStoppedRunGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := read(t, page)
-	for _, part := range []string{"Before.", "SIMULATED", "| grounded |", "composed, own |", "## After\nleft alone"} {
+	for _, part := range []string{"Before.", "SIMULATED", "| grounded |", "composed, own |", "## Levers one by one", "## After\nleft alone"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the page lacks %q:\n%s", part, text)
 		}
