@@ -12,7 +12,7 @@ FUZZ_TIME := 30s
 # Architectures of `make packages`.
 ARCH := amd64,arm64
 
-.PHONY: build demo packages packages-test test test-setup lint vuln race bench bench-peers bench-send gpu-check torture soak fuzz oracles starter experiment screenshots clean
+.PHONY: build demo packages packages-test test test-setup lint vuln race bench bench-peers bench-training bench-send gpu-check torture soak fuzz oracles starter experiment screenshots clean
 
 build:
 	@$(GO) build -trimpath -o bin/llamaxr ./daemon/llamaxr
@@ -74,6 +74,14 @@ bench-peers: build
 	@packaging/setup/smollm2.sh
 	@packaging/setup/bench.sh
 	@$(GO) run ./daemon/bench -peers -out docs/BENCHMARKS.md
+	@$(MAKE) --no-print-directory bench-training
+
+# Training beside PEFT on torch, for docs/BENCHMARKS.md (two minutes, torch and kin once).
+bench-training:
+	@oracles/setup.sh
+	@packaging/setup/xla-plugin.sh
+	@packaging/setup/smollm2.sh
+	@$(GO) run ./daemon/bench -training -out docs/BENCHMARKS.md
 
 # The sender alone, to sinks on loopback, for docs/BENCHMARKS.md (about a minute).
 bench-send:

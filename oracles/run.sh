@@ -4,13 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stamp=.cache/oracles/requirements.txt
-if ! cmp -s oracles/requirements.txt "$stamp"; then
-  echo "installing the heavy oracles into .cache/oracles"
-  python3 -m venv .cache/oracles
-  .cache/oracles/bin/python -m pip install --quiet --disable-pip-version-check -r oracles/requirements.txt
-  cp oracles/requirements.txt "$stamp"
-fi
+oracles/setup.sh
 for script in oracles/{nf4,dequantise,tokenizer,llama,families,smollm2,qlora,adam8,captions,torchfile,xrv,backbones}.py; do
   echo "$script"
   .cache/oracles/bin/python "$script"

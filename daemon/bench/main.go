@@ -29,6 +29,8 @@ func main() {
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
 	flag.IntVar(&opts.layers, "layers", 0, "with -peers: only so many layers of the models with random weights, on a machine that is too busy for all")
+	flag.BoolVar(&opts.training, "training", false, "measure training beside PEFT instead")
+	flag.StringVar(&opts.train, "train", "", "as a process that is measured: time training on the language model in this file")
 	flag.StringVar(&opts.reports, "reports", "../shared/data/reports/iu_reports.jsonl", "with -peers: human reports to write and to speculate from")
 	flag.BoolVar(&opts.score, "score", false, "as a process that is measured: time the classifier")
 	asJSON := flag.Bool("json", false, "print one JSON document too")
@@ -40,7 +42,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	if *asJSON || opts.score || opts.measure != "" {
+	if *asJSON || opts.score || opts.measure != "" || opts.train != "" {
 		_ = json.NewEncoder(os.Stdout).Encode(result)
 	}
 }
@@ -51,7 +53,9 @@ type options struct {
 	layers                int
 	peers, send           bool
 	score, gpu            bool
+	training              bool
 	only, measure, sink   string
+	train                 string
 	reports               string
 }
 
@@ -65,6 +69,8 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return checkGPU(ctx, opts)
 	case opts.measure != "":
 		return measureOurs(ctx, opts.measure, opts.rounds)
+	case opts.train != "":
+		return trainOurs(ctx, opts.train)
 	}
 	if opts.scratch, err = filepath.Abs(opts.scratch); err != nil {
 		return nil, err
@@ -80,6 +86,8 @@ func run(ctx context.Context, opts options) (result any, err error) {
 			return nil, err
 		}
 		return table, sendSection(table, opts).Replace(opts.out)
+	case opts.training:
+		return besidePEFT(ctx, opts)
 	case opts.peers:
 		return comparison(ctx, opts)
 	}

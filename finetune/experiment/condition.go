@@ -3,11 +3,14 @@ package experiment
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
+	"llamaxr/finetune/corrections"
 	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/rows"
 	"llamaxr/finetune/starter"
 	"llamaxr/finetune/tune"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
 	"llamaxr/study"
@@ -26,14 +29,47 @@ type Condition struct {
 	Levers Levers `json:"levers"`
 }
 
-// Levers are what can be done to the training rows, each alone.
+// Levers are what can be done to what is learnt, each alone.
 type Levers struct {
-	Composed bool `json:"composed"` // reports composed of the training reports' sentences, abnormal first, one a finding, for the row's scores
+	Composed bool `json:"composed"` // reports composed of the training reports' sentences, one a finding, for the row's scores
+	First    bool `json:"first"`    // composed reports begin with what is present and possible
+	Single   bool `json:"single"`   // composed reports have a sentence for each finding, not one for all
 	Balanced bool `json:"balanced"` // three draws of four have a finding
 	Paired   bool `json:"paired"`   // each row comes with one in which one finding's scores, and its sentence, changed sides
 }
 
-var every = Levers{Composed: true, Balanced: true, Paired: true}
+var every = Levers{Composed: true, First: true, Single: true, Balanced: true, Paired: true}
+
+// leverNames are the levers that Without knows, the most telling first, and what takes each out.
+var leverNames = []struct {
+	name, says string
+	out        func(*Condition)
+}{
+	{"plan", "template grounded/1, which names every score and singles out none", func(c *Condition) { c.Template, c.Preset.MaxTokens = prompt.Grounded, 640 }},
+	{"composed", "human reports", func(c *Condition) { c.Levers.Composed, c.Preset.MaxTokens = false, 256 }},
+	{"weights", "all tokens weigh the same", func(c *Condition) { c.Preset.Weights = rows.Plain }},
+	{"pairs", "each row has a report of its own", func(c *Condition) { c.Levers.Paired = false }},
+	{"balance", "reports are drawn as they come", func(c *Condition) { c.Levers.Balanced = false }},
+	{"first", "what is present and possible is said last", func(c *Condition) { c.Levers.First = false }},
+	{"steps", "half of them", func(c *Condition) { c.Steps /= 2 }},
+	{"single", "one sentence names all findings", func(c *Condition) { c.Levers.Single = false }},
+}
+
+// Without is the condition with one lever taken out.
+func (c Condition) Without(lever string) (Condition, error) {
+	var names []string
+	for _, l := range leverNames {
+		if l.name == lever {
+			c.Name, c.Says = withoutName(c.Name, lever), c.Says+", without "+lever+": "+l.says
+			l.out(&c)
+			return c, nil
+		}
+		names = append(names, l.name)
+	}
+	return c, fmt.Errorf("experiment: unknown lever %q: %s", lever, strings.Join(names, ", "))
+}
+
+func withoutName(condition, lever string) string { return condition + "-without-" + lever }
 
 // site are the values of the preset, for a new adapter; what is composed is the conditions' own matter. longest is in tokens.
 func site(longest int) tune.Preset {
@@ -45,7 +81,7 @@ func site(longest int) tune.Preset {
 // Conditions are those of the table, the one with the goals first: a run that is stopped early has it.
 func Conditions() []Condition {
 	return []Condition{
-		{Name: "grounded", Says: "template grounded/2, `site` values, all levers", Template: prompt.Planned, Preset: site(128), Steps: 240, Levers: every},
+		{Name: "grounded", Says: "template grounded/2, `site` values, all levers", Template: prompt.Planned, Preset: site(192), Steps: 240, Levers: every},
 		{Name: "paper-site", Says: "template paper/1, `site` values, all levers", Template: prompt.Paper, Preset: site(640), Steps: 240, Levers: every},
 		{Name: "paper", Says: "template paper/1, preset `paper`", Template: prompt.Paper, Preset: tune.Paper, Steps: 200},
 	}
@@ -72,13 +108,13 @@ type lessons struct {
 	condition Condition
 	seed      uint64
 	simulator *Simulator
-	wording   *Wording
+	wording   *wording.Wording
 	reports   []Report
 	abnormal  []Report // those with a finding that is scored present
 	tokens    *llama.Tokenizer
 }
 
-func newLessons(c Condition, seed uint64, s *Simulator, w *Wording, reports []Report, tokens *llama.Tokenizer) *lessons {
+func newLessons(c Condition, seed uint64, s *Simulator, w *wording.Wording, reports []Report, tokens *llama.Tokenizer) *lessons {
 	l := &lessons{condition: c, seed: seed, simulator: s, wording: w, reports: reports, tokens: tokens}
 	for _, r := range reports {
 		if present(s.Scores(r)) > 0 {
@@ -111,13 +147,25 @@ func (l *lessons) drawn(number int) (out []lesson) {
 			out = append(out, lesson{scores, r.Text.String()})
 			continue
 		}
-		out = append(out, lesson{scores, l.wording.Compose(scores)})
+		out = append(out, lesson{scores, l.compose(scores)})
 		if l.condition.Levers.Paired && len(out) < l.condition.Preset.Batch {
 			scores = starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
-			out = append(out, lesson{scores, l.wording.Compose(scores)})
+			out = append(out, lesson{scores, l.compose(scores)})
 		}
 	}
 	return out
+}
+
+// compose is the wording's report, or what is left of it without a lever.
+func (l *lessons) compose(scores study.PairScores) string {
+	said, normal := l.wording.Statements(scores), l.wording.Normals(scores)
+	if !l.condition.Levers.Single && len(said) > 0 {
+		said = []string{l.wording.Impression(scores)}
+	}
+	if !l.condition.Levers.First {
+		said, normal = normal, said
+	}
+	return corrections.Report{Findings: strings.Join(append(said, normal...), " "), Impression: l.wording.Impression(scores)}.String()
 }
 
 func (l *lessons) batch(list []lesson) qlora.Batch {

@@ -15,9 +15,9 @@ import (
 
 	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/starter"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
-	"llamaxr/reporting/guard"
 	"llamaxr/study"
 )
 
@@ -127,21 +127,36 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestComposedSayTheScores: what is learnt says of every finding what the scores say, and the guard lets every sentence stand.
-func TestComposedSayTheScores(t *testing.T) {
-	w := NewWording(synthetic(80))
+// wordingOf learns from reports with their labels as scores.
+func wordingOf(t *testing.T, reports []Report) *wording.Wording {
+	t.Helper()
+	w, err := wording.New(examplesOf(reports, faultless))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// TestLeversSayTheScores: composed rows say of every finding what the scores say, findings first or last, in a sentence each or in one.
+func TestLeversSayTheScores(t *testing.T) {
+	l := &lessons{wording: wordingOf(t, synthetic(80))}
 	rng := rand.New(rand.NewPCG(9, 9))
-	for range 30 {
+	texts := map[string]bool{}
+	for i := range 40 {
 		scores := starter.RandomScores(rng)
-		text := w.Compose(scores)
-		if said := metrics.Statements(text); said != metrics.Scored(scores) {
-			t.Fatalf("%v is said of %v: %s", said, metrics.Scored(scores), text)
-		}
-		for _, s := range guard.Check(text, scores, nil) {
-			if s.Verdict != study.VerdictKept {
-				t.Fatalf("%s (%s: %s)", s.Text, s.Verdict, s.Reason)
+		for k := range 4 {
+			l.condition.Levers = Levers{First: k&1 == 0, Single: k&2 == 0}
+			text := l.compose(scores)
+			if said := metrics.Statements(text); said != metrics.Scored(scores) {
+				t.Fatalf("%v is said of %v: %s", said, metrics.Scored(scores), text)
+			}
+			if i == 0 {
+				texts[text] = true
 			}
 		}
+	}
+	if len(texts) != 4 {
+		t.Errorf("%d texts of 4 ways", len(texts))
 	}
 }
 
@@ -158,7 +173,7 @@ func TestLessonsAreBalancedAndPaired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLessons(c, 1, s, NewWording(all[:60]), all, nil)
+	l := newLessons(c, 1, s, wordingOf(t, all[:60]), all, nil)
 	abnormal, pairs := 0, 0
 	for number := range 20 {
 		list := l.drawn(number)
@@ -181,6 +196,30 @@ func TestLessonsAreBalancedAndPaired(t *testing.T) {
 	}
 	if share := float64(abnormal) / float64(pairs); share < 0.6 {
 		t.Errorf("%.2f of the draws have a finding", share)
+	}
+}
+
+// TestWithout: a lever that is taken out leaves the others, and the condition has a folder of its own.
+func TestWithout(t *testing.T) {
+	c, err := ConditionByName("grounded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, l := range leverNames {
+		less, err := c.Without(l.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := less
+		back.Name, back.Says = c.Name, c.Says
+		if seen[less.Name] || reflect.DeepEqual(back, c) {
+			t.Errorf("%s takes nothing out, or has another's folder: %+v", l.name, less)
+		}
+		seen[less.Name] = true
+	}
+	if _, err := c.Without("none"); err == nil || !strings.Contains(err.Error(), "pairs") {
+		t.Errorf("an unknown lever: %v", err)
 	}
 }
 
@@ -242,6 +281,13 @@ func TestStoppedRunGoesOn(t *testing.T) {
 	if _, err := run(parts, func(string) bool { return false }); !errors.Is(err, ErrOtherSettings) {
 		t.Errorf("other settings: %v", err)
 	}
+	without := filepath.Join(parts, withoutName(c.Name, "pairs"))
+	if err := os.Mkdir(without, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(without, resultFile), []byte(read(t, parts, c.Name, resultFile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	page := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(page, []byte("# Page\nBefore.\n\n## Results (`make experiment`)\nold\n\n## After\nleft alone\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -250,7 +296,7 @@ func TestStoppedRunGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := read(t, page)
-	for _, part := range []string{"Before.", "SIMULATED", "| grounded |", "composed, own |", "## After\nleft alone"} {
+	for _, part := range []string{"Before.", "SIMULATED", "| grounded |", "composed, own |", "## Levers one by one", "## After\nleft alone"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the page lacks %q:\n%s", part, text)
 		}

@@ -46,19 +46,23 @@ func baseline(ctx context.Context, name string, all []Report, studies int, opts 
 		}
 	}
 	train := split(all, toTrain)
-	simulator, wording := NewSimulator(train, opts.Seed), NewWording(train)
+	simulator := NewSimulator(train, opts.Seed)
+	words, err := opts.wording(train, simulator)
+	if err != nil {
+		return nil, err
+	}
 	result, err := judge(ctx, simulator, opts, TestStudies(all, studies), func(t Report) Written {
 		changed, f := simulator.Changed(t)
 		w := Written{UID: t.UID, Finished: true, Finding: f}
 		switch name {
 		case "one report":
-			w.Text = wording.Compose(nothingPresent())
+			w.Text = words.Compose(study.PairScores{Frontal: new(study.Scores)}).String()
 			w.Changed = w.Text
 		case "labels":
-			w.Text = wording.Compose(faultless(t))
+			w.Text = words.Compose(faultless(t)).String()
 			w.Changed = w.Text
 		case "composed":
-			w.Text, w.Changed = wording.Compose(simulator.Scores(t)), wording.Compose(changed)
+			w.Text, w.Changed = words.Compose(simulator.Scores(t)).String(), words.Compose(changed).String()
 		default:
 			w.Text = t.Text.String()
 			w.Changed = w.Text
@@ -91,20 +95,25 @@ const curveFile = "experiment-loss.png"
 
 // WritePage writes the section of all results that are in the folder into the page, and their curves beside it.
 func WritePage(ctx context.Context, all []Report, opts Options, page string) error {
-	var results []*Result
+	var results, levers []*Result
 	for _, c := range Conditions() {
-		text, err := os.ReadFile(filepath.Join(opts.Folder, c.Name, resultFile))
-		if errors.Is(err, fs.ErrNotExist) {
+		r, err := resultOf(opts.Folder, c.Name)
+		if err != nil {
+			return err
+		}
+		if r == nil {
 			continue
 		}
-		r := new(Result)
-		if err == nil {
-			err = json.Unmarshal(text, r)
+		results, levers = append(results, r), append(levers, r)
+		for _, l := range leverNames {
+			less, err := resultOf(opts.Folder, withoutName(c.Name, l.name))
+			if err != nil {
+				return err
+			}
+			if less != nil {
+				levers = append(levers, less)
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("experiment: %s: %w", c.Name, err)
-		}
-		results = append(results, r)
 	}
 	if len(results) == 0 {
 		return errors.New("experiment: no condition is done")
@@ -121,7 +130,43 @@ func WritePage(ctx context.Context, all []Report, opts Options, page string) err
 	if err := writeCurves(results, filepath.Join(filepath.Dir(page), curveFile)); err != nil {
 		return err
 	}
+	if len(levers) > len(results) {
+		if err := leverSection(levers).Replace(page); err != nil {
+			return err
+		}
+	}
 	return section(results, beside).Replace(page)
+}
+
+// resultOf reads what a condition came to; nil where it is not done.
+func resultOf(folder, condition string) (*Result, error) {
+	text, err := os.ReadFile(filepath.Join(folder, condition, resultFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	r := new(Result)
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %s: %w", condition, err)
+	}
+	return r, nil
+}
+
+// leverSection is the text of the conditions from which a lever was taken.
+func leverSection(levers []*Result) *figures.Section {
+	s := figures.Begin("Levers one by one (`make experiment EXPERIMENT=-without=LEVERS`)")
+	s.Line("")
+	s.Line("Each row is a run of its own. Own text but for the last column; brackets as below.\n")
+	s.Line("| condition | what | steps x rows, tokens | test studies | grounding macro-F1 | sensitivity | ROUGE-L | METEOR | sentences by the guard |")
+	s.Line("| --- | --- | --- | ---: | --- | --- | --- | --- | ---: |")
+	for _, r := range levers {
+		s.Line("| %s | %s | %d x %d, %d | %d | %s | %s | %s | %s | %.1f %% |", r.Condition.Name, r.Condition.Says, r.Trained.Steps,
+			r.Condition.Preset.Batch*max(r.Condition.Preset.Accumulate, 1), r.Trained.Tokens, r.Studies, r.Own.cell(metrics.Grounding, "macro-F1"), r.Own.cell(metrics.Grounding, "sensitivity"),
+			r.Own.cell(metrics.Paper, "ROUGE-L"), r.Own.cell(metrics.Paper, "METEOR"), 100*r.Guard)
+	}
+	return s
 }
 
 // rows of the table: a figure of a group, or something else that is known of a result.

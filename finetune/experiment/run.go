@@ -16,9 +16,11 @@ import (
 	"llamaxr/finetune/metrics"
 	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/tune"
+	"llamaxr/finetune/wording"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/internal/figures"
+	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
 )
@@ -179,18 +181,21 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	if err := r.begun(); err != nil || r.progress.Done {
 		return err
 	}
-	var wording *Wording
+	var words *wording.Wording
 	if r.condition.Levers.Composed {
-		r.opts.Log("%s: choosing the training reports' wording", r.condition.Name)
-		wording = NewWording(r.train)
+		var err error
+		if words, err = r.opts.wording(r.train, r.simulator); err != nil {
+			return err
+		}
 	}
-	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, wording, r.train, r.tokens), validation)
+	options := r.training(newLessons(r.condition, r.opts.Seed, r.simulator, words, r.train, r.tokens), validation)
 	if data, err := os.ReadFile(r.path(checkpointFile)); err == nil {
 		if options.Resume, err = qlora.DecodeState(data); err != nil {
 			return err
 		}
 		r.progress.cut(options.Resume.Step)
 	}
+	r.weights = nil // the trainer has them
 	trained, err := qlora.Train(ctx, r.opts.Engine, options)
 	if err != nil {
 		return err
@@ -202,6 +207,37 @@ func (r *run) learn(ctx context.Context, validation []Report) error {
 	r.progress.Trained.MedianStep, r.progress.Steps = r.progress.Steps[len(r.progress.Steps)/2], nil
 	r.progress.Done = true
 	return r.putJSON(progressFile, r.progress)
+}
+
+// wording is what was learnt of the training reports, which is kept: the search takes a minute.
+func (o Options) wording(train []Report, s *Simulator) (*wording.Wording, error) {
+	path := filepath.Join(o.Folder, fmt.Sprintf("wording-%d.json", o.Seed))
+	w := new(wording.Wording)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		return w, json.Unmarshal(text, w)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	o.Log("choosing the training reports' wording")
+	if w, err = wording.New(examplesOf(train, s.Scores)); err != nil {
+		return nil, err
+	}
+	if text, err = json.MarshalIndent(w, "", " "); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	if err := renameio.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	return w, nil
+}
+
+func examplesOf(reports []Report, scores func(Report) study.PairScores) (out []wording.Example) {
+	for _, r := range reports {
+		out = append(out, wording.Example{Report: r.Text, Scores: scores(r)})
+	}
+	return out
 }
 
 // begun reads how far the training came, which must have had the same settings.

@@ -137,18 +137,21 @@ func (r *Report) fill(tables []*table) {
 func textTables(pairs []Pair) (paper, coco []*table, err error) {
 	n := len(pairs)
 	references, candidates := make([][]string, n), make([][]string, n)
-	overlaps := make([][]float64, n)
+	lexicon, overlaps := NewLexicon(), make([][]float64, n)
 	averaged := make([][]float64, n) // BLEU-1 to 4, ROUGE-L, METEOR
 	for i, p := range pairs {
 		references[i], candidates[i] = fields(p.Reference), fields(p.Candidate)
 		o := overlapOf(references[i], candidates[i])
 		overlaps[i] = o.row()
 		bleu := o.sentenceBLEU()
-		score, err := meteor(references[i], candidates[i])
-		if err != nil {
-			return nil, nil, err
+		var texts [2]Text
+		for k, text := range []string{p.Reference, p.Candidate} {
+			if texts[k], err = lexicon.Text(text); err != nil {
+				return nil, nil, err
+			}
 		}
-		averaged[i] = append(bleu[:], RougeL(p.Reference, p.Candidate), score)
+		rouge, meteor := lexicon.Likeness(texts[0], texts[1])
+		averaged[i] = append(bleu[:], rouge, meteor)
 	}
 	ciders := cider(references, candidates)
 	return []*table{meansTable(Paper, append(slices.Clone(bleuNames), "ROUGE-L", "METEOR"), func(i int) []float64 { return averaged[i] }, n)},

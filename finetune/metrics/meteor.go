@@ -1,11 +1,6 @@
 package metrics
 
-import (
-	"math"
-	"slices"
-
-	"llamaxr/finetune/metrics/wordnet"
-)
+import "math"
 
 // Parameters of NLTK's meteor_score.
 const (
@@ -14,96 +9,78 @@ const (
 	meteorGamma = 0.5
 )
 
-// token is a word still to be matched and where it stands in its text.
-type token struct {
-	at   int
-	word string
+// meteor is NLTK's meteor_score of words against one reference: words are matched as they are, then by stem, then by synonym, each from
+// the end; runs of words matched in order cost less. The synonyms are looked up by stem, as NLTK does.
+func (l *Lexicon) meteor(reference, candidate []word) float64 {
+	stem := func(words []word) []word {
+		out := make([]word, len(words))
+		for i, w := range words {
+			out[i] = l.stems[w]
+		}
+		return out
+	}
+	a := alignment{reference: reference, candidate: candidate, free: make([]bool, len(reference)), before: make([]int32, len(reference)), to: make([]int32, len(candidate))}
+	for j := range a.free {
+		a.free[j] = true
+	}
+	same := func(w word) []word { return l.same[w : w+1] }
+	l.match(&a, same)
+	a.reference, a.candidate = stem(reference), stem(candidate)
+	l.match(&a, same)
+	l.match(&a, func(w word) []word { return l.synonyms[w] })
+	if a.matches == 0 {
+		return 0
+	}
+	matches := float64(a.matches)
+	precision, recall := matches/float64(len(candidate)), matches/float64(len(reference))
+	mean := precision * recall / (meteorAlpha*precision + (1-meteorAlpha)*recall)
+	return (1 - meteorGamma*math.Pow(a.chunks()/matches, meteorBeta)) * mean
 }
 
 // alignment ties candidate words to reference words.
 type alignment struct {
-	candidate, reference []token // unmatched so far, by place
-	pairs                [][2]int
-}
-
-// meteor is NLTK's meteor_score of words against one reference: words are matched as they are, then by stem, then by synonym, each from
-// the end; runs of words matched in order cost less. The synonyms are looked up by stem, as NLTK does.
-func meteor(reference, candidate []string) (float64, error) {
-	a := alignment{tokens(candidate), tokens(reference), nil}
-	same := func(w string) []string { return []string{w} }
-	a.match(same)
-	for _, side := range [][]token{a.candidate, a.reference} {
-		for i := range side {
-			side[i].word = Stem(side[i].word)
-		}
-	}
-	a.match(same)
-	var failed error
-	a.match(func(w string) []string {
-		words := []string{w}
-		if err := wordnet.Synonyms(w, func(s string) { words = append(words, s) }); err != nil {
-			failed = err
-		}
-		return words
-	})
-	if failed != nil || len(a.pairs) == 0 {
-		return 0, failed
-	}
-	matches := float64(len(a.pairs))
-	precision, recall := matches/float64(len(candidate)), matches/float64(len(reference))
-	mean := precision * recall / (meteorAlpha*precision + (1-meteorAlpha)*recall)
-	return (1 - meteorGamma*math.Pow(a.chunks()/matches, meteorBeta)) * mean, nil
-}
-
-func tokens(words []string) []token {
-	out := make([]token, len(words))
-	for i, w := range words {
-		out[i] = token{i, lower(w)}
-	}
-	return out
+	reference, candidate []word
+	free                 []bool  // by place in the reference
+	before               []int32 // by place in the reference: one more than the place of the free mention before, 0 for none
+	to                   []int32 // by place in the candidate: one more than its place in the reference, 0 while unmatched
+	matches              int
 }
 
 // match takes the candidate's words from the last to the first and ties each to the last free reference word that is one of its ways.
-func (a *alignment) match(ways func(string) []string) {
-	free := map[string][]int{} // by word: indices into reference
-	for j, t := range a.reference {
-		free[t.word] = append(free[t.word], j)
-	}
-	taken := map[int]bool{}
-	var left []token
-	for _, t := range slices.Backward(a.candidate) {
-		best, by := -1, ""
-		for _, w := range ways(t.word) {
-			if at := free[w]; len(at) > 0 && at[len(at)-1] > best {
-				best, by = at[len(at)-1], w
-			}
+func (l *Lexicon) match(a *alignment, ways func(word) []word) {
+	for j, w := range a.reference {
+		if a.free[j] {
+			a.before[j], l.last[w] = l.last[w], int32(j+1)
 		}
-		if best < 0 {
-			left = append(left, t)
+	}
+	for i := len(a.candidate) - 1; i >= 0; i-- {
+		if a.to[i] > 0 {
 			continue
 		}
-		free[by] = free[by][:len(free[by])-1]
-		taken[best] = true
-		a.pairs = append(a.pairs, [2]int{t.at, a.reference[best].at})
-	}
-	slices.Reverse(left)
-	var unmatched []token
-	for j, t := range a.reference {
-		if !taken[j] {
-			unmatched = append(unmatched, t)
+		best, by := int32(0), word(0)
+		for _, w := range ways(a.candidate[i]) {
+			if l.last[w] > best {
+				best, by = l.last[w], w
+			}
+		}
+		if best > 0 {
+			a.to[i], a.free[best-1], l.last[by] = best, false, a.before[best-1]
+			a.matches++
 		}
 	}
-	a.candidate, a.reference = left, unmatched
+	for _, w := range a.reference {
+		l.last[w] = 0
+	}
 }
 
 // chunks counts the runs of pairs that follow each other in both texts.
 func (a *alignment) chunks() float64 {
-	slices.SortFunc(a.pairs, func(x, y [2]int) int { return x[0] - y[0] })
-	chunks := 1
-	for i := 1; i < len(a.pairs); i++ {
-		if a.pairs[i] != [2]int{a.pairs[i-1][0] + 1, a.pairs[i-1][1] + 1} {
+	chunks, last := 0, int32(0)
+	for _, to := range a.to {
+		if to > 0 && (last <= 0 || to != last+1) {
 			chunks++
 		}
+		last = to
 	}
 	return float64(chunks)
 }

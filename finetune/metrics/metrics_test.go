@@ -324,3 +324,24 @@ func FuzzReadPairs(f *testing.F) {
 		}
 	})
 }
+
+// TestLexicon: parts of a text joined are as like another as the whole, whatever was taken apart before.
+func TestLexicon(t *testing.T) {
+	likeness := func(reference string, parts ...string) (rouge, meteor float64) {
+		l := NewLexicon()
+		var texts []Text
+		for _, s := range append([]string{"An icon of the hearts.", reference}, parts...) {
+			text, err := l.Text(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, text)
+		}
+		return l.Likeness(texts[1], Join(texts[2:]...))
+	}
+	const reference, a, b = "The heart is normal. No pictures of an effusion.", "Heart size is normal.", "No image shows effusions."
+	rouge, meteor := likeness(reference, a, b)
+	if r, m := likeness(reference, a+" "+b); r != rouge || m != meteor || r != RougeL(reference, a+" "+b) || m <= 0 {
+		t.Errorf("ROUGE-L %g and METEOR %g, the whole %g and %g", rouge, meteor, r, m)
+	}
+}

@@ -5,11 +5,10 @@ import "strings"
 // RougeL is rouge_score's rougeL F-measure with its stemmer: the longest common subsequence of stemmed lower-case words (Lin 2004), in
 // [0, 1]. A text without a word scores 0.
 func RougeL(reference, candidate string) float64 {
-	return RougeLOfWords(RougeWords(reference), RougeWords(candidate))
+	return rougeL(rougeWords(reference), rougeWords(candidate))
 }
 
-// RougeLOfWords is RougeL of texts whose words are known already: who compares one text with many takes it apart once.
-func RougeLOfWords(a, b []string) float64 {
+func rougeL[T comparable](a, b []T) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}
@@ -34,7 +33,7 @@ func cocoRougeL(reference, candidate string) float64 {
 }
 
 // commonSubsequence is the length of the longest common subsequence.
-func commonSubsequence(a, b []string) int {
+func commonSubsequence[T comparable](a, b []T) int {
 	row := make([]int, len(b)+1)
 	for _, x := range a {
 		diagonal := 0

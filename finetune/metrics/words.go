@@ -16,8 +16,8 @@ func fields(text string) []string {
 // lower is Python's str.lower: unlike strings.ToLower it knows the final sigma and what becomes two letters.
 func lower(text string) string { return cases.Lower(language.Und).String(text) }
 
-// RougeWords are rouge_score's: lower-case runs of a to z and 0 to 9, those of more than 3 letters stemmed.
-func RougeWords(text string) []string {
+// rougeWords are rouge_score's: lower-case runs of a to z and 0 to 9, those of more than 3 letters stemmed.
+func rougeWords(text string) []string {
 	words := strings.FieldsFunc(lower(text), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	for i, w := range words {
 		if len(w) > 3 {

@@ -1,6 +1,8 @@
 package qlora
 
 import (
+	"slices"
+
 	"llamaxr/inference/llama"
 
 	"github.com/gomlx/compute/dtypes"
@@ -36,15 +38,18 @@ func (t *trainer) loss(batch, params, frozen []*Node) (sum, weight *Node) {
 	asked := Gather(Reshape(next, next.Shape().Size()), ExpandAxes(places, -1))
 	hidden := network.Forward(t.embed(read, byName[llama.EmbeddingName]), cos, sin, llama.Causal(tokens.Graph(), length))
 	hidden = Gather(Reshape(hidden, read.Shape().Size(), c.HiddenSize), ExpandAxes(places, -1))
-	logProbabilities := LogSoftmax(network.Logits(hidden), -1)
-	picked := ReduceSum(Mul(logProbabilities, OneHot(asked, c.VocabSize, dtypes.Float32)), -1)
-	return Neg(ReduceAllSum(Mul(picked, weights))), ReduceAllSum(weights)
+	logits := network.Logits(hidden)
+	highest := StopGradient(ReduceMax(logits, -1))
+	all := Add(highest, Log(ReduceSum(Exp(Sub(logits, ExpandAxes(highest, -1))), -1)))
+	wanted := ReduceSum(Mul(hidden, t.embed(asked, network.Head())), -1) // the asked token's score, without a second table as wide
+	return ReduceAllSum(Mul(Sub(all, wanted), weights)), ReduceAllSum(weights)
 }
 
-// embed looks tokens up. Where the embedding trains, as a product, whose gradient is one too.
+// embed looks tokens up in a matrix with a row for each. Where it trains, as a product, whose gradient is one too.
 func (t *trainer) embed(tokens, embedding *Node) *Node {
 	if t.opts.Rank == 0 {
-		return Einsum("btv,vh->bth", OneHot(tokens, t.opts.Config.VocabSize, dtypes.Float32), embedding)
+		flat := OneHot(Reshape(tokens, tokens.Shape().Size()), t.opts.Config.VocabSize, dtypes.Float32)
+		return Reshape(Einsum("rv,vh->rh", flat, embedding), append(slices.Clone(tokens.Shape().Dimensions), t.opts.Config.HiddenSize)...)
 	}
 	return Gather(embedding, ExpandAxes(tokens, -1))
 }

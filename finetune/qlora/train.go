@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime/debug"
 
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
@@ -40,7 +41,15 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 	}
 	t.trained, t.frozen = trained, frozen
 	for i, s := range frozen {
-		t.constants = append(t.constants, tensors.FromFlatDataAndDimensions(constants[i], s.shape...))
+		constant := tensors.FromFlatDataAndDimensions(constants[i], s.shape...)
+		if err := constant.ToDevice(backend, 0); err != nil { // one copy, and not another on our side
+			return nil, fmt.Errorf("qlora: %w", err)
+		}
+		t.constants = append(t.constants, constant)
+	}
+	if len(frozen) > 0 {
+		t.opts.Base = nil
+		debug.FreeOSMemory() // what the base took, unless the caller keeps it
 	}
 	if t.state = opts.Resume; t.state != nil {
 		if err := t.state.fits(t); err != nil {
@@ -107,20 +116,29 @@ func (t *trainer) run(ctx context.Context) error {
 	return nil
 }
 
+// pass adds a batch's gradient.
+func (t *trainer) pass(b Batch) error {
+	args, err := t.give(t.batch(b), append([]*tensors.Tensor{t.totals}, t.gradients...))
+	if err != nil {
+		return err
+	}
+	out, err := t.accumulate.Call(lend(args, t.state.params, t.constants)...)
+	if err != nil {
+		return err
+	}
+	t.totals, t.gradients = out[0], out[1:]
+	return nil
+}
+
 // step makes one update from the next batches.
 func (t *trainer) step() (loss float64, err error) {
 	n := len(t.trained)
 	for k := range t.opts.Accumulate {
-		args := t.batch(t.opts.Next(t.state.Step*t.opts.Accumulate + k))
-		if args, err = t.give(args, append([]*tensors.Tensor{t.totals}, t.gradients...)); err != nil {
-			return 0, err
+		for _, b := range t.opts.Next(t.state.Step*t.opts.Accumulate + k).passes(t.opts.passTokens) {
+			if err := t.pass(b); err != nil {
+				return 0, err
+			}
 		}
-		args = lend(args, t.state.params, t.constants)
-		out, err := t.accumulate.Call(args...)
-		if err != nil {
-			return 0, err
-		}
-		t.totals, t.gradients = out[0], out[1:]
 	}
 	at := float64(t.state.Step + 1)
 	rates := tensors.FromFlatDataAndDimensions([]float32{

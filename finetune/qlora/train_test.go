@@ -59,15 +59,18 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 	}
 	start := adapterOf(t, config, tiny, "adapter", "adapter_model.safetensors")
 	end := adapterOf(t, config, "testdata", "adapter.safetensors")
-	for _, name := range []string{engine.Go, engine.XLACPU} {
+	for name, test := range map[string]struct {
+		engine string
+		tokens int // of a pass
+	}{"go": {engine.Go, 0}, "xla": {engine.XLACPU, 0}, "xla, a row at a time": {engine.XLACPU, want.Length}} {
 		t.Run(name, func(t *testing.T) {
-			eng, err := engine.Open(name)
+			eng, err := engine.Open(test.engine)
 			if err != nil {
 				t.Skip(err)
 			}
 			result, err := Train(context.Background(), eng, Options{
 				Config: config, Base: base, Rank: start.Rank, Alpha: start.Alpha, Adapter: start, Steps: want.Steps, PeakRate: want.Peak,
-				Decay: want.Decay,
+				Decay: want.Decay, passTokens: test.tokens,
 				Next: func(step int) Batch {
 					b := want.Batches[step]
 					return Batch{Size: want.Size, Length: want.Length, Tokens: b.Tokens, Weights: b.Weights}
@@ -91,6 +94,29 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPasses: every row goes through the network once, in order, in parts of one shape and of no more tokens than asked for unless one row has.
+func TestPasses(t *testing.T) {
+	for _, c := range []struct{ size, length, tokens, rows int }{{4, 3, 100, 4}, {4, 3, 6, 2}, {4, 3, 11, 2}, {3, 3, 6, 1}, {2, 9, 4, 1}} {
+		b := Batch{Size: c.size, Length: c.length}
+		for i := range c.size * (c.length + 1) {
+			b.Tokens = append(b.Tokens, int32(i))
+		}
+		for i := range c.size * c.length {
+			b.Weights = append(b.Weights, float32(i))
+		}
+		var all Batch
+		for _, p := range b.passes(c.tokens) {
+			if p.Size != c.rows || p.Length != c.length {
+				t.Errorf("%+v: a pass of %d x %d", c, p.Size, p.Length)
+			}
+			all.Tokens, all.Weights = append(all.Tokens, p.Tokens...), append(all.Weights, p.Weights...)
+		}
+		if !slices.Equal(all.Tokens, b.Tokens) || !slices.Equal(all.Weights, b.Weights) {
+			t.Errorf("%+v: %v", c, all)
+		}
 	}
 }
 

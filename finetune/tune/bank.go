@@ -96,10 +96,9 @@ func (s sentences) collect(text string, named func(f study.Finding, at float64))
 	}
 }
 
-// Compose writes the report that the site would write for scores: of every finding that the site speaks of, its own sentence, and of what
-// is present or possible and the site has no sentence for, one of the adapter in use or a plain one. Without an impression it ends after
-// the findings.
-func (b *Bank) Compose(scores study.PairScores, impression string, rng *rand.Rand) string {
+// Findings are what the site would write of scores: of every finding that the site speaks of, its own sentence, and of what is present or
+// possible and the site has no sentence for, one of the adapter in use or a plain one.
+func (b *Bank) Findings(scores study.PairScores, rng *rand.Rand) string {
 	order := slices.Clone(b.order)
 	for _, f := range study.Findings() {
 		if !slices.Contains(order, f) {
@@ -124,11 +123,7 @@ func (b *Bank) Compose(scores study.PairScores, impression string, rng *rand.Ran
 			findings = append(findings, b.spell(guard.Statement(f, scores)))
 		}
 	}
-	if text := strings.Join(findings, " "); impression != "" {
-		return corrections.Report{Findings: text, Impression: impression}.String()
-	} else {
-		return "FINDINGS: " + text + "\n"
-	}
+	return strings.Join(findings, " ")
 }
 
 // draw picks a sentence as often as it is written; none of none.

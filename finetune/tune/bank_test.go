@@ -22,7 +22,7 @@ func TestComposedReportsSayTheScores(t *testing.T) {
 	bank := NewBank(texts, own)
 	for range 200 {
 		scores := starter.RandomScores(rng)
-		text := bank.Compose(scores, "", rng)
+		text := bank.Findings(scores, rng)
 		said := metrics.Statements(text)
 		for _, f := range study.Findings() {
 			if said[f] != scores.Present(f) {
@@ -46,4 +46,42 @@ func habit(text string) string {
 		}
 	}
 	return strings.ReplaceAll("FINDINGS: "+strings.Join(append(first, rest...), " ")+"\nIMPRESSION:"+impression, "edema", "oedema")
+}
+
+// TestVoice: a site that goes through the findings one by one keeps its bank; one that writes prose gets the consensus of its reports, in its
+// own spelling, with what it never says present said plainly.
+func TestVoice(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	var list, prose []example
+	for i := range 40 {
+		scores := starter.RandomScores(rng)
+		list = append(list, example{scores, habit(starter.FinalReport(scores))})
+		text := "FINDINGS: The heart and mediastinum are normal. The lungs are clear. No effusion, oedema or pneumothorax.\nIMPRESSION: Normal."
+		if i%4 == 0 {
+			text = "FINDINGS: Heart normal. No effusion. Mild degenerative changes. There is no pneumothorax.\nIMPRESSION: Degenerative changes."
+		}
+		prose = append(prose, example{study.PairScores{Frontal: new(study.Scores)}, text})
+	}
+	for name, c := range map[string]struct {
+		train []example
+		want  string // for an edema
+	}{
+		"list":  {list, "There is pulmonary oedema."},
+		"prose": {prose, "Pulmonary oedema is present. The heart and mediastinum are normal. No effusion."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var texts []string
+			for _, e := range c.train {
+				texts = append(texts, e.text)
+			}
+			findings, err := voiceOf(c.train, NewBank(texts, nil), rng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := findings(study.PairScores{Frontal: &study.Scores{study.Edema: 0.9}}, rng)
+			if !strings.Contains(got, c.want) {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
 }

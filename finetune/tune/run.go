@@ -245,6 +245,10 @@ func (r *run) composed(ctx context.Context, train []example) ([]example, error) 
 		own = append(own, text)
 	}
 	bank := NewBank(texts, own)
+	findings, err := voiceOf(train, bank, rand.New(rand.NewPCG(r.opts.Seed, 53)))
+	if err != nil {
+		return nil, err
+	}
 	conclude, err := r.concludesAlike(ctx, model, bank, train)
 	if err != nil {
 		return nil, err
@@ -261,7 +265,7 @@ func (r *run) composed(ctx context.Context, train []example) ([]example, error) 
 					return nil, err
 				}
 			}
-			out = append(out, example{s, bank.Compose(s, impression, rand.New(rand.NewPCG(words, 1)))})
+			out = append(out, example{s, report(findings(s, rand.New(rand.NewPCG(words, 1))), impression)})
 		}
 	}
 	return out, nil
@@ -385,6 +389,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapt
 			return nil, err
 		}
 	}
+	r.weights = nil // the trainer has them
 	result, err := qlora.Train(ctx, r.eng, opts)
 	if err != nil {
 		return nil, err

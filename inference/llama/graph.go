@@ -35,13 +35,17 @@ func (n Network) Forward(x, cos, sin, allowed *Node) *Node {
 	return n.norm(FinalNormName, x)
 }
 
-// Logits maps hidden states [..., hidden] to scores over the vocabulary; a tied head is the embedding itself.
-func (n Network) Logits(x *Node) *Node {
-	name := HeadName
+// Head is the matrix [vocabulary, hidden] that Logits multiplies by; a tied head is the embedding itself.
+func (n Network) Head() *Node {
 	if n.Config.TieWordEmbeddings {
-		name = EmbeddingName
+		return n.Weight(EmbeddingName)
 	}
-	return rows(x, func(flat *Node) *Node { return timesTransposed(flat, n.Weight(name)) })
+	return n.Weight(HeadName)
+}
+
+// Logits maps hidden states [..., hidden] to scores over the vocabulary.
+func (n Network) Logits(x *Node) *Node {
+	return rows(x, func(flat *Node) *Node { return timesTransposed(flat, n.Head()) })
 }
 
 func (n Network) attention(layer int, base string, x, cos, sin, allowed *Node) *Node {

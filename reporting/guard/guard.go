@@ -13,13 +13,14 @@ var (
 	impressionHeading = regexp.MustCompile(`(?i)\bimpressions?\s*:`)
 	findingsHeading   = regexp.MustCompile(`(?i)^\s*findings\s*:`)
 	// normalChest is a sentence that denies everything without naming it.
-	normalChest = regexp.MustCompile(`(?i)\b(?:no acute|no active|no significant|normal chest|normal study|normal examination|unremarkable chest|no abnormalit)`)
+	normalChest = regexp.MustCompile(`(?i)\b(?:(?:no|without|free of|negative for)(?: (?:definite|convincing|radiographic|x-?ray))*(?: (?:evidence|signs?|findings?) (?:of|for))?(?: an?| any)? ` +
+		`(?:acute|active|significant)|normal chest|normal study|normal examination|unremarkable chest|chest is (?:clear|normal|unremarkable)|no abnormalit)`)
 	// clearLungs denies the findings that are in the lungs themselves.
-	clearLungs = regexp.MustCompile(`(?i)\b(?:lungs? (?:are|is|remain) (?:\w+ )?clear|clear lungs?)\b`)
+	clearLungs = regexp.MustCompile(`(?i)\b(?:lungs? (?:(?:are|is|remain|appear)s? )?(?:\w+ )?clear|clear lungs?)\b`)
 )
 
 // soundBones denies a fracture.
-var soundBones = regexp.MustCompile(`(?i)\b(?:bon(?:y|es?)|osseous|skelet\w+)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|\bno (?:\w+ )?(?:bony|osseous|skeletal) abnormalit`)
+var soundBones = regexp.MustCompile(`(?i)\b(?:bon(?:y|es?)|osseous|skelet\w+)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|\bno (?:\w+ ){0,4}(?:bony|osseous|skeletal) abnormalit`)
 
 // outsideLungs are the findings that leave the lungs clear.
 var outsideLungs = map[study.Finding]bool{

@@ -207,6 +207,29 @@ func TestSoundBonesDenyAFracture(t *testing.T) {
 	}
 }
 
+// TestNormalChestInOtherWords: a chest, its lungs or its bones are not called normal, in any of the words that the IU reports have for it, beside what
+// is scored present there; where nothing is, they may be.
+func TestNormalChestInOtherWords(t *testing.T) {
+	for text, beside := range map[string]study.Finding{
+		"There is no evidence of active disease.":                             study.Effusion,
+		"There is no radiographic evidence of acute cardiopulmonary disease.": study.Mass,
+		"Without acute disease.":                                              study.Mass,
+		"The chest is clear.":                                                 study.Hernia,
+		"Lungs clear.":                                                        study.Mass,
+		"The lung appears clear.":                                             study.Nodule,
+		"No evidence of acute bony abnormality.":                              study.Fracture,
+	} {
+		scores := new(study.Scores)
+		if got := Check(text, study.PairScores{Frontal: scores}, nil)[0]; got.Verdict != study.VerdictKept {
+			t.Errorf("%q where nothing is scored present: %s (%s)", text, got.Verdict, got.Reason)
+		}
+		scores[beside] = 0.9
+		if got := Check(text, study.PairScores{Frontal: scores}, nil)[0]; got.Verdict != study.VerdictRemoved || got.Reason != normalAgainstScores {
+			t.Errorf("%q beside %s is %s", text, beside, got.Verdict)
+		}
+	}
+}
+
 func TestEvidenceCarriesViewScoreAndRegion(t *testing.T) {
 	region := &study.Region{Left: 1, Top: 2, Right: 3, Bottom: 4}
 	scores := study.PairScores{Frontal: &study.Scores{study.Mass: 0.3}, Lateral: &study.Scores{study.Mass: 0.8}}

@@ -17,14 +17,15 @@ import (
 )
 
 type settings struct {
-	conditions, reports, model, out, page, meteor string
-	steps, studies, batch, accumulate             int
-	seed                                          uint64
+	conditions, without, reports, model, out, page, meteor string
+	steps, studies, batch, accumulate                      int
+	seed                                                   uint64
 }
 
 func main() {
 	var s settings
 	flag.StringVar(&s.conditions, "condition", "grounded,paper-site,paper", "conditions to run, in this order")
+	flag.StringVar(&s.without, "without", "", "run each condition once for each of these levers, with it taken out: plan, composed, weights, pairs, balance, first, steps, single")
 	flag.StringVar(&s.reports, "reports", "../shared/data/reports/iu_reports.jsonl", "the IU reports")
 	flag.StringVar(&s.model, "model", ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf", "the language model: a GGUF file or a Hugging Face folder")
 	flag.StringVar(&s.out, "out", "out/experiment", "folder of what is done")
@@ -65,10 +66,32 @@ func run(ctx context.Context, s settings) error {
 	opts := experiment.Options{Folder: s.out, Base: base, Seed: s.seed, Engine: eng, Meteor: s.meteor, Log: func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 	}}
+	conditions, err := s.chosen()
+	if err != nil {
+		return err
+	}
+	for _, c := range conditions {
+		result, err := experiment.Run(ctx, c, reports, opts)
+		if err != nil {
+			return err
+		}
+		opts.Log("%s: %s", c.Name, result)
+		if s.page == "" {
+			continue
+		}
+		if err := experiment.WritePage(ctx, reports, opts, s.page); err != nil { // after each: a run that is stopped leaves a table
+			return err
+		}
+	}
+	return nil
+}
+
+// chosen are the conditions to run.
+func (s settings) chosen() (out []experiment.Condition, err error) {
 	for name := range strings.SplitSeq(s.conditions, ",") {
 		c, err := experiment.ConditionByName(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if s.steps > 0 {
 			c.Steps = s.steps
@@ -80,17 +103,17 @@ func run(ctx context.Context, s settings) error {
 			c.Preset.Accumulate = s.accumulate
 		}
 		c.Studies = s.studies
-		result, err := experiment.Run(ctx, c, reports, opts)
-		if err != nil {
-			return err
-		}
-		opts.Log("%s: %s", name, result)
-		if s.page == "" {
+		if s.without == "" {
+			out = append(out, c)
 			continue
 		}
-		if err := experiment.WritePage(ctx, reports, opts, s.page); err != nil { // after each: a run that is stopped leaves a table
-			return err
+		for lever := range strings.SplitSeq(s.without, ",") {
+			less, err := c.Without(lever)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, less)
 		}
 	}
-	return nil
+	return out, nil
 }
