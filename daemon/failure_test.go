@@ -53,7 +53,11 @@ func TestADraftThatCouldNotBeSentRests(t *testing.T) {
 		revision int
 		rests    bool
 	}{
-		{queue.Drafted, 2, true}, {queue.Delivered, 2, true}, {queue.Failed, 2, true}, {queue.Failed, 3, false}, {queue.Complete, 3, false},
+		{queue.Drafted, 2, true},
+		{queue.Delivered, 2, true},
+		{queue.Failed, 2, true},
+		{queue.Failed, 3, false},
+		{queue.Complete, 3, false},
 		{queue.Receiving, 2, false},
 	} {
 		if got := a.rests(&queue.Study{UID: "2.25.1", State: c.state, Revision: c.revision}); got != c.rests {
