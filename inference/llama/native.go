@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"llamaxr/inference/kernel"
+	"llamaxr/inference/team"
 )
 
 // matrix is a weight [out, in] in the form that its arithmetic wants.
@@ -118,7 +119,7 @@ func (m *native) read(s *Source) (err error) {
 	m.final = norm(FinalNormName)
 	linears := c.Linears()
 	faults := make([]error, len(linears))
-	parallel(len(linears), func(at int) {
+	team.Share(len(linears), func(at int) {
 		m.layers[at/7].linears()[at%7].matrix, faults[at] = m.matrixOf(s, linears[at])
 	})
 	return errors.Join(append(faults, err)...)
@@ -295,7 +296,7 @@ func (m *native) linears(x *kernel.Rows, products ...product) {
 		tasks[i] = task{p.matrix, p.y}
 		if p.a != nil {
 			low := make([]float32, x.Len()*p.a.Rows())
-			parallel(x.Len(), func(i int) {
+			team.Share(x.Len(), func(i int) {
 				for r := range p.a.Rows() {
 					low[i*p.a.Rows()+r] = m.alpha * kernel.Dot(p.a.Row(r), x.Row(i))
 				}
@@ -349,7 +350,7 @@ func multiply(x *kernel.Rows, tasks ...task) {
 		total += (t.Rows() + share - 1) / share
 		ends = append(ends, total)
 	}
-	parallel(total, func(at int) {
+	team.Share(total, func(at int) {
 		k := 0
 		for at >= ends[k] {
 			k++

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"llamaxr/inference/kernel"
+	"llamaxr/inference/team"
 )
 
 // norm is RMSNorm (Zhang and Sennrich 2019) of each row of x, to be used before the next one.
@@ -23,7 +24,7 @@ func add(x, y []float32) { kernel.AddScaled(x, y, 1) }
 // gated turns gate into SiLU(gate) times up.
 func gated(gate, up []float32) {
 	const piece = 4096
-	parallel((len(gate)+piece-1)/piece, func(at int) {
+	team.Share((len(gate)+piece-1)/piece, func(at int) {
 		end := min((at+1)*piece, len(gate))
 		kernel.Gate(gate[at*piece:end], up[at*piece:end])
 	})
@@ -54,7 +55,7 @@ func (m *native) attention(l *nativeLayer, q, k, v []float32, from int) []float3
 	out := sized(&m.buffers.mixed, len(q))
 	scale := float32(1 / math.Sqrt(float64(d)))
 	blocks, group := (n+attendRows-1)/attendRows, heads/kv
-	parallel(kv*blocks, func(at int) {
+	team.Share(kv*blocks, func(at int) {
 		shared, row := at/blocks, at%blocks*attendRows
 		first := (row*heads + shared*group) * d
 		a := kernel.Attention{

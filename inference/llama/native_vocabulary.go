@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"llamaxr/inference/kernel"
+	"llamaxr/inference/team"
 )
 
 // likely finds the likeliest token with a head that is rounded to 4 bits: of the head as it is, all of a large vocabulary, only rows are read that
@@ -68,7 +69,7 @@ func (l *likely) best(near, hidden []float32) int {
 		return 0
 	}
 	scores := make([]float32, len(ids))
-	parallel((len(ids)+piece-1)/piece, func(at int) {
+	team.Share((len(ids)+piece-1)/piece, func(at int) {
 		end := min((at+1)*piece, len(ids))
 		l.exact.Dots(scores[at*piece:end], ids[at*piece:end], hidden)
 	})

@@ -2,11 +2,10 @@ package xrv
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"llamaxr/inference/kernel"
+	"llamaxr/inference/team"
 )
 
 // native is a DenseNet computed on the processor by inference/kernel, without a graph: nothing is compiled, and it is the faster.
@@ -27,7 +26,7 @@ type native struct {
 	// Room that calls, one after another, use again.
 	maps   [2]room // of blocks, in turn
 	narrow room
-	cores  []room // of each that works
+	parts  sync.Pool // *room, of each that is computed
 }
 
 // room is memory for values, of which nothing is known.
@@ -74,7 +73,7 @@ func nativeOf(s Shape, w *weights, in Input) *native {
 	scalingOf := func(name string) scaling { return scaling{values[name+".scale"], values[name+".shift"]} }
 	n := &native{
 		shape: s, input: in, bias: values["classifier.bias"], last: scalingOf("features.norm5"), stemShift: values["features.norm0.shift"],
-		stem: kernel.NewPanels(values["features.conv0.weight"], stemSide*stemSide*s.Channels, s.Stem), cores: make([]room, runtime.GOMAXPROCS(0)),
+		stem: kernel.NewPanels(values["features.conv0.weight"], stemSide*stemSide*s.Channels, s.Stem),
 	}
 	channels := s.Stem
 	for b, layers := range s.Blocks {
@@ -242,19 +241,14 @@ func (n *native) end(b *block) *outputs {
 	return out
 }
 
-// inParts calls do for parts of 0 to n on all cores, with room of the core's own.
+// inParts calls do for parts of 0 to n on all cores, with room of the part's own.
 func (n *native) inParts(of, part int, do func(from, to int, r *room)) {
-	parts := (of + part - 1) / part
-	var next atomic.Int64
-	work := func(r *room) {
-		for i := int(next.Add(1) - 1); i < parts; i = int(next.Add(1) - 1) {
-			do(i*part, min(of, (i+1)*part), r)
+	team.Share((of+part-1)/part, func(at int) {
+		r, _ := n.parts.Get().(*room)
+		if r == nil {
+			r = new(room)
 		}
-	}
-	var wg sync.WaitGroup
-	for i := range min(len(n.cores), parts) - 1 {
-		wg.Go(func() { work(&n.cores[i+1]) })
-	}
-	work(&n.cores[0])
-	wg.Wait()
+		do(at*part, min(of, (at+1)*part), r)
+		n.parts.Put(r)
+	})
 }

@@ -1,4 +1,4 @@
-package llama
+package team
 
 import (
 	"sync"
@@ -11,7 +11,7 @@ import (
 func TestEveryPartIsDoneOnce(t *testing.T) {
 	check := func(n int) {
 		parts := make([]atomic.Int32, n)
-		parallel(n, func(at int) { parts[at].Add(1) })
+		Share(n, func(at int) { parts[at].Add(1) })
 		for at := range parts {
 			if got := parts[at].Load(); got != 1 {
 				t.Errorf("part %d of %d was done %d times", at, n, got)

@@ -1,4 +1,5 @@
-package llama
+// Package team shares work out to all cores where it comes in hundreds of parts of some microseconds, as a pass of a model does.
+package team
 
 import (
 	"runtime"
@@ -7,8 +8,8 @@ import (
 	"time"
 )
 
-// parallel calls do for 0 to n-1 on all cores.
-func parallel(n int, do func(at int)) {
+// Share calls do for 0 to n-1 on all cores.
+func Share(n int, do func(at int)) {
 	if n <= 1 || runtime.GOMAXPROCS(0) == 1 || !everyone.mu.TryLock() {
 		for at := range n {
 			do(at)
@@ -19,8 +20,7 @@ func parallel(n int, do func(at int)) {
 	everyone.run(newJob(n, do))
 }
 
-// team is the other cores: workers that look for the next job for a while before they sleep, since a pass is hundreds of jobs of some
-// microseconds and waking a thread takes as long as one.
+// team is the other cores: workers that look for the next job for a while before they sleep, since waking a thread takes as long as a job.
 type team struct {
 	mu      sync.Mutex // held by whoever has the team; another model computes alone meanwhile
 	started bool
