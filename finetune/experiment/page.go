@@ -158,7 +158,7 @@ func resultOf(folder, condition string) (*Result, error) {
 func leverSection(levers []*Result) *figures.Section {
 	s := figures.Begin("Levers one by one (`make experiment EXPERIMENT=-without=LEVERS`)")
 	s.Line("")
-	s.Line("Each row is a run of its own. Own text but for the last column; brackets as below.\n")
+	s.Line("Each row is a run of its own. Own text but for the last column; brackets as in the results.\n")
 	s.Line("| condition | what | steps x rows, tokens | test studies | grounding macro-F1 | sensitivity | ROUGE-L | METEOR | sentences by the guard |")
 	s.Line("| --- | --- | --- | ---: | --- | --- | --- | --- | ---: |")
 	for _, r := range levers {
