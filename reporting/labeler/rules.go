@@ -40,8 +40,8 @@ var normals = []struct {
 	denies []study.Finding
 }{
 	{regexp.MustCompile(`(?:heart|cardiac (?:silhouette|shadow|contours?))(?: size)?(?:,? and [a-z ]{3,40}?)?(?: is| are| remains?| appears?)? (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits of normal)`), []study.Finding{study.Cardiomegaly}},
-	{regexp.MustCompile(`normal (?:heart|cardiac) (?:size|silhouette)|normal cardiomediastinal|cardiomediastinal silhouette (?:is |are )?(?:normal|within normal|unremarkable)|cardiomediastinal silhouette and [a-z ]{3,40} (?:is |are )(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
-	{regexp.MustCompile(`mediastin(?:um|al (?:contours?|silhouette|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`normal (?:heart|cardiac) (?:size|silhouette)|normal cardiomediastinal|cardiomediastinal (?:silhouette|contours?) (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))(?:,? and [a-z ]{3,40}?)? (?:is |are |appears? )?(?:normal|within normal|unremarkable)|cardiomediastinal silhouette and [a-z ]{3,40} (?:is |are )(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`mediastin(?:um|al (?:contours?|silhouettes?|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
 }
 
 // Words that turn a mention. Before the mention they reach over a list to the end of the clause; after it they belong to its verb.
