@@ -58,8 +58,9 @@ func execute(ctx context.Context, args []string) int {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "llamaxr",
-		Short: "Drafts chest radiograph reports on a hospital's own machine",
+		Use:     "llamaxr",
+		Version: version,
+		Short:   "Drafts chest radiograph reports on a hospital's own machine",
 		Long: "llamaxr receives chest studies by DICOM C-STORE, pairs the frontal and lateral view, scores 18 findings a view,\n" +
 			"writes a report draft that follows the scores and stores it back as a DICOM SR.",
 		SilenceUsage:  true,
