@@ -19,8 +19,9 @@ type convolving struct {
 }
 
 const (
-	panelColumns    = 32 // of a matrix, that lie together
-	innerStep       = 4  // rows of a matrix are a multiple of it
+	// PanelColumns of a matrix lie together.
+	PanelColumns    = 32
+	innerStep       = 4 // rows of a matrix are a multiple of it
 	winogradPoints  = 16
 	winogradOutputs = 4
 )
@@ -28,8 +29,11 @@ const (
 // Convolves reports whether this processor has code for convolutions.
 func Convolves() bool { return active.convolving != nil }
 
-// Tile is how many rows are computed at once: numbers of rows are rounded up to a multiple of it.
+// Tile is how many rows are computed at once.
 func Tile() int { return active.convolving.rows }
+
+// WholeTiles is a number of rows rounded up to whole tiles.
+func WholeTiles(rows int) int { return (rows + Tile() - 1) / Tile() * Tile() }
 
 // NoFloor is the floor of a product that has none.
 var NoFloor = float32(math.Inf(-1))
@@ -45,10 +49,10 @@ type Panels struct {
 func NewPanels(values []float32, k, n int) *Panels {
 	p := &Panels{K: (k + innerStep - 1) / innerStep * innerStep, N: n, zeros: make([]float32, n)}
 	p.values = make([]float32, p.K*n)
-	for c := 0; c < n; c += panelColumns {
+	for c := 0; c < n; c += PanelColumns {
 		panel := p.values[c*p.K:]
 		for i := range k {
-			copy(panel[i*panelColumns:(i+1)*panelColumns], values[i*n+c:])
+			copy(panel[i*PanelColumns:(i+1)*PanelColumns], values[i*n+c:])
 		}
 	}
 	return p
@@ -62,7 +66,7 @@ func (p *Panels) Multiply(y []float32, yStride int, x []float32, xStride, rows i
 		shift = p.zeros
 	}
 	_, _ = y[(rows-1)*yStride+p.N-1], x[(rows-1)*xStride+p.K-1]
-	for c := 0; c < p.N; c += panelColumns {
+	for c := 0; c < p.N; c += PanelColumns {
 		for r := 0; r < rows; r += code.rows {
 			code.multiply(&y[r*yStride+c], yStride, &x[r*xStride], xStride, &p.values[c*p.K], p.K, &shift[c], floor)
 		}
@@ -118,14 +122,14 @@ func NewWinograd(kernel []float32, inputs, outputs int) *Winograd {
 
 // Scratch is how many values Tiles needs for so many tiles.
 func (w *Winograd) Scratch(tiles int) int {
-	return winogradPoints*(tiles+Tile()-1)/Tile()*Tile()*(w.Inputs+w.Outputs) + 2*w.Inputs + 2*w.Outputs
+	return winogradPoints*WholeTiles(tiles)*(w.Inputs+w.Outputs) + w.Inputs + w.Outputs
 }
 
 // Tiles convolves pictures of height x width points [.., height, width, Inputs]: those tiles of 2 x 2 outputs, counted through all pictures row by
 // row, that are from the one up to the other. Outputs of a point are written to y, yStride values after those of the point before.
 func (w *Winograd) Tiles(y []float32, yStride int, x []float32, height, width, from, to int, scratch []float32) {
 	code := active.convolving
-	rows := (to - from + code.rows - 1) / code.rows * code.rows
+	rows := WholeTiles(to - from)
 	spread := rows * w.Inputs
 	zero, nowhere := scratch[:w.Inputs], scratch[w.Inputs:w.Inputs+w.Outputs]
 	clear(zero)

@@ -58,12 +58,9 @@ type transition struct {
 // Work is shared out in parts of so many tiles of rows: enough of them for every core, and small enough for its cache.
 const tilesAPart = 2
 
-// channelStep is what numbers of channels must be a multiple of.
-const channelStep = 32
-
 // nativeOf returns the network in native form, nil where there is no code for its measures or this processor.
 func nativeOf(s Shape, w *weights, in Input) *native {
-	if !kernel.Convolves() || s.Stem%channelStep != 0 || s.Growth%channelStep != 0 || s.Bottleneck%channelStep != 0 {
+	if !kernel.Convolves() || s.Stem%kernel.PanelColumns != 0 || s.Growth%kernel.PanelColumns != 0 || s.Bottleneck%kernel.PanelColumns != 0 {
 		return nil
 	}
 	values := map[string][]float32{}
@@ -90,7 +87,7 @@ func nativeOf(s Shape, w *weights, in Input) *native {
 		if b == len(s.Blocks)-1 {
 			break
 		}
-		if channels%(2*channelStep) != 0 {
+		if channels%(2*kernel.PanelColumns) != 0 {
 			return nil
 		}
 		name := fmt.Sprintf("features.transition%d", b+1)
@@ -113,13 +110,10 @@ type block struct {
 // newBlock is the map of block i, with room for as many rows as whole tiles have.
 func (n *native) newBlock(i, views, side, channels int) *block {
 	all := channels + len(n.blocks[i])*n.shape.Growth
-	return &block{n.maps[i%2].take(rounded(views*side*side) * all), views, side, channels, all}
+	return &block{n.maps[i%2].take(kernel.WholeTiles(views*side*side) * all), views, side, channels, all}
 }
 
 func (b *block) points() int { return b.views * b.side * b.side }
-
-// rounded is the number of rows of whole tiles.
-func rounded(rows int) int { return (rows + kernel.Tile() - 1) / kernel.Tile() * kernel.Tile() }
 
 // run computes logits and maps of pictures [views, side, side] of levels.
 func (n *native) run(levels []float32, views int) *outputs {
@@ -141,13 +135,13 @@ func (n *native) begin(levels []float32, views, side int) *block {
 	k, in := n.stem.K, len(n.input.Mean)
 	half := side / 2
 	rows, width := views*half*half, n.shape.Stem
-	seen := n.narrow.take(rounded(rows) * width)
+	seen := n.narrow.take(kernel.WholeTiles(rows) * width)
 	scale, shift := make([]float32, in), make([]float32, in)
 	for c := range in {
 		scale[c], shift[c] = n.input.normalise(c)
 	}
 	n.inParts(rows, tilesAPart*kernel.Tile(), func(from, to int, r *room) {
-		patches := r.take(rounded(to-from) * k)
+		patches := r.take(kernel.WholeTiles(to-from) * k)
 		clear(patches)
 		for r := from; r < to; r++ {
 			picture, top, left := levels[r/(half*half)*side*side:], r/half%half*2-stemSide/2, r%half*2-stemSide/2
@@ -161,7 +155,7 @@ func (n *native) begin(levels []float32, views, side int) *block {
 				}
 			}
 		}
-		n.stem.Multiply(seen[from*width:], width, patches, k, rounded(to-from), n.stemShift, 0)
+		n.stem.Multiply(seen[from*width:], width, patches, k, kernel.WholeTiles(to-from), n.stemShift, 0)
 	})
 	b := n.newBlock(0, views, half/2, width)
 	n.inParts(views*b.side, 1, func(from, _ int, _ *room) {
@@ -182,13 +176,13 @@ func (n *native) begin(levels []float32, views, side int) *block {
 // add computes a layer and adds its channels to the map.
 func (n *native) add(l *denseLayer, b *block) {
 	width := n.shape.Bottleneck
-	narrow := n.narrow.take(rounded(b.points()) * width)
+	narrow := n.narrow.take(kernel.WholeTiles(b.points()) * width)
 	n.inParts(b.points(), tilesAPart*kernel.Tile(), func(from, to int, r *room) {
-		seen := r.take(rounded(to-from) * b.channels)
+		seen := r.take(kernel.WholeTiles(to-from) * b.channels)
 		for p := from; p < to; p++ {
 			kernel.NormReLU(seen[(p-from)*b.channels:][:b.channels], b.values[p*b.all:], l.norm.scale, l.norm.shift)
 		}
-		l.narrow.Multiply(narrow[from*width:], width, seen, b.channels, rounded(to-from), l.shift, 0)
+		l.narrow.Multiply(narrow[from*width:], width, seen, b.channels, kernel.WholeTiles(to-from), l.shift, 0)
 	})
 	across := (b.side + 1) / 2
 	n.inParts(b.views*across*across, tilesAPart*kernel.Tile(), func(from, to int, r *room) {
@@ -203,7 +197,7 @@ func (n *native) next(i int, b *block) *block {
 	t := n.transitions[i-1]
 	next := n.newBlock(i, b.views, b.side/2, t.narrow.N)
 	n.inParts(next.points(), tilesAPart*kernel.Tile(), func(from, to int, r *room) {
-		seen := r.take((rounded(to-from) + 1) * b.channels)
+		seen := r.take((kernel.WholeTiles(to-from) + 1) * b.channels)
 		one, seen := seen[:b.channels], seen[b.channels:]
 		for p := from; p < to; p++ {
 			view, row, column := p/(next.side*next.side), p/next.side%next.side, p%next.side
@@ -215,7 +209,7 @@ func (n *native) next(i int, b *block) *block {
 				kernel.AddScaled(mean, one, 0.25)
 			}
 		}
-		t.narrow.Multiply(next.values[from*next.all:], next.all, seen, b.channels, rounded(to-from), nil, kernel.NoFloor)
+		t.narrow.Multiply(next.values[from*next.all:], next.all, seen, b.channels, kernel.WholeTiles(to-from), nil, kernel.NoFloor)
 	})
 	return next
 }
