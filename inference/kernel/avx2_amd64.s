@@ -75,7 +75,7 @@ next:
 	JMP     halves
 
 done:
-	TOTAL
+	TOTAL8
 	VMOVSS X0, ret+40(FP)
 	VZEROUPPER
 	RET
@@ -421,7 +421,7 @@ loop:
 	ADDQ        $64, DI
 	SUBQ        $16, CX
 	JNZ         loop
-	TOTAL
+	TOTAL8
 	VMOVSS      X0, ret+24(FP)
 	VZEROUPPER
 	RET

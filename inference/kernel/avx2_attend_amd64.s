@@ -63,7 +63,7 @@ exponents:
 	SUBQ    $16, CX
 	JNZ     exponents
 
-	TOTAL
+	TOTAL8
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -136,7 +136,7 @@ vectors:
 	DECQ        BX
 	JNZ         vectors
 
-	TOTAL
+	TOTAL8
 	VMULSS X5, X0, X0
 	VMOVSS X0, (DI)
 	ADDQ   $4, DI

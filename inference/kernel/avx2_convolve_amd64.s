@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "convolve_amd64.h"
 
 // ROW multiplies one value of a row by 16 outputs' weights in Y12 and Y13.
 #define ROW(value, spare, low, high) \
@@ -123,25 +124,13 @@ loop:
 	VZEROUPPER
 	RET
 
-// AT reads a vector from the pointer that lies so many bytes after SI.
-#define AT(by, y) \
-	MOVQ    by(SI), R8 \
-	VMOVUPS (R8)(DX*1), y
-
-// TURN is the transform of Winograd's F(2,3) of Y0 to Y3 into Y4 to Y7.
-#define TURN \
-	VSUBPS Y2, Y0, Y4 \
-	VADDPS Y2, Y1, Y5 \
-	VSUBPS Y1, Y2, Y6 \
-	VSUBPS Y3, Y1, Y7
-
 // ACROSS turns a row of the points, whose pointers lie so many bytes after SI, and keeps it.
 #define ACROSS(by, kept) \
 	AT(by, Y0) \
 	AT(by+8, Y1) \
 	AT(by+16, Y2) \
 	AT(by+24, Y3) \
-	TURN \
+	TURN(Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7) \
 	VMOVUPS Y4, kept+0(SP) \
 	VMOVUPS Y5, kept+32(SP) \
 	VMOVUPS Y6, kept+64(SP) \
@@ -153,7 +142,7 @@ loop:
 	VMOVUPS kept+128(SP), Y1 \
 	VMOVUPS kept+256(SP), Y2 \
 	VMOVUPS kept+384(SP), Y3 \
-	TURN \
+	TURN(Y0, Y1, Y2, Y3, Y4, Y5, Y6, Y7) \
 	MOVQ    R9, R10 \
 	VMOVUPS Y4, (R10)(DX*1) \
 	LEAQ    (R10)(BX*4), R10 \
@@ -190,23 +179,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// TAKE reads a vector and goes to the next matrix.
-#define TAKE(y) \
-	VMOVUPS (R9)(DX*1), y \
-	ADDQ    BX, R9
-
-// BACK is the transform of four products into two outputs, in the place of the first two.
-#define BACK(a, b, c, d) \
-	VADDPS b, a, a \
-	VADDPS c, a, a \
-	VSUBPS c, b, b \
-	VSUBPS d, b, b
-
-// TO writes a vector to pointer number i of those at DI.
-#define TO(i, y) \
-	MOVQ    8*i(DI), R8 \
-	VMOVUPS y, (R8)(DX*1)
-
 // func gatherAVX2(x *float32, stride int, at *[4]*float32, n int)
 TEXT ·gatherAVX2(SB), NOSPLIT, $0-32
 	MOVQ x+0(FP), SI
@@ -242,9 +214,9 @@ loop:
 	BACK(Y0, Y1, Y2, Y3)
 	BACK(Y4, Y5, Y6, Y7)
 	TO(0, Y0)
-	TO(1, Y1)
-	TO(2, Y4)
-	TO(3, Y5)
+	TO(8, Y1)
+	TO(16, Y4)
+	TO(24, Y5)
 	ADDQ $32, DX
 	CMPQ DX, CX
 	JLT  loop

@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "convolve_amd64.h"
 
 // ROW multiplies one value of a row by 32 outputs' weights in Z28 and Z29.
 #define ROW(value, spare, low, high) \
@@ -151,18 +152,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// AT reads a vector from pointer number i of those at SI.
-#define AT(i, z) \
-	MOVQ    8*i(SI), R8 \
-	VMOVUPS (R8)(DX*1), z
-
-// TURN is the transform of Winograd's F(2,3) of four values into four others.
-#define TURN(a, b, c, d, w, x, y, z) \
-	VSUBPS c, a, w \
-	VADDPS c, b, x \
-	VSUBPS b, c, y \
-	VSUBPS d, b, z
-
 // PUT writes a vector and goes to the next matrix.
 #define PUT(z) \
 	VMOVUPS z, (R9)(DX*1) \
@@ -180,21 +169,21 @@ TEXT ·spreadAVX512(SB), NOSPLIT, $0-32
 
 loop:
 	AT(0, Z0)
-	AT(1, Z1)
-	AT(2, Z2)
-	AT(3, Z3)
-	AT(4, Z4)
-	AT(5, Z5)
-	AT(6, Z6)
-	AT(7, Z7)
-	AT(8, Z8)
-	AT(9, Z9)
-	AT(10, Z10)
-	AT(11, Z11)
-	AT(12, Z12)
-	AT(13, Z13)
-	AT(14, Z14)
-	AT(15, Z15)
+	AT(8, Z1)
+	AT(16, Z2)
+	AT(24, Z3)
+	AT(32, Z4)
+	AT(40, Z5)
+	AT(48, Z6)
+	AT(56, Z7)
+	AT(64, Z8)
+	AT(72, Z9)
+	AT(80, Z10)
+	AT(88, Z11)
+	AT(96, Z12)
+	AT(104, Z13)
+	AT(112, Z14)
+	AT(120, Z15)
 	TURN(Z0, Z1, Z2, Z3, Z16, Z17, Z18, Z19)
 	TURN(Z4, Z5, Z6, Z7, Z20, Z21, Z22, Z23)
 	TURN(Z8, Z9, Z10, Z11, Z24, Z25, Z26, Z27)
@@ -225,23 +214,6 @@ loop:
 	JLT  loop
 	VZEROUPPER
 	RET
-
-// TAKE reads a vector and goes to the next matrix.
-#define TAKE(z) \
-	VMOVUPS (R9)(DX*1), z \
-	ADDQ    BX, R9
-
-// BACK is the transform of four products into two outputs, in the place of the first two.
-#define BACK(a, b, c, d) \
-	VADDPS b, a, a \
-	VADDPS c, a, a \
-	VSUBPS c, b, b \
-	VSUBPS d, b, b
-
-// TO writes a vector to pointer number i of those at DI.
-#define TO(i, z) \
-	MOVQ    8*i(DI), R8 \
-	VMOVUPS z, (R8)(DX*1)
 
 // func gatherAVX512(x *float32, stride int, at *[4]*float32, n int)
 TEXT ·gatherAVX512(SB), NOSPLIT, $0-32
@@ -278,9 +250,9 @@ loop:
 	BACK(Z0, Z1, Z2, Z3)
 	BACK(Z4, Z5, Z6, Z7)
 	TO(0, Z0)
-	TO(1, Z1)
-	TO(2, Z4)
-	TO(3, Z5)
+	TO(8, Z1)
+	TO(16, Z4)
+	TO(24, Z5)
 	ADDQ $64, DX
 	CMPQ DX, CX
 	JLT  loop
