@@ -6,10 +6,10 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
 
 	"llamaxr/inference/quant"
 	"llamaxr/inference/safetensors"
+	"llamaxr/inference/team"
 )
 
 // Coarse is a matrix rounded to 4 bits that knows by how much: for the head of a model, where a greedy token wants only the row whose product is
@@ -30,17 +30,13 @@ func NewCoarse(d *Dense) (*Coarse, error) {
 	c := &Coarse{NF4: m, deviations: make([]float32, d.Out), widest: make([]float32, (d.Out+part-1)/part)}
 	workers := max(1, min(runtime.GOMAXPROCS(0), d.Out))
 	faults := make([]error, workers)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			values := make([]float32, d.In)
-			for o := w * d.Out / workers; o < (w+1)*d.Out/workers && faults[w] == nil; o++ {
-				d.Row(o, values)
-				faults[w] = c.round(o, values)
-			}
-		})
-	}
-	wg.Wait()
+	team.Share(workers, func(w int) {
+		values := make([]float32, d.In)
+		for o := w * d.Out / workers; o < (w+1)*d.Out/workers && faults[w] == nil; o++ {
+			d.Row(o, values)
+			faults[w] = c.round(o, values)
+		}
+	})
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
