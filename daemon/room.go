@@ -169,12 +169,12 @@ const echoTime = 10 * time.Second
 
 // Echo asks a destination or the archive whether it is there, by C-ECHO or by a search, and returns how long it took.
 func (a *Appliance) Echo(ctx context.Context, node string) (time.Duration, error) {
-	to := a.cfg().Archive.Node()
-	if to.AETitle == "" || to.String() != node {
-		var err error
-		if to, err = a.destination(node); err != nil {
-			return 0, err
-		}
+	to, err := a.destination(node)
+	if archive := a.cfg().Archive; err != nil && archive.On() && archive.Node().String() == node {
+		to, err = archive.Node(), nil
+	}
+	if err != nil {
+		return 0, err
 	}
 	if to.STOW != "" {
 		return EchoWeb(ctx, a.web(to))

@@ -45,9 +45,10 @@ func (e *Engine) Compiled() {
 // Open returns the engine that is wanted: Auto takes the fastest that works, anything else is taken or is an error.
 func Open(want string) (*Engine, error) {
 	var tries []string
+	fastest := false
 	switch want {
 	case Auto, "":
-		tries = []string{XLACUDA, XLACPU, Go}
+		tries, fastest = []string{XLACUDA, XLACPU, Go}, true
 	case XLA:
 		tries = []string{XLACUDA, XLACPU}
 	case XLACUDA, XLACPU, Go:
@@ -74,7 +75,7 @@ func Open(want string) (*Engine, error) {
 			continue
 		}
 		found := &Engine{Name: name, Why: fmt.Sprintf("plugin %s in %s", filepath.Base(plugin), folder)}
-		if name == XLACPU && len(tries) == 3 && hasXLA {
+		if fastest && name == XLACPU && hasXLA {
 			found.backend = sync.OnceValues(func() (compute.Backend, error) {
 				backend, err := openXLA(plugin)
 				if err != nil {
