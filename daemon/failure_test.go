@@ -2,28 +2,18 @@ package daemon
 
 import (
 	"errors"
-	"log/slog"
-	"path/filepath"
 	"testing"
 
-	"llamaxr/daemon/config"
 	"llamaxr/queue"
 )
 
 // TestADraftThatWasGivenUpIsNotTheOlderOne: when a new revision cannot be drafted the study no longer says what the draft before it found; when a
 // draft cannot be sent it does.
 func TestADraftThatWasGivenUpIsNotTheOlderOne(t *testing.T) {
-	db, err := queue.Open(filepath.Join(t.TempDir(), databaseFile), queue.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	cfg := config.Default()
-	a := &Appliance{db: db, log: slog.New(slog.DiscardHandler)}
-	a.settings.Store(&cfg)
+	a := withLedger(t)
 	for kind, stays := range map[string]bool{kindDeliver: true, kindHL7: true, kindDraft: false} {
 		var s *queue.Study
-		err := db.Update(func(tx *queue.Tx) (err error) {
+		err := a.db.Update(func(tx *queue.Tx) (err error) {
 			if err := tx.PutStudy(&queue.Study{UID: "2.25.1", Revision: 2, State: queue.Drafted, Summary: &queue.DraftSummary{}}); err != nil {
 				return err
 			}

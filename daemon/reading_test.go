@@ -12,19 +12,26 @@ import (
 	"llamaxr/study"
 )
 
-// TestWithdrawnIsNotSigned: a draft whose images were rejected cannot be made a final report, and the next revision can.
-func TestWithdrawnIsNotSigned(t *testing.T) {
+// withLedger is an appliance with a ledger and the default configuration, and nothing that runs.
+func withLedger(t *testing.T) *Appliance {
+	t.Helper()
 	db, err := queue.Open(filepath.Join(t.TempDir(), databaseFile), queue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
 	cfg := config.Default()
 	a := &Appliance{db: db, log: slog.New(slog.DiscardHandler)}
 	a.settings.Store(&cfg)
+	return a
+}
+
+// TestWithdrawnIsNotSigned: a draft whose images were rejected cannot be made a final report, and the next revision can.
+func TestWithdrawnIsNotSigned(t *testing.T) {
+	a := withLedger(t)
 	const uid = "2.25.1"
 	begin := func(revision int) {
-		err := db.Update(func(tx *queue.Tx) error {
+		err := a.db.Update(func(tx *queue.Tx) error {
 			s := &queue.Study{
 				UID: uid, Revision: 2, State: queue.Delivered,
 				Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now()}},

@@ -59,6 +59,9 @@ type options struct {
 	reports               string
 }
 
+// wants reports whether a model is to be measured.
+func (o options) wants(model string) bool { return o.only == "" || strings.Contains(o.only, model) }
+
 func run(ctx context.Context, opts options) (result any, err error) {
 	switch {
 	case opts.sink != "":
@@ -108,7 +111,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 func comparison(ctx context.Context, opts options) (any, error) {
 	r := &modelsReport{Load: fmt.Sprint(loadAverage())}
 	var err error
-	if opts.only == "" || strings.Contains(opts.only, classifierName) {
+	if opts.wants(classifierName) {
 		if r.Scoring, err = scoring(ctx, opts); err != nil {
 			return nil, err
 		}

@@ -79,7 +79,7 @@ func drafting(ctx context.Context, opts options) ([]drafted, error) {
 	}
 	var table []drafted
 	for _, c := range comparedModels {
-		if opts.only != "" && !strings.Contains(opts.only, c.Name) {
+		if !opts.wants(c.Name) {
 			continue
 		}
 		if opts.layers > 0 && c.shape != nil {
