@@ -7,7 +7,7 @@ export GOTOOLCHAIN := $(shell GOTOOLCHAIN=auto go version >/dev/null 2>&1 && ech
 
 GO := go
 TEST_TIMEOUT := 30m
-FUZZ_TIME := 30s
+FUZZ_MINUTES := 10
 
 # Architectures of `make packages`.
 ARCH := amd64,arm64
@@ -102,8 +102,9 @@ torture: test-setup
 soak: test-setup
 	LLAMAXR_TORTURE=1 $(GO) test -count=1 -timeout 8h -run 'TestSoak$$' -v ./daemon/e2e
 
+# Each fuzz target for ten minutes of processor time, stopped and gone on with at will; docs/fuzzing.tsv has what each got.
 fuzz:
-	@packaging/fuzz.sh $(FUZZ_TIME)
+	@packaging/fuzz.sh $(FUZZ_MINUTES)
 
 # Golden files of the heavy reference programs, made again and compared.
 oracles:
