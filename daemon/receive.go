@@ -75,6 +75,13 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// WriteTo implements io.WriterTo: what streams goes on uncopied.
+func (c *counter) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, c.Reader)
+	c.n += n
+	return n, err
+}
+
 // statusOf is the DIMSE status that an error of Store becomes.
 func statusOf(err error) uint16 {
 	var status *ingest.StatusError

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -25,6 +27,7 @@ func main() {
 	flag.BoolVar(&opts.send, "send", false, "measure the sender instead")
 	flag.StringVar(&opts.sink, "sink", "", "be a sink at this address, which -send starts")
 	flag.IntVar(&opts.part, "part", 1, "send only the part of the objects that this divides")
+	flag.BoolVar(&opts.receiving, "receiving", false, "with -peers: only receiving")
 	flag.StringVar(&opts.only, "models", "", "with -peers: only these models (DenseNet121, and the language models' names), and no receiving")
 	flag.BoolVar(&opts.gpu, "gpu", false, "hold a GPU to the CPU and measure it instead")
 	flag.StringVar(&opts.measure, "measure", "", "as a process that is measured: time the language model in this folder")
@@ -53,6 +56,7 @@ type options struct {
 	layers                int
 	peers, send           bool
 	score, gpu            bool
+	receiving             bool
 	training              bool
 	only, measure, sink   string
 	train                 string
@@ -82,6 +86,7 @@ func run(ctx context.Context, opts options) (result any, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(opts.scratch)
+	spread(opts.scratch)
 	switch {
 	case opts.send:
 		table, err := sending(ctx, opts)
@@ -109,6 +114,9 @@ func run(ctx context.Context, opts options) (result any, err error) {
 
 // comparison is with the peers: models, then receiving.
 func comparison(ctx context.Context, opts options) (any, error) {
+	if opts.receiving {
+		return receivingBesidePeers(ctx, opts)
+	}
 	r := &modelsReport{Load: fmt.Sprint(loadAverage())}
 	var err error
 	if opts.wants(classifierName) {
@@ -127,11 +135,30 @@ func comparison(ctx context.Context, opts options) (any, error) {
 	if err := r.section().Replace(opts.out); err != nil {
 		return nil, err
 	}
+	table, err := receivingBesidePeers(ctx, opts)
+	return []any{r, table}, err
+}
+
+func receivingBesidePeers(ctx context.Context, opts options) ([]taken, error) {
 	table, err := besidePeers(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return []any{r, table}, peersSection(table, opts).Replace(opts.out)
+	return table, peersSection(table, opts).Replace(opts.out)
+}
+
+// spread has the file system put each folder that is made in folder far from the others, where it can (ext4, as chattr +T does): without a journal it
+// looks past every file deleted in the last minutes for each that it makes nearby, so that one receiver's round would slow the next one's.
+func spread(folder string) {
+	const topDirectory = 0x20000 // FS_TOPDIR_FL
+	file, err := os.Open(folder)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	if flags, err := unix.IoctlGetInt(int(file.Fd()), unix.FS_IOC_GETFLAGS); err == nil {
+		_ = unix.IoctlSetPointerInt(int(file.Fd()), unix.FS_IOC_SETFLAGS, flags|topDirectory)
+	}
 }
 
 // say prints progress to the terminal.
