@@ -31,6 +31,9 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	if looked.Reason == "" {
 		looked = Examine(ctx, a.views, a.object, a.spool.Path(instance.Path)).Examination()
 	}
+	if err := ctx.Err(); err != nil {
+		return err // a stop is no property of the picture: the job is here again at the next start
+	}
 	return lease.Done(func(tx *queue.Tx) error {
 		instance, err := tx.Instance(uid)
 		if err != nil || instance == nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -99,6 +100,10 @@ func (s *Server) only(role access.Role, serve http.HandlerFunc) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		if len(q.URL.Path) > maxPath || len(q.URL.RawQuery) > maxQuery {
 			http.Error(w, "the address is too long", http.StatusRequestURITooLong)
+			return
+		}
+		if _, err := url.ParseQuery(q.URL.RawQuery); err != nil { // net/http leaves such a key out: a search would find what it is not for
+			http.Error(w, "the address holds a parameter that cannot be read", http.StatusBadRequest)
 			return
 		}
 		for _, name := range []string{"study", "series", "instance"} {

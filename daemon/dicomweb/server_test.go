@@ -301,6 +301,19 @@ func TestHugeRequests(t *testing.T) {
 	}
 }
 
+// TestUnreadableParameters: a search whose key cannot be read is refused, and does not find what the key would have left out.
+func TestUnreadableParameters(t *testing.T) {
+	s := newSite(t, 0, nil)
+	if status, answer := s.store(object(t, "1.2", "1.2.1", "1.2.1.1", nil)); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	for _, query := range []string{"PatientID=nobody;x", "PatientID=%zz", "PatientID=%", "PatientID=nobody&;"} {
+		if status, _, text := s.ask(access.Reader, "GET", "/studies?"+query, nil); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", query, status, text)
+		}
+	}
+}
+
 // TestStandingStill: a sender that stops in the midst of an object is let go, and leaves nothing behind.
 func TestStandingStill(t *testing.T) {
 	s := newSite(t, 0, func(s *Server) { s.Idle = 200 * time.Millisecond })

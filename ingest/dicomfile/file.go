@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/suyashkumar/dicom"
 
@@ -113,10 +114,12 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 			s.pixelData.OffsetTable = table
 		}
 	}
-	f := &File{Dataset: set, Notes: append(s.notes, set.notes...), src: s.src, pixelData: s.pixelData}
-	if f.Header, err = header(set, m); err != nil {
+	f := &File{Dataset: set, src: s.src, pixelData: s.pixelData}
+	h, notes, err := header(set, m)
+	if err != nil {
 		return nil, err
 	}
+	f.Header, f.Notes = h, slices.Concat(s.notes, set.notes, notes)
 	return f, nil
 }
 

@@ -8,11 +8,12 @@ import (
 	"llamaxr/study"
 )
 
-// header gathers what the appliance keeps of a data set. UIDs and numbers must have their VR's form: they go into other
-// objects, into names and into arithmetic.
-func header(d *Dataset, m meta) (study.Header, error) {
+// header gathers what the appliance keeps of a data set. The UIDs of the object and the numbers that its pixels hang on must have their VR's
+// form: they go into other objects, into names and into arithmetic. A number that only describes (a weight of "72,5") is left out with a
+// note: an image is not refused for it.
+func header(d *Dataset, m meta) (h study.Header, notes []string, err error) {
 	r := &headerReader{set: d}
-	h := study.Header{
+	h = study.Header{
 		SOPClassUID:       r.uid(tag.SOPClassUID),
 		SOPInstanceUID:    r.uid(tag.SOPInstanceUID),
 		TransferSyntaxUID: r.checkUID(tag.TransferSyntaxUID, m.transferSyntax),
@@ -81,8 +82,10 @@ func header(d *Dataset, m meta) (study.Header, error) {
 		h.ViewModifierCodes = append(h.ViewModifierCodes, codes(item.Sequence(tag.ViewModifierCodeSequence))...)
 	}
 	for _, item := range d.Sequence(tag.SourceImageSequence) {
-		if uid := r.checkUID(tag.ReferencedSOPInstanceUID, item.Text(tag.ReferencedSOPInstanceUID)); uid != "" {
+		if uid := item.Text(tag.ReferencedSOPInstanceUID); ValidUID(uid) {
 			h.SourceImages = append(h.SourceImages, uid)
+		} else if uid != "" {
+			r.note(valueError(tag.ReferencedSOPInstanceUID, uid, "a UID"))
 		}
 	}
 	if h.SOPClassUID == "" {
@@ -91,14 +94,17 @@ func header(d *Dataset, m meta) (study.Header, error) {
 	if h.SOPInstanceUID == "" {
 		h.SOPInstanceUID = r.checkUID(tag.MediaStorageSOPInstanceUID, m.sopInstance)
 	}
-	return h, r.err
+	return h, r.notes, r.err
 }
 
-// headerReader keeps the first bad value.
+// headerReader keeps the first bad value that cannot be left out, and notes of the others.
 type headerReader struct {
-	set *Dataset
-	err error
+	set   *Dataset
+	notes []string
+	err   error
 }
+
+func (r *headerReader) note(err error) { r.notes = append(r.notes, err.Error()+"; left out") }
 
 func (r *headerReader) keep(err error) {
 	if r.err == nil {
@@ -144,16 +150,22 @@ func (r *headerReader) number(t tag.Tag) int {
 	return numbers[0]
 }
 
+// integer is the text of a whole number that describes, empty when it is none.
 func (r *headerReader) integer(t tag.Tag) string {
-	if _, err := r.set.Ints(t); err != nil {
-		r.keep(err)
-	}
-	return r.set.Text(t)
+	_, err := r.set.Ints(t)
+	return r.describing(t, err)
 }
 
+// decimal is the text of a number that describes, empty when it is none.
 func (r *headerReader) decimal(t tag.Tag) string {
-	if _, err := r.set.Floats(t); err != nil {
-		r.keep(err)
+	_, err := r.set.Floats(t)
+	return r.describing(t, err)
+}
+
+func (r *headerReader) describing(t tag.Tag, err error) string {
+	if err != nil {
+		r.note(err)
+		return ""
 	}
 	return r.set.Text(t)
 }

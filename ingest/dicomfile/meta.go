@@ -45,6 +45,7 @@ func readMeta(s *scanner) (meta, error) {
 		return m, &Error{Offset: at, What: "too short", Err: ErrNotDICOM}
 	}
 	s.order, s.implicit = binary.LittleEndian, false
+	end := int64(-1) // of the group, as it says itself
 	for size-m.dataSet >= 8 {
 		b, err := s.peek(m.dataSet, 8)
 		if err != nil {
@@ -52,6 +53,10 @@ func readMeta(s *scanner) (meta, error) {
 		}
 		if binary.LittleEndian.Uint16(b) != 0x0002 {
 			break
+		}
+		if m.dataSet == end {
+			// The data set's own: it would change what the head says of it, and be taken for a part of the head by who reads on.
+			return m, &Error{Offset: m.dataSet, Tag: tagAt(b, s.order), What: "stands behind the end of the File Meta group", Err: ErrMalformed}
 		}
 		if !isVR(b[4:6]) || !metaVRs[string(b[4:6])] {
 			return m, &Error{Offset: m.dataSet, Tag: tagAt(b, s.order), What: "has a VR that the File Meta group does not know", Err: ErrMalformed}
@@ -73,6 +78,10 @@ func readMeta(s *scanner) (meta, error) {
 		}
 		text := strings.TrimRight(string(value), "\x00 ")
 		switch e.tag {
+		case tag.FileMetaInformationGroupLength:
+			if len(value) == 4 {
+				end = m.dataSet + int64(binary.LittleEndian.Uint32(value))
+			}
 		case tag.MediaStorageSOPClassUID:
 			m.sopClass = text
 		case tag.MediaStorageSOPInstanceUID:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 
@@ -88,6 +89,20 @@ func (f *Frame) clearUnused() {
 
 // Decode returns the first frame of an object.
 func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
+	return decodeWithin(ctx, maxTime, f)
+}
+
+func decodeWithin(ctx context.Context, most time.Duration, f *dicomfile.File) (*Frame, error) {
+	timed, cancel := context.WithTimeoutCause(ctx, most, fail(ErrLimit, "decoding takes more than %s", most))
+	defer cancel()
+	frame, err := decode(timed, f)
+	if err != nil && timed.Err() != nil {
+		return nil, context.Cause(timed)
+	}
+	return frame, err
+}
+
+func decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 	fr, err := describe(f)
 	if err != nil {
 		return nil, err
@@ -105,7 +120,7 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 		fr.clearUnused()
 		return fr, nil
 	}
-	decode := map[string]func(context.Context, []byte) error{
+	codec := map[string]func(context.Context, []byte) error{
 		"1.2.840.10008.1.2.5":     fr.rle,
 		"1.2.840.10008.1.2.4.50":  fr.jpeg,
 		"1.2.840.10008.1.2.4.51":  fr.jpeg,
@@ -119,7 +134,7 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 		"1.2.840.10008.1.2.4.202": fr.jpeg2000,
 		"1.2.840.10008.1.2.4.203": fr.jpeg2000,
 	}[syntax]
-	if decode == nil {
+	if codec == nil {
 		return nil, fail(ErrUnsupported, "%s (%s)", SyntaxName(syntax), syntax)
 	}
 	if !p.Encapsulated {
@@ -129,7 +144,7 @@ func Decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := decode(ctx, codestream); err != nil {
+	if err := codec(ctx, codestream); err != nil {
 		return nil, err
 	}
 	fr.clearUnused()
@@ -187,9 +202,8 @@ func describe(f *dicomfile.File) (*Frame, error) {
 	case fr.Samples == 3 && fr.BitsAllocated == 1:
 		return nil, fail(ErrUnsupported, "colour of single bits")
 	}
-	frames := int64(max(1, h.NumberOfFrames))
-	if size := int64(fr.size()); size > MaxBytes || size*frames > MaxBytes {
-		return nil, fail(ErrLimit, "%d rows, %d columns, %d samples of %d bytes, %d frames: more than %d MiB", fr.Rows, fr.Columns, fr.Samples, fr.BytesPerSample(), frames, MaxBytes>>20)
+	if size := fr.size(); size > MaxBytes {
+		return nil, fail(ErrLimit, "%d rows, %d columns, %d samples of %d bytes: more than %d MiB", fr.Rows, fr.Columns, fr.Samples, fr.BytesPerSample(), MaxBytes>>20)
 	}
 	return fr, nil
 }
@@ -213,11 +227,14 @@ func (f *Frame) put(i int, v int32, precision int) {
 	} else {
 		v = int32(uint32(v) << shift >> shift)
 	}
-	if f.BytesPerSample() == 1 {
+	switch f.BytesPerSample() {
+	case 1:
 		f.Data[i] = byte(v)
-		return
+	case 2:
+		binary.LittleEndian.PutUint16(f.Data[2*i:], uint16(v))
+	default:
+		binary.LittleEndian.PutUint32(f.Data[4*i:], uint32(v))
 	}
-	binary.LittleEndian.PutUint16(f.Data[2*i:], uint16(v))
 }
 
 // gather joins the fragments of the first frame.

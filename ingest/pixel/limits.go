@@ -1,5 +1,7 @@
 package pixel
 
+import "time"
+
 // Limits of one image.
 const (
 	// MaxBytes bounds rows x columns x samples x bytes of a frame: four times the largest detector in use at 16 bits.
@@ -14,4 +16,7 @@ const (
 	smallFrame   = 32 << 20
 	// maxSegments bounds the marker segments before a JPEG scan, which cost little but must come to an end.
 	maxSegments = 1000
+	// maxTime bounds the decoding of a frame. The largest detector's takes seconds; a code-block of JPEG 2000 may ask for ninety passes
+	// over each of its samples and hold no byte.
+	maxTime = time.Minute
 )

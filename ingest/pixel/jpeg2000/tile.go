@@ -61,13 +61,13 @@ func (c *tileComponent) decodeBlocks(ctx context.Context, d *blockDecoder) error
 		for i := range c.resolutions[r].precincts {
 			for k := range c.resolutions[r].precincts[i].bands {
 				pb := &c.resolutions[r].precincts[i].bands[k]
-				if err := ctx.Err(); err != nil {
-					return err
-				}
 				for n := range pb.blocks {
 					b := &pb.blocks[n]
 					if len(b.segments) == 0 {
 						continue
+					}
+					if err := ctx.Err(); err != nil { // a precinct may be the whole band, and a block take a hundred passes
+						return err
 					}
 					if err := d.decode(b, pb, c.style); err != nil {
 						return err
