@@ -62,7 +62,8 @@ type Appliance struct {
 	device  sr.Device
 	room    room
 	// readers are people whom drafting gives way to.
-	readers readers
+	readers  readers
+	pictures pictureRoom
 	// outlets are the systems that are told of results and events.
 	outlets []outlet
 	results *hl7Listener
@@ -106,7 +107,7 @@ func Open(cfg config.Config, version string, log *slog.Logger) (*Appliance, erro
 	}
 	a := &Appliance{
 		log: log, key: key, trusted: trusted, drafts: drafts{filepath.Join(cfg.State, "drafts"), key}, device: device(version),
-		credentials: credentials{log: log, own: cfg.TLS}, strangers: strangerRate(),
+		credentials: credentials{log: log, own: cfg.TLS}, strangers: strangerRate(), pictures: newPictureRoom(),
 	}
 	a.settings.Store(&cfg)
 	a.newMetrics(version)

@@ -88,7 +88,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 // same bytes, so a lost file is made again by it.
 func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRecord) error {
 	uid, revision := record.Draft.StudyInstanceUID, record.Draft.Revision
-	documents, files, err := Documents(ctx, record, previous, a.device, func(relative string) (*dicomfile.File, error) { return a.object(a.spool.Path(relative)) })
+	documents, files, err := Documents(ctx, record, previous, a.device, func(relative string) (*dicomfile.File, error) { return a.picture(a.spool.Path(relative)) })
 	if err != nil {
 		return err
 	}

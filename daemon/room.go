@@ -112,7 +112,7 @@ func (a *Appliance) Values(ctx context.Context, uid, sopInstanceUID string) (*pi
 	if read := s.Pair; instance.Header.StudyInstanceUID != uid && (read == nil || read.Frontal != sopInstanceUID && read.Lateral != sopInstanceUID) {
 		return nil, ErrNoStudy
 	}
-	file, err := a.object(a.spool.Path(instance.Path))
+	file, err := a.picture(a.spool.Path(instance.Path))
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if looked.Reason == "" {
-		looked = Examine(ctx, a.views, a.object, a.spool.Path(instance.Path)).Examination()
+		looked = Examine(ctx, a.views, a.picture, a.spool.Path(instance.Path)).Examination()
 	}
 	if err := ctx.Err(); err != nil {
 		return err // a stop is no property of the picture: the job is here again at the next start
@@ -192,7 +192,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		a.readers.giveWay(ctx)
 		return write(ctx, scores)
 	}
-	record, err := MakeDraft(ctx, a.reader, politely, pair, a.object, path(frontal), path(lateral))
+	record, err := MakeDraft(ctx, a.reader, politely, pair, a.picture, path(frontal), path(lateral))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func TestAStopSaysNothingOfAPicture(t *testing.T) {
 	if a.views, err = viewnet.Shipped(); err != nil {
 		t.Fatal(err)
 	}
-	a.receiver = a.newReceiver()
+	a.receiver, a.pictures = a.newReceiver(), newPictureRoom()
 	file, err := os.Open(peertest.SharedData(t, "dicom/radiographs/RG1_JLSN.dcm"))
 	if err != nil {
 		t.Fatal(err)

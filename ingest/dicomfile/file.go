@@ -24,6 +24,7 @@ type File struct {
 	src       source
 	pixelData *PixelData
 	closer    io.Closer
+	onClose   func()
 }
 
 // Source is an open file.
@@ -135,8 +136,15 @@ func ReadDataSet(data []byte, transferSyntax string) (*Dataset, error) {
 	return parse(s)
 }
 
+// OnClose has something done when the file is closed.
+func (f *File) OnClose(do func()) { f.onClose = do }
+
 // Close closes the file.
 func (f *File) Close() error {
+	if f.onClose != nil {
+		f.onClose()
+		f.onClose = nil
+	}
 	if f.closer == nil {
 		return nil
 	}
