@@ -89,6 +89,12 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return err
 		}
 		now := tx.Now()
+		if s.Last.After(now) { // the clock was set back since
+			s.Last = now.UTC()
+			if err := tx.PutStudy(s); err != nil {
+				return err
+			}
+		}
 		quiet := s.Last.Add(a.cfg().QuietTime)
 		switch {
 		case !p.looked:

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing/viewnet"
@@ -63,5 +65,50 @@ func TestAStopSaysNothingOfAPicture(t *testing.T) {
 	}
 	if looked, err := examine(t.Context()); err != nil || looked == nil || looked.Reason != "" {
 		t.Errorf("the next start: %+v, %v", looked, err)
+	}
+}
+
+// TestQuietTimeFollowsTheClock: a study that came before the clock was set back is complete after the quiet time, not when the clock is where it
+// was.
+func TestQuietTimeFollowsTheClock(t *testing.T) {
+	k := newKeeper(t, config.Retention{})
+	k.receive("2.25.1", "2.25.1.1")
+	k.update(func(tx *queue.Tx) error {
+		i, err := tx.Instance("2.25.1.1")
+		if err != nil {
+			return err
+		}
+		i.Examined = &queue.Examination{Reason: "nothing to see"}
+		return tx.PutInstance(i)
+	})
+	complete := func() string {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if lease, err := k.db.Lease(ctx, leaseTime, kindComplete); err == nil {
+			if err := k.complete(lease); err != nil {
+				t.Fatal(err)
+			}
+		}
+		state := ""
+		k.update(func(tx *queue.Tx) error {
+			s, err := tx.Study("2.25.1")
+			if err == nil {
+				state = s.State
+			}
+			return err
+		})
+		return state
+	}
+	complete()
+	k.pass(-3 * time.Hour)
+	if got := complete(); got != queue.Receiving {
+		t.Errorf("before its time it is %s", got)
+	}
+	for range 2 { // the job's time is that of a commit later than the object's
+		k.pass(k.cfg().QuietTime + time.Second)
+		complete()
+	}
+	if got := complete(); got != queue.Complete {
+		t.Errorf("after the quiet time it is %s", got)
 	}
 }

@@ -124,17 +124,43 @@ func (tx *Tx) Resend(id string) error {
 	return put(tx, bucketJobs, id, j)
 }
 
+// releaseLeases makes the jobs ready that somebody held when the process ended. A job from the future says that the clock was set back since.
 func releaseLeases(tx *Tx) error {
 	jobs, err := tx.Jobs("")
 	if err != nil {
 		return err
 	}
+	back := time.Duration(0)
 	for _, j := range jobs {
+		back = max(back, j.Created.Sub(tx.Now()))
 		if !j.Leased.IsZero() {
 			j.Leased = time.Time{}
 			if err := put(tx, bucketJobs, j.ID, j); err != nil {
 				return err
 			}
+		}
+	}
+	if back < noticed {
+		return nil
+	}
+	return tx.setBack(back)
+}
+
+// setBack moves what waits as far as the clock was set: else each job, also one that is to be done at once, would wait until the clock is where
+// it was.
+func (tx *Tx) setBack(by time.Duration) error {
+	jobs, err := tx.Jobs("")
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		for _, at := range []*time.Time{&j.Created, &j.NotBefore, &j.Leased} {
+			if !at.IsZero() {
+				*at = at.Add(-by)
+			}
+		}
+		if err := put(tx, bucketJobs, j.ID, j); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -158,6 +184,9 @@ func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*L
 		db.mu.Lock()
 		wake := db.wake
 		db.mu.Unlock()
+		if err := db.followClock(); err != nil {
+			return nil, err
+		}
 		job, ready := db.peek(kinds)
 		if job != "" {
 			lease, err := db.take(job, ttl)
@@ -198,6 +227,23 @@ func (db *DB) peek(kinds []string) (id string, wait time.Duration) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.schedule.next(kinds, db.opts.Now())
+}
+
+// followClock has the jobs follow a clock that was set back since it was last looked at.
+func (db *DB) followClock() error {
+	db.mu.Lock()
+	back := db.schedule.setBack(db.opts.Now())
+	db.mu.Unlock()
+	if back == 0 {
+		return nil
+	}
+	err := db.Update(func(tx *Tx) error { return tx.setBack(back) })
+	if err != nil {
+		db.mu.Lock()
+		db.schedule.seen = db.schedule.seen.Add(back) // the next look tries again
+		db.mu.Unlock()
+	}
+	return err
 }
 
 // take leases the job unless somebody else just did.

@@ -10,6 +10,7 @@ import (
 type schedule struct {
 	kinds map[string]*waitingJobs
 	byID  map[string]*waitingJob
+	seen  time.Time // the latest time that the clock showed
 }
 
 // waitingJob is a job that is not dead.
@@ -21,6 +22,22 @@ type waitingJob struct {
 
 func newSchedule() *schedule {
 	return &schedule{kinds: map[string]*waitingJobs{}, byID: map[string]*waitingJob{}}
+}
+
+// noticed is how far the clock must be set back to be more than a correction that nobody feels.
+const noticed = time.Second
+
+// setBack tells how far the clock was set back since it was last asked; once, so that one worker sees to it.
+func (s *schedule) setBack(now time.Time) (by time.Duration) {
+	now = now.Round(0) // by the wall clock: the other one runs on
+	if by = s.seen.Sub(now); !s.seen.IsZero() && by >= noticed {
+		s.seen = now
+		return by
+	}
+	if now.After(s.seen) {
+		s.seen = now
+	}
+	return 0
 }
 
 // put notes a job as it is stored.
