@@ -42,7 +42,7 @@ func TestLargePicturesTakeTurns(t *testing.T) {
 		t.Errorf("two large ones: %v", err)
 	}
 	give()
-	if give, err = take(16384, 8192); err != nil || 2*16384*8192 != pixel.MaxBytes {
+	if give, err = take(16384, 8192); err != nil || pixel.MaxBytes != 2*16384*8192 {
 		t.Fatal(err)
 	}
 	give()

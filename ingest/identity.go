@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"llamaxr/queue"
@@ -10,7 +12,8 @@ import (
 
 // corrects reports whether an object that came again with other bytes is a correction of its patient: the same picture, another patient
 // module. A PACS that reconciles a patient (IHE PIR) keeps the SOP Instance UIDs and sends its objects on anew. The same UID with
-// another picture is no correction but two objects under one UID, and bytes that were here before are a sender's stale copy.
+// another picture is no correction but two objects under one UID, bytes that were here before are a sender's stale copy, and what is gone can be
+// compared with nothing.
 func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
 	if r.SamePicture == nil || known.Header.SamePatientModule(instance.Header) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
 		return false, nil
@@ -23,7 +26,11 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 	if err != nil || stale {
 		return false, err
 	}
-	return r.SamePicture(r.Spool.Path(known.Path), path)
+	same, err := r.SamePicture(r.Spool.Path(known.Path), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return same, err
 }
 
 // correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
