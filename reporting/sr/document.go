@@ -128,12 +128,12 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Required(tag.AccessionNumber, clip(h.AccessionNumber, 16)).
 		Text(tag.Modality, modality).
 		Text(tag.Manufacturer, clip(in.Device.Manufacturer, 64)).
-		Required(tag.ReferringPhysicianName, h.ReferringPhysicianName).
+		Required(tag.ReferringPhysicianName, person(h.ReferringPhysicianName)).
 		Optional(tag.StationName, clip(in.Device.StationName, 16)).
 		Optional(tag.StudyDescription, clip(h.StudyDescription, 64)).
 		Text(tag.SeriesDescription, description).
 		Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
-		Required(tag.PatientName, h.PatientName).Required(tag.PatientID, clip(h.PatientID, 64)).
+		Required(tag.PatientName, person(h.PatientName)).Required(tag.PatientID, clip(h.PatientID, 64)).
 		Optional(tag.IssuerOfPatientID, clip(h.IssuerOfPatientID, 64)).
 		Required(tag.PatientBirthDate, formed(dateForm, h.PatientBirthDate)).Required(tag.PatientSex, formed(sexForm, h.PatientSex)).
 		Optional(tag.PatientAge, formed(ageForm, h.PatientAge)).
@@ -148,8 +148,8 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 // Forms of what is copied from an image (PS3.5 table 6.2-1; PS3.3 C.7.1.1 for the sex). A value that an image has in another form is left out:
 // a document of ours must be valid though its source is not.
 var (
-	dateForm = regexp.MustCompile(`^\d{8}$`)
-	timeForm = regexp.MustCompile(`^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$`)
+	dateForm = regexp.MustCompile(`^\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$`)
+	timeForm = regexp.MustCompile(`^([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?$`)
 	ageForm  = regexp.MustCompile(`^\d{3}[DWMY]$`)
 	sexForm  = regexp.MustCompile(`^[MFO]$`)
 )
@@ -160,6 +160,16 @@ func formed(form *regexp.Regexp, value string) string {
 		return ""
 	}
 	return value
+}
+
+// person is a name as one value of VR PN: of the first name that an image has, three ways of writing of 64 characters each at most.
+func person(names string) string {
+	first, _, _ := strings.Cut(names, `\`)
+	groups := strings.Split(first, "=")
+	for i := range groups {
+		groups[i] = clip(groups[i], 64)
+	}
+	return strings.Join(groups[:min(len(groups), 3)], "=")
 }
 
 // softwareVersions names the program and every model with the head of its digest.

@@ -65,6 +65,11 @@ func variants() map[string]Input {
 	f := misformed.Frontal
 	f.PatientAge, f.PatientSex, f.PatientBirthDate, f.StudyDate, f.StudyTime = "62", "female", "1970-01-01", "20.1.2026", "half past ten"
 	out["values in no form of the standard"] = misformed
+	absurd := input()
+	f = absurd.Frontal
+	f.PatientBirthDate, f.StudyDate, f.StudyTime = "99999999", "20261301", "250000"
+	f.PatientName, f.ReferringPhysicianName = strings.Repeat("N", 60_000), `Doe^Jane\Roe^Joe`
+	out["values that nothing and nobody has"] = absurd
 	apart := input()
 	apart.Lateral.StudyInstanceUID = "1.2.99"
 	out["lateral of another study"] = apart
