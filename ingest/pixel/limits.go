@@ -16,7 +16,7 @@ const (
 	smallFrame   = 32 << 20
 	// maxSegments bounds the marker segments before a JPEG scan, which cost little but must come to an end.
 	maxSegments = 1000
-	// maxTime bounds the decoding of a frame. The largest detector's takes seconds; a code-block of JPEG 2000 may ask for ninety passes
-	// over each of its samples and hold no byte.
-	maxTime = time.Minute
+	// maxTime bounds the decoding of a frame, below the time that a worker may hold a job. The largest detector's takes seconds, on a machine
+	// that does much else a minute; a code-block of JPEG 2000 may ask for ninety passes over each of its samples and hold no byte.
+	maxTime = 4 * time.Minute
 )
