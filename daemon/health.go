@@ -64,7 +64,7 @@ func listenHealth(cfg config.Config, a *Appliance) (*health, error) {
 	base, leaving := context.WithCancel(context.Background())
 	return &health{listener, &http.Server{
 		Handler: mux, ReadHeaderTimeout: httpTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,
-		MaxHeaderBytes: maxHTTPHeader, BaseContext: func(net.Listener) context.Context { return base },
+		MaxHeaderBytes: maxHTTPHeader, ConnState: newConnections(maxHTTPConnections).note, BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}, mux, leaving}, nil
 }
