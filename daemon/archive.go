@@ -197,7 +197,7 @@ func (a *Appliance) broughtFor(uid string) (home string, err error) {
 		if err != nil || i == nil {
 			return err
 		}
-		others, err := tx.StudiesOfAccession(i.Header.AccessionNumber)
+		others, err := ofAccession(tx, i.Header.AccessionNumber)
 		if err != nil {
 			return err
 		}

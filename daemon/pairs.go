@@ -83,13 +83,26 @@ func (a *Appliance) ownPair(tx *queue.Tx, uid string) (paired, error) {
 	return p, nil
 }
 
+// mostOfAccession is how many studies one accession number can have and still be one: modalities without a worklist write the same word on every
+// study, and each study would be held against all that ever came.
+const mostOfAccession = 32
+
+// ofAccession are the studies of an accession number, none where it does not tell examinations apart.
+func ofAccession(tx *queue.Tx, number string) ([]string, error) {
+	uids, err := tx.StudiesOfAccession(number)
+	if len(uids) > mostOfAccession {
+		return nil, err
+	}
+	return uids, err
+}
+
 // partners are the studies of the same examination that hold just the view that this one lacks.
 func (a *Appliance) partners(tx *queue.Tx, uid string, own study.Pair) (map[string]paired, error) {
 	mine, err := tx.Instance(own.Frontal + own.Lateral)
 	if err != nil || mine == nil {
 		return nil, err
 	}
-	others, err := tx.StudiesOfAccession(mine.Header.AccessionNumber)
+	others, err := ofAccession(tx, mine.Header.AccessionNumber)
 	if err != nil {
 		return nil, err
 	}
