@@ -41,7 +41,7 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 	if !ok {
 		return // no other PDU leaves Sta2 without an error
 	}
-	log = log.With("calling", request.Calling, "called", request.Called)
+	log = log.With("calling", dimse.Printable(request.Calling), "called", dimse.Printable(request.Called))
 	id, reject := uint64(0), s.refuse(request)
 	peer, why := s.peer(request.Calling, c)
 	switch {
@@ -49,7 +49,7 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 	case why != "":
 		reject = &rejectCallingAETitle
 		if s.Stranger != nil {
-			s.Stranger(request.Calling, c.RemoteAddr().String())
+			s.Stranger(dimse.Printable(request.Calling), c.RemoteAddr().String())
 		}
 	default:
 		id, reject = s.establish(c, peer)
@@ -90,7 +90,8 @@ func (s *Server) refuse(a *pdu.Associate) *RejectError {
 // associate opens a session for a request that was taken and serves it to its end.
 func (s *Server) associate(ctx context.Context, c *conn, request *pdu.Associate, id uint64, log *slog.Logger) {
 	session, err := s.NewSession(ctx, &AssociationInfo{
-		ID: id, CallingAETitle: request.Calling, CalledAETitle: request.Called, RemoteAddr: c.RemoteAddr().String(), TLS: c.tls(),
+		ID: id, CallingAETitle: dimse.Printable(request.Calling), CalledAETitle: dimse.Printable(request.Called),
+		RemoteAddr: c.RemoteAddr().String(), TLS: c.tls(),
 		ImplementationClassUID: request.User.ImplementationClassUID, ImplementationVersionName: request.User.ImplementationVersion,
 	})
 	if err != nil {

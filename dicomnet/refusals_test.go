@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,5 +164,35 @@ func TestReleaseCollision(t *testing.T) {
 	}
 	if err := <-peer; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTitlesArePrintable: an AE title goes into logs, histories and onto terminals, so that it must not move the cursor or forge a line. The
+// answer has the bytes that came (PS3.8, table 9-17).
+func TestTitlesArePrintable(t *testing.T) {
+	told := make(chan *AssociationInfo, 1)
+	port, _ := start(t, func(s *Server) {
+		s.AnyCalled = true
+		s.NewSession = func(_ context.Context, info *AssociationInfo) (Session, error) {
+			told <- info
+			return memory{new(sync.Mutex), map[string][]byte{}, new(int)}, nil
+		}
+	})
+	nc, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	request := &pdu.Associate{Called: `B\C`, Calling: "A\n\x1b[2J\xff", Contexts: pdus[evtAssociateRQ].(*pdu.Associate).Contexts}
+	if _, err := nc.Write(request.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if info := <-told; info.CallingAETitle != "A??[2J?" || info.CalledAETitle != "B?C" {
+		t.Errorf("%q calls %q", info.CallingAETitle, info.CalledAETitle)
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	p, _, err := pdu.Read(nc, DefaultMaxPDULength, nil)
+	if answer, ok := p.(*pdu.Associate); err != nil || !ok || answer.Calling != request.Calling || answer.Called != request.Called {
+		t.Errorf("answered %+v, %v", p, err)
 	}
 }

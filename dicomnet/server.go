@@ -43,7 +43,7 @@ type Session interface {
 	Close(released bool)
 }
 
-// AssociationInfo says who is at the other end.
+// AssociationInfo says who is at the other end. AE titles are printable, whatever bytes came for them.
 type AssociationInfo struct {
 	ID                        uint64
 	CallingAETitle            string

@@ -279,11 +279,17 @@ func element(b []byte, number uint16, value []byte) []byte {
 
 // clip keeps a comment printable ASCII and short enough for its VR.
 func clip(comment string) string {
-	clean := strings.Map(func(r rune) rune {
+	clean := Printable(comment)
+	return clean[:min(len(clean), maxErrorComment)]
+}
+
+// Printable is what a peer says with a question mark for each character that is not printable ASCII, and for the backslash, which divides values:
+// it may stand in logs, on terminals and in objects.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '\\' {
 			return '?'
 		}
 		return r
-	}, comment)
-	return clean[:min(len(clean), maxErrorComment)]
+	}, text)
 }
