@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"llamaxr/inference"
@@ -22,6 +23,7 @@ type Seen struct {
 	Header study.Header
 	Image  *pixel.Image // nil when there is none
 	Reason string       // why there is none
+	Fault  error        // where that is the machine's fault and may be over at the next try
 	LogOdds,
 	POther float64
 }
@@ -31,13 +33,13 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 	seen := &Seen{}
 	file, err := open(path)
 	if err != nil {
-		seen.Reason = err.Error()
+		seen.fail(err)
 		return seen
 	}
 	defer file.Close()
 	seen.Header = file.Header
 	if _, seen.Image, err = decoded(ctx, file); err != nil {
-		seen.Reason = err.Error()
+		seen.fail(err)
 		if errors.Is(err, pixel.ErrNoPixels) {
 			seen.Reason = "the object holds no image"
 		}
@@ -48,6 +50,14 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 	}
 	seen.LogOdds, seen.POther = views.Classify(pixel.Normalise(seen.Image).Pixels)
 	return seen
+}
+
+func (s *Seen) fail(err error) {
+	s.Reason = err.Error()
+	var machine *fs.PathError
+	if errors.As(err, &machine) {
+		s.Fault = err
+	}
 }
 
 // Examination is what the ledger keeps of it.

@@ -29,7 +29,11 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if looked.Reason == "" {
-		looked = Examine(ctx, a.views, a.picture, a.spool.Path(instance.Path)).Examination()
+		seen := Examine(ctx, a.views, a.picture, a.spool.Path(instance.Path))
+		if seen.Fault != nil {
+			return seen.Fault
+		}
+		looked = seen.Examination()
 	}
 	if err := ctx.Err(); err != nil {
 		return err // a stop is no property of the picture: the job is here again at the next start

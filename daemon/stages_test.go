@@ -3,13 +3,17 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/peertest"
@@ -65,6 +69,24 @@ func TestAStopSaysNothingOfAPicture(t *testing.T) {
 	}
 	if looked, err := examine(t.Context()); err != nil || looked == nil || looked.Reason != "" {
 		t.Errorf("the next start: %+v, %v", looked, err)
+	}
+}
+
+// TestAFaultOfTheMachineSaysNothingOfAPicture: what the system refuses to open or to read now it may open at the next try.
+func TestAFaultOfTheMachineSaysNothingOfAPicture(t *testing.T) {
+	views, err := viewnet.Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cause, machine := range map[error]bool{
+		&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}: true,
+		&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}:    true,
+		dicomfile.ErrNotDICOM: false,
+	} {
+		seen := Examine(t.Context(), views, func(string) (*dicomfile.File, error) { return nil, fmt.Errorf("opening: %w", cause) }, "x")
+		if (seen.Fault != nil) != machine || seen.Reason == "" {
+			t.Errorf("%v: reason %q, fault %v", cause, seen.Reason, seen.Fault)
+		}
 	}
 }
 
