@@ -4,17 +4,20 @@ import (
 	"context"
 	_ "embed" // receiver.py
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"llamaxr/daemon/trial"
+	"llamaxr/internal/durable"
 	"llamaxr/internal/figures"
 )
 
@@ -44,7 +47,12 @@ var receivers = []receiver{
 	storescp,
 	{"Orthanc", "object (SyncStorageArea), its SQLite index not", trial.ReceiverAETitle, startOrthanc},
 	{"pynetdicom", "object and folder", trial.ReceiverAETitle, startPynetdicom},
+	theDisk,
 }
+
+// theDisk is no receiver: each object is written to a file, synced, renamed and its folder synced, by as many writers as there are associations. What
+// syncs its objects one by one is at most as fast.
+var theDisk = receiver{Name: "the disk alone", Syncs: "object and folder; no network and nothing else"}
 
 func startStorescp(ctx context.Context, _ options, folder, address string) (*exec.Cmd, error) {
 	_, port, _ := net.SplitHostPort(address)
@@ -137,6 +145,10 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 		return 0, memory{}, err
 	}
 	defer os.RemoveAll(folder)
+	if r.Name == theDisk.Name {
+		took, err := makeDurable(folder, files, n)
+		return took, memory{}, err
+	}
 	if r.start == nil {
 		a, err := trial.Start(ctx, trial.Options{Program: opts.program, State: folder, Log: filepath.Join(opts.scratch, "ours.log")})
 		if err != nil {
@@ -162,6 +174,41 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 		return 0, memory{}, fmt.Errorf("kept %d of %d objects", kept, len(files))
 	}
 	return took, used, nil
+}
+
+// makeDurable copies files into a folder by n writers at once.
+func makeDurable(folder string, files []string, n int) (time.Duration, error) {
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	started := time.Now()
+	for i := range n {
+		wg.Go(func() {
+			for k := i; k < len(files) && errs[i] == nil; k += n {
+				errs[i] = copyDurably(filepath.Join(folder, strconv.Itoa(k)), files[k])
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(started), errors.Join(errs...)
+}
+
+func copyDurably(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(to + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(to+".new", to); err != nil {
+		return err
+	}
+	return durable.Names(filepath.Dir(to))
 }
 
 // begin starts a program that takes objects into a folder, and waits until it listens.
@@ -257,6 +304,10 @@ func peersSection(table []taken, opts options) *figures.Section {
 		}
 		if row.Failed != "" {
 			s.Line("| %s | %d | %s | | | | failed: %s |", row.Load, row.Associations, row.Receiver, row.Failed)
+			continue
+		}
+		if row.Receiver == theDisk.Name {
+			s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each)
 			continue
 		}
 		s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | %.0f, %.0f |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each, row.PeakMB, row.AnonymousMB)
