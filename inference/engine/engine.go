@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -106,7 +108,7 @@ func findPlugin(kind string) (path, folder string) {
 		"cpu":  {"pjrt_c_api_cpu_plugin.so", "pjrt_c_api_cpu*_plugin.so", "pjrt-plugin-cpu*.so"},
 		"cuda": {"xla_cuda_plugin.so", "pjrt_c_api_cuda*_plugin.so", "pjrt-plugin-cuda*.so"},
 	}[kind]
-	for _, folder := range pluginFolders() {
+	for _, folder := range pluginFolders(toInstall()) {
 		for _, name := range names {
 			if found, err := filepath.Glob(filepath.Join(folder, name)); err == nil && len(found) > 0 {
 				if absolute, err := filepath.Abs(found[0]); err == nil {
@@ -118,16 +120,17 @@ func findPlugin(kind string) (path, folder string) {
 	return "", ""
 }
 
-// pluginFolders are searched in order: the environment's, the package's, the build folder's.
-func pluginFolders() []string {
+// pluginFolders are searched in order: the environment's, those beside the program, the system's. A plugin is code that runs with our rights, so the
+// folder that a program is started in counts only for one that is not built to be installed (-trimpath): a test and `go run` have theirs elsewhere
+// and look upwards for the project's folder.
+func pluginFolders(installed bool) []string {
 	folders := filepath.SplitList(os.Getenv(pluginPaths))
-	bases := []string{"."}
+	var bases []string
 	if exe, err := os.Executable(); err == nil {
 		folders = append(folders, filepath.Join(filepath.Dir(exe), "..", "lib", "llamaxr"))
 		bases = append(bases, filepath.Join(filepath.Dir(exe), ".."))
 	}
-	// A test or `go run` has its executable elsewhere: look upwards for the project's folder.
-	for dir, err := os.Getwd(); err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+	for dir, err := os.Getwd(); !installed && err == nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
 			bases = append(bases, dir)
 			break
@@ -138,4 +141,10 @@ func pluginFolders() []string {
 		folders = append(folders, found...)
 	}
 	return append(folders, "/usr/lib/llamaxr", "/usr/local/lib/llamaxr")
+}
+
+// toInstall reports whether this program was built by `make build` or for a package.
+func toInstall() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-trimpath", Value: "true"})
 }

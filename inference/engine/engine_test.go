@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,5 +39,27 @@ func TestEnginesCompute(t *testing.T) {
 func TestUnknownEngineIsNamed(t *testing.T) {
 	if _, err := Open("tpu"); err == nil || !strings.Contains(err.Error(), `"tpu"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestPluginsOfTheFolderThatWeAreIn: a program that is built to be installed loads no code from the folder that it is started in, where anybody may
+// have put it; a test finds the project's.
+func TestPluginsOfTheFolderThatWeAreIn(t *testing.T) {
+	dir := t.TempDir()
+	planted := filepath.Join(dir, ".cache", "xla", "planted")
+	if err := os.MkdirAll(planted, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if found := pluginFolders(false); !slices.Contains(found, planted) {
+		t.Errorf("a test does not find the project's: %q", found)
+	}
+	for _, folder := range pluginFolders(true) {
+		if !filepath.IsAbs(folder) || strings.HasPrefix(folder, dir) {
+			t.Errorf("%s is searched", folder)
+		}
 	}
 }
