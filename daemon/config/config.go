@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"reflect"
 	"strings"
 	"time"
 
+	"llamaxr/dicomnet"
 	"llamaxr/study"
 
 	"github.com/goccy/go-yaml"
@@ -151,8 +151,18 @@ func Default() Config {
 	}
 }
 
-// Load reads and checks the file. What it does not set keeps its default.
+// Load reads and checks the file for the service: a credential that it names must be there. What the file does not set keeps its default.
 func Load(path string) (Config, error) {
+	cfg, err := Read(path)
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Unresolved()
+}
+
+// Read reads and checks the file as far as that can be done outside the service, which alone has its credentials. Faults of values come with the
+// configuration as it was read.
+func Read(path string) (Config, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -168,8 +178,8 @@ func Load(path string) (Config, error) {
 	return cfg, cfg.Check()
 }
 
-// Parse reads YAML over the defaults. An unknown or repeated key is an error with its line. A value credential:NAME becomes the path of that
-// credential of the service.
+// Parse reads YAML over the defaults. An unknown or repeated key is an error with its line. Within the service a value
+// credential:NAME becomes the path of that credential.
 func Parse(r io.Reader) (Config, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
 	if err != nil {
@@ -188,7 +198,7 @@ func Parse(r io.Reader) (Config, error) {
 	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
-	return cfg, resolveCredentials(reflect.ValueOf(&cfg).Elem(), "")
+	return cfg, resolveCredentials(&cfg)
 }
 
 // Check reports everything that is wrong, one line a fault.
@@ -229,6 +239,10 @@ func (c Config) Check() error {
 	}
 	if (c.HTTPCert == "") != (c.HTTPKey == "") {
 		fault("http_certificate", "certificate and http_key go together")
+	} else if c.HTTP != "" {
+		if err := checkCredentials(&dicomnet.Credentials{CertificateFile: c.HTTPCert, KeyFile: c.HTTPKey}); err != nil {
+			fault("http_certificate", "%w", err)
+		}
 	}
 	for i, name := range c.Critical {
 		if _, err := study.ParseFinding(name); err != nil {

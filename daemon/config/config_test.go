@@ -54,7 +54,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"unknown key of an item", "destinations:\n- ae_title: A\n  adress: 'h:1'\n", "line 3: unknown key destinations[0].adress; address is meant?"},
 		{"unknown key like no other", "colour: blue\n", "line 1: unknown key colour; `llamaxr config explain`"},
 		{"every unknown key", "lisen: ':1'\n\nstat: x\n", "line 3: unknown key stat; state is meant?"},
-		{"credential outside the service", "http_key: 'credential:k'\n", "CREDENTIALS_DIRECTORY"},
+		{"a time that is none, with its line", "state: x\nlimits: {idle_time: 5x}\n", `line 2: limits.idle_time: "5x" is not a time`},
 		{"credential that is a path", "http_key: 'credential:../k'\n", "no name of a credential"},
 		{"long AE title", "ae_title: ABCDEFGHIJKLMNOPQ\n", "longer than 16"},
 		{"backslash in AE title", `ae_title: 'A\B'`, "does not allow"},
@@ -64,6 +64,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"PDU too small", "limits:\n  pdu_length: 100\n", "limits.pdu_length"},
 		{"destination twice", "destinations:\n- {ae_title: A, address: 'h:1'}\n- {ae_title: A, address: 'h:1'}\n", "twice"},
 		{"the reading room on the network without TLS", "http: 0.0.0.0:8042\n", "http_certificate"},
+		{"a reading room whose certificate is not there", "http_certificate: nowhere.pem\nhttp_key: nowhere.key\n", "http_certificate: dicomnet: loading certificate nowhere.pem"},
 		{"a certificate without its key", "http_certificate: cert.pem\n", "go together"},
 		{"single sign-on without a way back", oidc, "http_address: the provider sends people back there"},
 		{"a provider in the clear", "oidc: {issuer: 'http://idp.example'}\n", "oidc.issuer: can be read on the network"},
@@ -208,6 +209,81 @@ func TestCredentials(t *testing.T) {
 	}
 	if cfg.TLS.Key != filepath.Join(folder, "dicom.key") || cfg.Destinations[0].TLS.Key != filepath.Join(folder, "pacs") {
 		t.Errorf("read %q and %q", cfg.TLS.Key, cfg.Destinations[0].TLS.Key)
+	}
+}
+
+// TestCredentialsElsewhere: outside the service a file that names credentials is checked but for them, and the service does not start without them.
+func TestCredentialsElsewhere(t *testing.T) {
+	t.Setenv(credentialsVariable, "")
+	path := filepath.Join(t.TempDir(), "llamaxr.yaml")
+	text := "tls: {certificate: 'credential:cert', key: 'credential:key'}\nhttp_certificate: 'credential:cert'\nhttp_key: 'credential:key'\nencryption: {key: 'credential:age'}\n" +
+		"webhooks: [{name: a, target: {url: 'http://127.0.0.1:1'}, secret_file: 'credential:hook'}]\nminimum_age: "
+	for value, fault := range map[string]string{"18": "", "500": "minimum_age: 500"} {
+		if err := os.WriteFile(path, []byte(text+value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Read(path)
+		if (err == nil) != (fault == "") || err != nil && !strings.HasPrefix(err.Error(), "configuration: "+fault) {
+			t.Errorf("minimum_age %s: %v", value, err)
+		}
+		if unresolved := cfg.Unresolved(); unresolved == nil || strings.Count(unresolved.Error(), "only in the service") != 6 {
+			t.Errorf("credentials that are not here: %v", unresolved)
+		}
+		if all, err := cfg.Certificates(); len(all) > 0 || err != nil {
+			t.Errorf("certificates that are not here: %v, %v", all, err)
+		}
+	}
+	if err := os.WriteFile(path, []byte(text+"18"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "tls.key: credential key is there only in the service: CREDENTIALS_DIRECTORY is not set") {
+		t.Errorf("a service without its credentials: %v", err)
+	}
+}
+
+// TestSecretsAreKnown: whatever key names a file that others may not read is among Secrets.
+func TestSecretsAreKnown(t *testing.T) {
+	cfg := Config{
+		Peers: make([]Peer, 1), Destinations: make([]Destination, 1), FHIR: make([]FHIR, 1), Webhooks: make([]Webhook, 1),
+		HL7: HL7{Destinations: make([]HL7Destination, 1)},
+	}
+	var want []string
+	texts(reflect.ValueOf(&cfg).Elem(), "", func(key string, text reflect.Value) {
+		last := key[strings.LastIndexByte(key, '.')+1:]
+		if text.SetString(key); strings.HasSuffix(last, "key") || strings.HasSuffix(last, "_file") || strings.Contains(last, "secret") {
+			want = append(want, key)
+		}
+	})
+	if got := cfg.Secrets(); len(want) < 12 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestEveryCertificateIsWatched: each key of a certificate is looked at, and a file without one is said, all at once.
+func TestEveryCertificateIsWatched(t *testing.T) {
+	authority, empty := peertest.NewAuthority(t).File, filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		HTTPCert: authority, OIDC: OIDC{CA: authority}, Mail: Mail{CA: authority}, Peers: []Peer{{TLS: ClientTLS{On: true, CA: authority}}},
+		FHIR: []FHIR{{HTTP: HTTPTarget{CA: authority}}}, Webhooks: []Webhook{{HTTP: HTTPTarget{Certificate: authority}}},
+		TLS: TLS{ClientCA: empty}, HL7: HL7{TLS: TLS{Certificate: "nowhere.pem"}},
+	}
+	all, err := cfg.Certificates()
+	uses := map[string]bool{}
+	for _, c := range all {
+		uses[c.Use] = true
+	}
+	for _, use := range []string{"http_certificate", "oidc.ca", "mail.ca", "peers[0].tls.ca", "fhir[0].server.ca", "webhooks[0].target.certificate"} {
+		if !uses[use] {
+			t.Errorf("%s is not looked at", use)
+		}
+	}
+	for _, want := range []string{"tls.client_ca: no certificate in " + empty, "hl7.tls.certificate: open nowhere.pem"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

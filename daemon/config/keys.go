@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -12,8 +13,8 @@ import (
 // maxMistakes is how many single mistakes a key may be away from the one that is suggested: more is another word.
 const maxMistakes = 4
 
-// unknownKeys reports every key of a file that the configuration does not have, each with its line and the key that is meant, if one is near.
-// Text that is no YAML is left to the decoder.
+// unknownKeys reports every key of a file that the configuration does not have, each with its line and the key that is meant, if one is near; and
+// every time that is none, of which the decoder would not say where it stands. Text that is no YAML is left to the decoder.
 func unknownKeys(data []byte) error {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
@@ -31,6 +32,12 @@ func unknownIn(node ast.Node, t reflect.Type, path string) (faults []error) {
 	switch node := node.(type) {
 	case *ast.AnchorNode:
 		return unknownIn(node.Value, t, path)
+	case *ast.StringNode:
+		if t == reflect.TypeFor[time.Duration]() {
+			if _, err := time.ParseDuration(node.Value); err != nil {
+				return []error{fmt.Errorf("configuration: line %d: %s: %q is not a time such as 30s, 5m or 1h30m", node.GetToken().Position.Line, path, node.Value)}
+			}
+		}
 	case *ast.SequenceNode:
 		if t.Kind() == reflect.Slice {
 			for i, item := range node.Values {

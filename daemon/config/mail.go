@@ -104,7 +104,7 @@ func (c Config) checkMail(fault func(key, format string, args ...any)) {
 		fault("mail.user", "user and password_file go together")
 	}
 	checkFile("mail.password_file", m.PasswordFile, fault)
-	if err := m.Credentials().Check(); err != nil {
+	if err := checkCredentials(m.Credentials()); err != nil {
 		fault("mail.ca", "%w", err)
 	}
 	if m.Timeout < 0 || m.Timeout > maxTimeout {

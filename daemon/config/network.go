@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -185,7 +186,7 @@ func (c Config) checkTLS(fault func(key, format string, args ...any)) {
 		case !t.On() && t.ClientCA != "":
 			fault(key+".client_ca", "needs %[1]s.certificate and %[1]s.key", key)
 		case t.On():
-			if err := t.Credentials().Check(); err != nil {
+			if err := checkCredentials(t.Credentials()); err != nil {
 				fault(key, "%w", err)
 			}
 		}
@@ -198,7 +199,7 @@ func (c Config) checkTLS(fault func(key, format string, args ...any)) {
 		case (t.Certificate != "") != (t.Key != ""):
 			fault(key, "certificate and key go together")
 		case t.On:
-			if err := t.Credentials(c.TLS).Check(); err != nil {
+			if err := checkCredentials(t.Credentials(c.TLS)); err != nil {
 				fault(key, "%w", err)
 			}
 		}
@@ -232,11 +233,7 @@ func (d Destination) check(fault func(sub, format string, args ...any)) {
 	case u.Scheme == "http" && d.TokenFile != "" && !loopback(net.JoinHostPort(u.Hostname(), "0")):
 		fault("token_file", "the token could be read on the way to %s: use https", d.STOW)
 	}
-	if d.TokenFile != "" {
-		if _, err := os.Stat(d.TokenFile); err != nil {
-			fault("token_file", "%w", err)
-		}
-	}
+	checkFile("token_file", d.TokenFile, fault)
 }
 
 // clientTLS are the TLS settings of all nodes that we open associations to, by key.
@@ -263,11 +260,19 @@ type Certificate struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Certificates reads all that the TLS keys name, as the files are now. A file that cannot be read is an error; the others are returned.
+// Certificates reads all that the TLS keys name, as the files are now. A file that cannot be read, or holds none, is an error; the others are
+// returned.
 func (c Config) Certificates() (all []Certificate, err error) {
 	files := map[string]string{
 		"tls.certificate": c.TLS.Certificate, "tls.client_ca": c.TLS.ClientCA, "http_certificate": c.HTTPCert,
-		"hl7.tls.certificate": c.HL7.TLS.Certificate, "hl7.tls.client_ca": c.HL7.TLS.ClientCA,
+		"hl7.tls.certificate": c.HL7.TLS.Certificate, "hl7.tls.client_ca": c.HL7.TLS.ClientCA, "oidc.ca": c.OIDC.CA, "mail.ca": c.Mail.CA,
+	}
+	target := func(key string, t HTTPTarget) { files[key+".certificate"], files[key+".ca"] = t.Certificate, t.CA }
+	for i, f := range c.FHIR {
+		target(fmt.Sprintf("fhir[%d].server", i), f.HTTP)
+	}
+	for i, w := range c.Webhooks {
+		target(fmt.Sprintf("webhooks[%d].target", i), w.HTTP)
 	}
 	for key, t := range c.clientTLS() {
 		if t.On {
@@ -275,15 +280,19 @@ func (c Config) Certificates() (all []Certificate, err error) {
 		}
 	}
 	for use, path := range files {
-		if path == "" {
+		if path == "" || elsewhere(path) {
 			continue
 		}
 		data, readErr := os.ReadFile(path)
+		found := dicomnet.ParseCertificates(data)
+		if readErr == nil && len(found) == 0 {
+			readErr = fmt.Errorf("no certificate in %s", path)
+		}
 		if readErr != nil {
-			err = fmt.Errorf("configuration: %s: %w", use, readErr)
+			err = errors.Join(err, fmt.Errorf("configuration: %s: %w", use, readErr))
 			continue
 		}
-		for _, certificate := range dicomnet.ParseCertificates(data) {
+		for _, certificate := range found {
 			all = append(all, Certificate{use, certificate.Subject.String(), certificate.NotAfter})
 		}
 	}

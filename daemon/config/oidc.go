@@ -108,7 +108,7 @@ func (c Config) checkOIDC(fault func(key, format string, args ...any)) {
 		}
 	}
 	checkFile("oidc.secret_file", o.SecretFile, fault)
-	if err := o.Credentials().Check(); err != nil {
+	if err := checkCredentials(o.Credentials()); err != nil {
 		fault("oidc.ca", "%w", err)
 	}
 }

@@ -186,7 +186,7 @@ func (t HTTPTarget) check(key string, fault func(key, format string, args ...any
 	if (t.Certificate == "") != (t.Key == "") {
 		fault(key+".certificate", "certificate and key go together")
 	} else if u.Scheme == "https" {
-		if err := t.Credentials().Check(); err != nil {
+		if err := checkCredentials(t.Credentials()); err != nil {
 			fault(key, "%w", err)
 		}
 	}
@@ -198,7 +198,7 @@ func (t HTTPTarget) Credentials() *dicomnet.Credentials {
 }
 
 func checkFile(key, path string, fault func(key, format string, args ...any)) {
-	if path == "" {
+	if path == "" || elsewhere(path) {
 		return
 	}
 	if _, err := os.Stat(path); err != nil {

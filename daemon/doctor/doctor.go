@@ -30,6 +30,7 @@ type Check struct {
 type Subject struct {
 	Config     config.Config
 	ConfigFile string // "" when there is none
+	Fault      error  // what is wrong with that file; Config is then what could be read of it
 	Version    string // of this program
 }
 
@@ -47,9 +48,13 @@ func Examine(ctx context.Context, s Subject, report func(Check)) []Check {
 		all = append(all, c)
 		report(c)
 	}}
+	if s.Config.State == "" { // where to look stands in a file that cannot be read
+		v.configuration(ctx)
+		return all
+	}
 	for _, look := range []func(context.Context){
-		v.service, v.configuration, v.modes, v.encryption, v.database, v.jobs, v.models, v.gpu, v.engine, v.memory, v.space, v.speed, v.clock, v.ports, v.certificates,
-		v.destinations, v.signOn, v.mail, v.coreDumps,
+		v.service, v.configuration, v.modes, v.resolved(v.encryption), v.database, v.jobs, v.models, v.gpu, v.engine, v.memory, v.space, v.speed, v.clock, v.ports, v.certificates,
+		v.resolved(v.destinations), v.resolved(v.others), v.resolved(v.signOn), v.resolved(v.mail), v.coreDumps,
 	} {
 		if ctx.Err() != nil {
 			break
@@ -57,6 +62,15 @@ func Examine(ctx context.Context, s Subject, report func(Check)) []Check {
 		look(ctx)
 	}
 	return all
+}
+
+// resolved is a look that is left out while credentials are not known, which configuration has said.
+func (v *visit) resolved(look func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		if v.Config.Unresolved() == nil {
+			look(ctx)
+		}
+	}
 }
 
 // Failures counts the checks that failed.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"net/url"
 	"os"
 	"syscall"
 	"time"
@@ -20,7 +22,7 @@ import (
 
 // ports looks whether the appliance listens, or could.
 func (v *visit) ports(ctx context.Context) {
-	for _, p := range []struct{ key, address string }{{"listen", v.Config.Listen}, {"http", v.Config.HTTP}} {
+	for _, p := range []struct{ key, address string }{{"listen", v.Config.Listen}, {"http", v.Config.HTTP}, {"hl7.listen", v.Config.HL7.Listen}} {
 		switch {
 		case p.address == "":
 		case v.daemon != nil:
@@ -130,6 +132,71 @@ func EchoDestination(ctx context.Context, cfg config.Config, d config.Destinatio
 		return daemon.EchoWeb(ctx, daemon.WebClient(d, func(t config.ClientTLS) *dicomnet.Credentials { return t.Credentials(cfg.TLS) }))
 	}
 	return daemon.Echo(ctx, dicomnet.Client{CallingAETitle: cfg.AETitle, CalledAETitle: d.AETitle, TLS: d.TLS.Credentials(cfg.TLS)}, d.Address)
+}
+
+// system is another that the appliance tells something.
+type system struct {
+	key, address, ca string // ca is the key of who signs its certificate
+	tls              *dicomnet.Credentials
+}
+
+// systems are those that take no C-ECHO.
+func systems(cfg config.Config) (all []system) {
+	for i, d := range cfg.HL7.Destinations {
+		key := fmt.Sprintf("hl7.destinations[%d]", i)
+		all = append(all, system{key + ".address", d.Address, key + ".tls.ca", d.TLS.Credentials(cfg.TLS)})
+	}
+	web := func(key, address, ca string, credentials *dicomnet.Credentials) {
+		u, err := url.Parse(address)
+		if err != nil {
+			return // told by configuration
+		}
+		port := u.Port()
+		switch {
+		case u.Scheme == "http":
+			credentials, port = nil, cmp.Or(port, "80")
+		default:
+			port = cmp.Or(port, "443")
+		}
+		all = append(all, system{key, net.JoinHostPort(u.Hostname(), port), ca, credentials})
+	}
+	for i, f := range cfg.FHIR {
+		key := fmt.Sprintf("fhir[%d].server", i)
+		web(key+".url", f.HTTP.URL, key+".ca", f.HTTP.Credentials())
+	}
+	for i, w := range cfg.Webhooks {
+		key := fmt.Sprintf("webhooks[%d].target", i)
+		web(key+".url", w.HTTP.URL, key+".ca", w.HTTP.Credentials())
+	}
+	if cfg.Audit.ByTLS() {
+		t := cfg.Audit.TLS
+		t.On = true
+		all = append(all, system{"audit.syslog", cfg.Audit.Syslog, "audit.tls.ca", t.Credentials(cfg.TLS)})
+	}
+	if cfg.Tracing.Endpoint != "" {
+		web("tracing.endpoint", cfg.Tracing.Endpoint, "the system's authorities", new(dicomnet.Credentials))
+	}
+	return all
+}
+
+// others connects to each, by TLS where it is asked for, and says nothing to it.
+func (v *visit) others(ctx context.Context) {
+	for _, s := range systems(v.Config) {
+		within, cancel := context.WithTimeout(ctx, toolTime)
+		dial := new(net.Dialer).DialContext
+		if s.tls != nil {
+			dial = s.tls.DialTLS
+		}
+		conn, err := dial(within, "tcp", s.address)
+		cancel()
+		if err != nil {
+			remedy := cmp.Or(unreachable(err, "system", s.key, s.ca), "ask its administrator what its log says")
+			v.fail("destinations", remedy, "%s: %v", s.key, err)
+			continue
+		}
+		conn.Close()
+		v.ok("destinations", "%s: %s takes connections", s.key, s.address)
+	}
 }
 
 // signOn asks the OpenID provider whether it is there and knows us.

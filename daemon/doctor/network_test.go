@@ -158,3 +158,34 @@ func TestMailIsReached(t *testing.T) {
 		t.Errorf("without mail: %+v", got)
 	}
 }
+
+// TestOtherSystemsAreReached: systems that take no C-ECHO are connected to, by TLS where it is asked for, each failure with its remedy.
+func TestOtherSystemsAreReached(t *testing.T) {
+	server, ca := provider(t)
+	secure, away := server.Listener.Addr().String(), nobody(t)
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	http := func(address, ca string) config.HTTPTarget { return config.HTTPTarget{URL: address, CA: ca} }
+	for what, test := range map[string]struct {
+		cfg     config.Config
+		verdict Verdict
+		part    string
+	}{
+		"HL7":                    {config.Config{HL7: config.HL7{Destinations: []config.HL7Destination{{Address: plain.Addr().String()}}}}, OK, "takes connections"},
+		"HL7 that is away":       {config.Config{HL7: config.HL7{Destinations: []config.HL7Destination{{Address: away}}}}, Fail, "the port in hl7.destinations[0].address"},
+		"FHIR":                   {config.Config{FHIR: []config.FHIR{{HTTP: http(server.URL+"/r4", ca)}}}, OK, secure},
+		"FHIR of somebody else":  {config.Config{FHIR: []config.FHIR{{HTTP: http(server.URL, peertest.NewAuthority(t).File)}}}, Fail, "set fhir[0].server.ca"},
+		"a webhook's secret":     {config.Config{Webhooks: []config.Webhook{{HTTP: http("http://"+away+"/tok3n", "")}}}, Fail, "webhooks[0].target.url"},
+		"a syslog server":        {config.Config{Audit: config.Audit{Syslog: secure, Protocol: "tls", TLS: config.ClientTLS{CA: ca}}}, OK, "audit.syslog"},
+		"a syslog server by UDP": {config.Config{Audit: config.Audit{Syslog: away, Protocol: "udp"}}, "", ""},
+		"a collector":            {config.Config{Tracing: config.Tracing{Endpoint: "http://" + away}}, Fail, "tracing.endpoint"},
+	} {
+		got := found(t, test.cfg, func(v *visit) { v.others(t.Context()) })
+		if !got.is(test.verdict, test.part) && got != (Check{}) || (got == (Check{})) != (test.verdict == "") || strings.Contains(got.What, "tok3n") {
+			t.Errorf("%s: %+v, want %s with %q", what, got, test.verdict, test.part)
+		}
+	}
+}

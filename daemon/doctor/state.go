@@ -50,8 +50,16 @@ func (v *visit) configuration(context.Context) {
 			from = "the defaults"
 		}
 	}
-	if err := v.Config.Check(); err != nil {
-		v.fail("configuration", "mend the file; `llamaxr config check FILE` says when it is right", "of %s: %v", from, err)
+	fault := v.Fault
+	if fault == nil {
+		fault = v.Config.Check()
+	}
+	if fault != nil {
+		v.fail("configuration", "mend the file; `llamaxr config check FILE` says when it is right", "of %s: %v", from, fault)
+		return
+	}
+	if err := v.Config.Unresolved(); err != nil {
+		v.warn("configuration", "start the service and ask again: it knows where its credentials are", "of %s: encryption and other systems are not looked at: %v", from, err)
 		return
 	}
 	if len(v.Config.Destinations) == 0 {
@@ -78,14 +86,10 @@ func (v *visit) modes(context.Context) {
 		well = false
 		v.fail(name, fmt.Sprintf("chmod 700 %s", v.Config.State), "others may enter the state folder, which holds patients' images: mode %04o", mode)
 	}
-	keys := []string{v.Config.TLS.Key, v.Config.HTTPKey, v.Config.Encryption.Key}
-	for _, d := range v.Config.Destinations {
-		keys = append(keys, d.TLS.Key)
-	}
-	for _, key := range keys {
-		if info, err := os.Stat(key); key != "" && err == nil && info.Mode().Perm()&0o007 != 0 {
+	for _, secret := range v.Config.Secrets() {
+		if info, err := os.Stat(secret); err == nil && info.Mode().Perm()&0o007 != 0 {
 			well = false
-			v.fail(name, "chmod 600 "+key, "everybody may read the private key %s: mode %04o", key, info.Mode().Perm())
+			v.fail(name, "chmod o= "+secret, "everybody may read the key or secret %s: mode %04o", secret, info.Mode().Perm())
 		}
 	}
 	if info, err := os.Stat(v.ConfigFile); v.ConfigFile != "" && err == nil && info.Mode().Perm()&0o002 != 0 {

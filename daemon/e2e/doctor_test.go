@@ -72,4 +72,11 @@ func TestDoctor(t *testing.T) {
 	if !finds(checks, "service", doctor.Warn, "systemctl start") || status != 1 {
 		t.Errorf("a stopped appliance: exit status %d, %+v", status, checks)
 	}
+
+	if err := os.WriteFile(settings, []byte("quite_time: 5s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if checks, status = examine(t, "--config", settings); len(checks) != 1 || !finds(checks, "configuration", doctor.Fail, "line 1: unknown key quite_time") || status != 1 {
+		t.Errorf("a wrong file: exit status %d, %+v", status, checks)
+	}
 }

@@ -46,7 +46,7 @@ func newConfigCheck() *cobra.Command {
 			"A running appliance takes a changed file in on SIGHUP, or says in its log why not.",
 		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := config.Load(args[0])
+			cfg, err := config.Read(args[0])
 			if asJSON {
 				verdict := struct {
 					OK     bool     `json:"ok"`
@@ -57,6 +57,11 @@ func newConfigCheck() *cobra.Command {
 				}
 			} else if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "configuration can be used")
+			}
+			if err == nil {
+				for _, later := range lines(cfg.Unresolved()) {
+					fmt.Fprintln(cmd.ErrOrStderr(), "not looked at:", later)
+				}
 			}
 			return err
 		},

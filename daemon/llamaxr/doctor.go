@@ -25,18 +25,14 @@ func newDoctor() *cobra.Command {
 			"--bundle also writes a file for support, without patient data: checks, version, configuration without secrets, counts of jobs, the machine.",
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := config.Default()
+			subject := doctor.Subject{Config: config.Default(), ConfigFile: file, Version: version}
 			if file != "" {
-				var err error
-				if cfg, err = config.Load(file); err != nil {
-					return err
-				}
+				subject.Config, subject.Fault = config.Read(file)
 			}
 			if state != "" {
-				cfg.State = state
+				subject.Config.State = state
 			}
 			out := cmd.OutOrStdout()
-			subject := doctor.Subject{Config: cfg, ConfigFile: file, Version: version}
 			all := doctor.Examine(cmd.Context(), subject, func(c doctor.Check) {
 				if asJSON {
 					return

@@ -1,0 +1,85 @@
+package doctor
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"llamaxr/daemon/config"
+)
+
+// TestWrongConfigurationIsACheck: a file that is wrong is one check that fails, with its remedy; where even the state folder is not known it is the
+// only one.
+func TestWrongConfigurationIsACheck(t *testing.T) {
+	fault := errors.New("configuration: line 3: unknown key quite_time; quiet_time is meant?")
+	s := Subject{ConfigFile: "/etc/llamaxr/llamaxr.yaml", Fault: fault}
+	all := Examine(t.Context(), s, func(Check) {})
+	if len(all) != 1 || all[0].Name != "configuration" || !all[0].is(Fail, "line 3: unknown key quite_time") {
+		t.Errorf("of a file that cannot be read: %+v", all)
+	}
+	s.Config = config.Config{State: t.TempDir()}
+	names := map[string]Verdict{}
+	for _, c := range Examine(t.Context(), s, func(Check) {}) {
+		names[c.Name] = c.Verdict
+	}
+	var packed bytes.Buffer
+	s.Fault = errors.New("configuration: [1:15] sequence end token ']' not found\n>  1 | organization: [Saint Yonderly")
+	if err := WriteBundle(&packed, s, Examine(t.Context(), s, func(Check) {}), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if unzipped, err := gzip.NewReader(&packed); err != nil {
+		t.Error(err)
+	} else if text, err := io.ReadAll(unzipped); err != nil || bytes.Contains(text, []byte("Yonderly")) || !bytes.Contains(text, []byte("the file is wrong")) {
+		t.Errorf("the bundle quotes the file, or does not say that it is wrong: %v\n%s", err, text)
+	}
+	if names["configuration"] != Fail || names["service"] != Warn || names["memory"] == "" || names["disk speed"] == "" {
+		t.Errorf("with the state folder given: %v", names)
+	}
+}
+
+// TestCredentialsOfTheService: while the daemon does not run, what rests on its credentials is not called wrong, and it is said.
+func TestCredentialsOfTheService(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	cfg := config.Default()
+	cfg.State = t.TempDir()
+	cfg.Encryption.Key = "credential:age"
+	cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: nobody(t)}}
+	for _, c := range Examine(t.Context(), Subject{Config: cfg}, func(Check) {}) {
+		switch c.Name {
+		case "configuration":
+			if !c.is(Warn, "credential age is there only in the service") {
+				t.Errorf("%+v", c)
+			}
+		case "encryption", "destinations":
+			t.Errorf("looked at without the credentials: %+v", c)
+		}
+	}
+}
+
+// TestWhoReadsSecrets: a key or secret that everybody may read is a failure, whatever key of the configuration names it.
+func TestWhoReadsSecrets(t *testing.T) {
+	token := secret(t, "t")
+	cfg := config.Default()
+	cfg.State = t.TempDir()
+	cfg.Webhooks = []config.Webhook{{SecretFile: token}}
+	for mode, want := range map[os.FileMode]Verdict{0o600: OK, 0o640: OK, 0o644: Fail} {
+		if err := errors.Join(os.Chmod(token, mode), os.Chmod(cfg.State, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if got := found(t, cfg, func(v *visit) { v.modes(t.Context()) }); got.Verdict != want {
+			t.Errorf("mode %o: %+v", mode, got)
+		}
+	}
+}
+
+// TestEachPortIsLookedAt: so is that of the HL7 listener.
+func TestEachPortIsLookedAt(t *testing.T) {
+	cfg := config.Config{HL7: config.HL7{Listen: nobody(t)}}
+	if got := found(t, cfg, func(v *visit) { v.ports(t.Context()) }); !got.is(OK, "hl7.listen: ") {
+		t.Errorf("%+v", got)
+	}
+}
