@@ -25,12 +25,8 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	root := peertest.Root(t)
 	packages := map[string]map[string]bool{}
 	for document, least := range proven {
-		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(document)))
-		if err != nil {
-			t.Fatal(err)
-		}
 		found, column := 0, false
-		for i, line := range strings.Split(string(text), "\n") {
+		for i, line := range strings.Split(text(t, document), "\n") {
 			tests := namedTest.FindAllStringSubmatch(line, -1)
 			for _, test := range tests {
 				name, folder := test[1], test[2]
@@ -83,4 +79,85 @@ func testsOf(t *testing.T, folder string) map[string]bool {
 		}
 	}
 	return tests
+}
+
+// requirement is a module that go.mod asks for by itself, moduleName one in the table of docs/DEPENDENCIES.md.
+var (
+	requirement = regexp.MustCompile(`(?m)^\t([a-z0-9.]+\.[a-z]+/\S+) v\S+$`)
+	moduleName  = regexp.MustCompile(`(?:(?:[a-z0-9-]+\.)+[a-z]+|\bx)/[A-Za-z0-9./_-]+`)
+)
+
+// TestEachDependencyHasItsReason: docs/DEPENDENCIES.md has a row for each module that go.mod asks for, and none for one that is gone.
+func TestEachDependencyHasItsReason(t *testing.T) {
+	mod := text(t, "go.mod")
+	rows := map[string]bool{}
+	for line := range strings.Lines(text(t, "docs/DEPENDENCIES.md")) {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| ") && len(cells) == 3 {
+			for _, name := range moduleName.FindAllString(cells[0], -1) {
+				if strings.HasPrefix(name, "x/") {
+					name = "golang.org/" + name
+				}
+				rows[name] = true
+				if !strings.Contains(mod, "\t"+name+" v") {
+					t.Errorf("docs/DEPENDENCIES.md has a reason for %s, which go.mod does not have", name)
+				}
+			}
+		}
+	}
+	asked := requirement.FindAllStringSubmatch(mod, -1)
+	for _, found := range asked {
+		if !rows[found[1]] {
+			t.Errorf("docs/DEPENDENCIES.md has no reason for %s", found[1])
+		}
+	}
+	if len(asked) < 20 {
+		t.Errorf("only %d modules are asked for", len(asked))
+	}
+}
+
+// checkName is how a check of the doctor says its name.
+var checkName = regexp.MustCompile(`(?:v\.(?:ok|warn|fail)\(|const name = )"([a-z -]+)"`)
+
+// TestEachCheckOfTheDoctorIsExplained: docs/ADMIN.md has a row for each check, and none for one that is not made.
+func TestEachCheckOfTheDoctorIsExplained(t *testing.T) {
+	made := map[string]bool{}
+	files, err := filepath.Glob(filepath.Join(peertest.Root(t), "daemon", "doctor", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		for _, found := range checkName.FindAllStringSubmatch(text(t, "daemon/doctor/"+filepath.Base(path)), -1) {
+			made[found[1]] = true
+		}
+	}
+	_, table, _ := strings.Cut(text(t, "docs/ADMIN.md"), "\n| check | fails or warns when | do |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	explained := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if first, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && !strings.HasPrefix(first, "-") {
+			for name := range strings.SplitSeq(first, ", ") {
+				if explained[name] = true; !made[name] {
+					t.Errorf("docs/ADMIN.md explains %q, which is not made", name)
+				}
+			}
+		}
+	}
+	for name := range made {
+		if !explained[name] {
+			t.Errorf("docs/ADMIN.md does not explain %q", name)
+		}
+	}
+	if len(made) < 18 {
+		t.Errorf("only %d checks: %v", len(made), made)
+	}
+}
+
+// text is a file of the project.
+func text(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(peertest.Root(t), filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
