@@ -105,7 +105,7 @@ func (OS) Free(path string) (int64, error) {
 	if err := syscall.Statfs(path, &stat); err != nil {
 		return 0, err
 	}
-	return int64(stat.Bavail) * stat.Bsize, nil
+	return int64(stat.Bavail) * int64(stat.Bsize), nil
 }
 
 // full marks an error as ErrNoSpace when the disk or a quota says so.
