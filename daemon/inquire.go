@@ -200,11 +200,18 @@ func knock(state string, request *http.Request) (response *http.Response, runnin
 // openStopped opens the database of an appliance that does not run, to be read. None starts while it is open, and that of an older program
 // stays one.
 func openStopped(state string) (*queue.DB, error) {
-	file := filepath.Join(state, databaseFile)
-	if _, err := os.Stat(file); err != nil {
-		return nil, fmt.Errorf("daemon: %s holds no state of the appliance: %w", state, err)
+	if err := isState(state); err != nil {
+		return nil, err
 	}
-	return queue.OpenReadOnly(file)
+	return queue.OpenReadOnly(filepath.Join(state, databaseFile))
+}
+
+// isState refuses a folder that no appliance has worked in: nothing to be found there says nothing.
+func isState(folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, databaseFile)); err != nil {
+		return fmt.Errorf("daemon: %s holds no state of the appliance: %w", folder, err)
+	}
+	return nil
 }
 
 // inquire asks the running daemon, or reads the state itself when none runs.

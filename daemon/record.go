@@ -112,6 +112,9 @@ func (a *Appliance) enterAct(lease *queue.Lease) error {
 // ReadRecord visits the lines of a state's record of drafts, oldest first, returns its head and fails where its chain is broken. A line is
 // only good until visit returns.
 func ReadRecord(state string, visit func(line []byte) error) (chain.Head, error) {
+	if err := isState(state); err != nil {
+		return chain.Head{}, err
+	}
 	return chain.Verify(filepath.Join(state, recordLog), maxRecordLine, visit)
 }
 
@@ -124,6 +127,9 @@ type CheckedLog struct {
 
 // VerifyLogs checks the chained logs of a state. expected are heads that they had before, as text: each must still be found in one of them.
 func VerifyLogs(state string, expected []string) ([]CheckedLog, error) {
+	if err := isState(state); err != nil {
+		return nil, err
+	}
 	missing := map[string]bool{}
 	for _, head := range expected {
 		missing[head] = true

@@ -277,6 +277,9 @@ func UserList(state string) (out []access.User, err error) {
 
 // ReadAudit visits the audit log of a state, oldest first, returns its head and fails where its chain is broken.
 func ReadAudit(state string, visit func(access.Entry)) (chain.Head, error) {
+	if err := isState(state); err != nil {
+		return chain.Head{}, err
+	}
 	return access.ReadAudit(filepath.Join(state, auditFile), visit)
 }
 

@@ -167,7 +167,7 @@ func newFinetuneRuns() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(runs)
+				return printList(cmd.OutOrStdout(), runs)
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			fmt.Fprintln(table, "RUN\tSTATE\tCORRECTIONS\tSTEPS\tLOSS\tADAPTER\tWHY")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,4 +108,12 @@ func input(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 		return io.NopCloser(cmd.InOrStdin()), nil
 	}
 	return os.Open(path)
+}
+
+// printList prints a list as one JSON document: [] when there is nothing in it.
+func printList[T any](out io.Writer, list []T) error {
+	if list == nil {
+		list = []T{}
+	}
+	return json.NewEncoder(out).Encode(list)
 }

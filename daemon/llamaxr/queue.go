@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -24,7 +23,7 @@ func newQueue() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(jobs)
+				return printList(cmd.OutOrStdout(), jobs)
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			fmt.Fprintln(table, "JOB\tSTATE\tATTEMPTS\tNOT BEFORE\tLAST ERROR")

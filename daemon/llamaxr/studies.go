@@ -29,7 +29,7 @@ func newStudies() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				return json.NewEncoder(out).Encode(studies)
+				return printList(out, studies)
 			}
 			table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 			fmt.Fprintln(table, "STUDY\tSTATE\tREVISION\tOBJECTS\tLAST RECEIVED\tREASON")
