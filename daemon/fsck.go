@@ -61,7 +61,7 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	if err != nil {
 		return nil, fmt.Errorf("daemon: checking %s: %w", state, err)
 	}
-	report := &FsckReport{Records: records}
+	report := &FsckReport{Records: records, Findings: []Finding{}}
 	for _, d := range damage {
 		report.Findings = append(report.Findings, Finding{d.Where, d.What, "records whose checksum fits are kept, the others set aside", repair})
 	}

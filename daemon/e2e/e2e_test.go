@@ -404,6 +404,10 @@ func TestUsage(t *testing.T) {
 		want int
 	}{
 		{[]string{"nonsense"}, 2},
+		{[]string{"audit", "verfy", "--state", "/nonexistent"}, 2},
+		{[]string{"audit", "verify"}, 2},
+		{[]string{"bundle", "verify", "/nonexistent"}, 2},
+		{[]string{"service"}, 0},
 		{[]string{"echo"}, 2},
 		{[]string{"echo", "nobody"}, 2},
 		{[]string{"run", "--destination", "x"}, 2},

@@ -41,6 +41,9 @@ func fsck(t testing.TB, state string, args ...string) (report daemon.FsckReport,
 	if bad := json.Unmarshal(out, &report); bad != nil {
 		t.Fatalf("fsck: %v, %v: %s", err, bad, out)
 	}
+	if report.Findings == nil {
+		t.Errorf("findings are no list: %s", out)
+	}
 	return report, status
 }
 

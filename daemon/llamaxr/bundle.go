@@ -20,8 +20,6 @@ func newBundle() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
 		Short: "Carry models, adapters and the program to a site without the internet, in one signed file",
-		Args:  exactly(0, "a command"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBundleCreate(), newBundleVerify(), newBundleInstall())
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,13 +45,13 @@ func main() {
 func execute(ctx context.Context, args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, "llamaxr:", err)
 	var usage usageError
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) || cmd.ValidateRequiredFlags() != nil {
 		fmt.Fprintln(os.Stderr, "see llamaxr --help")
 		return exitUsage
 	}
@@ -66,13 +67,6 @@ func newRoot() *cobra.Command {
 			"writes a report draft that follows the scores and stores it back as a DICOM SR.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
@@ -80,7 +74,26 @@ func newRoot() *cobra.Command {
 		newModels(), newAdapter(), newCorrections(), newFinetune(), newUser(), newAudit(), newConfig(), newFsck(), newEncryption(), newSigningKey(), newBundle(), newConformance(), newBackup(), newRestore(), newUpgrade(), newDoctor(), newSetup(), newService(),
 		newDemo(), newPhantom(), newVersion(), newManual(),
 	)
+	group(root)
 	return root
+}
+
+// group has commands that only hold others print their help, and refuse a word that is none of those: a script must not take a mistyped command for
+// one that has done its work.
+func group(cmd *cobra.Command) {
+	if !cmd.HasSubCommands() {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("unknown command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "llamaxr "))}
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	for _, sub := range cmd.Commands() {
+		group(sub)
+	}
 }
 
 // exactly wraps cobra's argument count so that a wrong count is wrong usage.

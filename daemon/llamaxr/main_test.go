@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -27,5 +29,24 @@ func TestEmptyListsAreLists(t *testing.T) {
 		if out := mustRun(t, append(words, "--json", "--state", state)...); out != "[]\n" {
 			t.Errorf("%v: %s", words, out)
 		}
+	}
+}
+
+// TestNoServiceWithoutSystemd: on a Linux without systemd nothing is installed, and it is said why.
+func TestNoServiceWithoutSystemd(t *testing.T) {
+	if runtime.GOOS != "linux" || bySystemd() {
+		t.Skip("for a Linux without systemd")
+	}
+	config := filepath.Join(t.TempDir(), "llamaxr.yaml")
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"status"}, {"start"}, {"install", "--config", config}} {
+		if _, err := command(t, append([]string{"service"}, words...)...); err == nil || !strings.Contains(err.Error(), "systemd does not run here") {
+			t.Errorf("%v: %v", words, err)
+		}
+	}
+	if _, err := os.Stat("/etc/init.d/llamaxr"); err == nil {
+		t.Error("a script for another manager is installed")
 	}
 }

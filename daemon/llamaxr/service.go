@@ -27,6 +27,12 @@ func newService() *cobra.Command {
 		Long: "Under systemd, launchd or Windows' service control manager. The deb and rpm packages bring the service with them: there only start,\n" +
 			"stop, restart and status are needed. All but status need an administrator's rights.",
 	}
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.HasSubCommands() {
+			return nil
+		}
+		return managed()
+	}
 	cmd.AddCommand(newServiceInstall())
 	for _, c := range []struct{ name, short, done string }{
 		{"uninstall", "Stop the service and remove it; configuration and state stay", "is removed"},
@@ -120,6 +126,14 @@ const (
 	backupService = "llamaxr-backup.service"
 	backupTimer   = "llamaxr-backup.timer"
 )
+
+// managed refuses a Linux without systemd, where another manager's script would run the appliance as root.
+func managed() error {
+	if runtime.GOOS == "linux" && !bySystemd() {
+		return errors.New("systemd does not run here; have what starts services here run `llamaxr run --config FILE` as a user of its own")
+	}
+	return nil
+}
 
 // bySystemd reports whether systemd is the service manager here.
 func bySystemd() bool { return service.Platform() == "linux-systemd" }
