@@ -47,19 +47,23 @@ func Port(ctx context.Context, cfg config.Config) (found Check) {
 // reach connects to a port of the running daemon.
 func (v *visit) reach(ctx context.Context, key, address string) {
 	host, port, _ := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		address = net.JoinHostPort("localhost", port)
-	}
 	if port == "0" {
 		return // a trial: the port is any
 	}
-	conn, err := (&net.Dialer{Timeout: toolTime}).DialContext(ctx, "tcp", address)
-	if err != nil {
-		v.fail("ports", "restart the appliance and look at its log", "%s: nobody answers on %s: %v", key, address, err)
-		return
+	at := []string{address}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		at = []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)} // localhost is not a name everywhere
 	}
-	conn.Close()
-	v.ok("ports", "%s: the daemon answers on %s", key, address)
+	var err error
+	for _, address := range at {
+		var conn net.Conn
+		if conn, err = (&net.Dialer{Timeout: toolTime}).DialContext(ctx, "tcp", address); err == nil {
+			conn.Close()
+			v.ok("ports", "%s: the daemon answers on %s", key, address)
+			return
+		}
+	}
+	v.fail("ports", "restart the appliance and look at its log", "%s: nobody answers on %s: %v", key, address, err)
 }
 
 // free tries to listen where the stopped appliance would.

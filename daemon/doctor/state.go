@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -156,7 +157,11 @@ func (v *visit) encryption(ctx context.Context) {
 	case err != nil:
 		v.fail("encryption", "run doctor as the service's user or as root", "the files cannot be looked at: %v", err)
 	case plain > 0:
-		v.warn("encryption", fmt.Sprintf("stop the appliance, then `llamaxr encryption apply --state %s --key %s`", v.Config.State, v.Config.Encryption.Key),
+		key := v.Config.Encryption.Key
+		if strings.HasPrefix(key, "/run/credentials/") {
+			key = "FILE" // that one goes with the daemon
+		}
+		v.warn("encryption", fmt.Sprintf("stop the appliance, then `llamaxr encryption apply --state %s --key %s`: docs/ADMIN.md", v.Config.State, key),
 			"%d of %d files are plain: they are from before the key", plain, all)
 	default:
 		v.ok("encryption", "all %d files are encrypted", all)

@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,5 +83,21 @@ func TestEachPortIsLookedAt(t *testing.T) {
 	cfg := config.Config{HL7: config.HL7{Listen: nobody(t)}}
 	if got := found(t, cfg, func(v *visit) { v.ports(t.Context()) }); !got.is(OK, "hl7.listen: ") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestPortOfEveryAddress: an appliance that listens on all addresses is reached, whatever localhost means on the machine.
+func TestPortOfEveryAddress(t *testing.T) {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for _, host := range []string{"", "0.0.0.0", "::"} {
+		got := found(t, config.Config{}, func(v *visit) { v.reach(t.Context(), "listen", net.JoinHostPort(host, port)) })
+		if !got.is(OK, "answers on ") || strings.Contains(got.What, "localhost") {
+			t.Errorf("%q: %+v", host, got)
+		}
 	}
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -48,5 +52,34 @@ func TestNoServiceWithoutSystemd(t *testing.T) {
 	}
 	if _, err := os.Stat("/etc/init.d/llamaxr"); err == nil {
 		t.Error("a script for another manager is installed")
+	}
+}
+
+// TestServiceReadsWhatRootWrote: installing gives the service's account the configuration to read, and a state folder, and takes neither from another.
+func TestServiceReadsWhatRootWrote(t *testing.T) {
+	nobody, err := user.Lookup("nobody")
+	if os.Geteuid() != 0 || err != nil {
+		t.Skip("as root, with a user nobody")
+	}
+	folder := t.TempDir()
+	in := installation{config: filepath.Join(folder, "llamaxr.yaml"), state: filepath.Join(folder, "state"), user: "nobody"}
+	for _, test := range []struct{ before, after os.FileMode }{{0o600, 0o640}, {0o644, 0o644}} {
+		if err := errors.Join(os.WriteFile(in.config, nil, 0o600), os.Chmod(in.config, test.before), os.Chown(in.config, 0, 0), in.handOver()); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(in.config)
+		if err != nil || info.Mode().Perm() != test.after {
+			t.Errorf("the configuration: %v, %v, want %v", info.Mode(), err, test.after)
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || (fmt.Sprint(owner.Gid) == nobody.Gid) != (test.before == 0o600) || owner.Uid != 0 {
+			t.Errorf("the configuration of mode %v belongs to %+v", test.before, owner)
+		}
+	}
+	info, err := os.Stat(in.state)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Fatal(info, err)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || fmt.Sprint(owner.Uid) != nobody.Uid {
+		t.Errorf("the state belongs to %+v", owner)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"llamaxr/systemd"
@@ -92,7 +93,7 @@ func newServiceInstall() *cobra.Command {
 			if _, err := os.Stat(in.config); err != nil {
 				return fmt.Errorf("the configuration file: %w; `llamaxr config explain` prints one to start from", err)
 			}
-			if err := makeUser(cmd, in.user); err != nil {
+			if err := errors.Join(makeUser(cmd, in.user), in.handOver()); err != nil {
 				return err
 			}
 			svc, err := service.New(&program{}, definition(runtime.GOOS, in))
@@ -206,6 +207,34 @@ func makeUser(cmd *cobra.Command, name string) error {
 		return nil
 	}
 	return fmt.Errorf("there is no user %s; add one, or name another by --user", name)
+}
+
+// handOver lets the service's account read a configuration that `llamaxr setup` wrote for root alone, before there was that account, and makes it a
+// state folder when there is none.
+func (in installation) handOver() error {
+	group := readers(in.user)
+	if group < 0 { // we are not root, or it is Windows
+		return nil
+	}
+	if info, err := os.Stat(in.config); err != nil {
+		return err
+	} else if info.Mode().Perm()&0o077 == 0 {
+		if err := errors.Join(os.Chown(in.config, -1, group), os.Chmod(in.config, 0o640)); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(in.state); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	account, err := user.Lookup(in.user)
+	if err != nil {
+		return err
+	}
+	owner, err := strconv.Atoi(account.Uid)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(in.state, 0o700), os.Chown(in.state, owner, group))
 }
 
 // Exit status 1 of `service status` is for all that is not running.

@@ -95,7 +95,7 @@ func leaderOf(pid int) string {
 // try runs a shell's command inside.
 func (d *debian12) try(command string) (string, error) {
 	cmd := exec.Command("nsenter", "--target="+d.leader, "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "sh", "-c", command)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"}
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -159,8 +159,8 @@ func (d *debian12) awaitReport(study string) {
 }
 
 // TestInstalledDeb: in a Debian with systemd the package is installed, configured by setup, started by the unit, used by DCMTK as sender and PACS,
-// upgraded in the middle of a study, removed, installed again and purged. Nothing listens before it is configured, no study is lost or drafted twice, and
-// no purge destroys a patient's data.
+// backed up, upgraded in the middle of a study, given a key by systemd, removed, installed again and purged; then installed without a package. Nothing
+// listens before it is configured, no study is lost or drafted twice, and no purge destroys a patient's data.
 func TestInstalledDeb(t *testing.T) {
 	if os.Getenv("LLAMAXR_LONG") == "" {
 		t.Skip("set LLAMAXR_LONG=1, as root: it boots a Debian")
@@ -204,6 +204,17 @@ func TestInstalledDeb(t *testing.T) {
 	d.awaitReport(one)
 	t.Log(d.do("systemd-analyze security llamaxr --no-pager | tail -1"))
 
+	// Looked after: backed up by the timer's unit, asked by doctor, reloaded.
+	d.do("systemctl enable --now llamaxr-backup.timer && systemctl start llamaxr-backup")
+	d.want("stat -c '%a %U:%G' /var/lib/llamaxr-backup", "700 llamaxr:llamaxr")
+	d.do("llamaxr restore /var/lib/llamaxr-backup/llamaxr-*.tar --check")
+	t.Log(d.do("runuser -u llamaxr -- llamaxr doctor --config /etc/llamaxr/llamaxr.yaml"))
+	d.do("echo 'log_level: debug' >>/etc/llamaxr/llamaxr.yaml && systemctl reload llamaxr")
+	d.await(bootTime, "reload", func() bool {
+		out, _ := d.try("journalctl --no-pager -u llamaxr")
+		return strings.Contains(out, "configuration read again")
+	}, func() string { return "" })
+
 	// Upgraded while a study is on its way.
 	before := d.do("systemctl show -p MainPID llamaxr") + d.do("sha256sum /etc/llamaxr/llamaxr.yaml")
 	two := d.push(2)
@@ -224,6 +235,18 @@ func TestInstalledDeb(t *testing.T) {
 	d.want("systemctl is-active llamaxr", "inactive")
 	d.do("systemctl start llamaxr")
 
+	// A key that only systemd hands out, and DICOM's own port without root.
+	d.do("llamaxr encryption new-key /etc/llamaxr/age.key && printf 'encryption: {key: \"credential:age\"}\n' >>/etc/llamaxr/llamaxr.yaml")
+	d.do("mkdir /etc/systemd/system/llamaxr.service.d && printf '[Service]\nLoadCredential=age:/etc/llamaxr/age.key\n' >/etc/systemd/system/llamaxr.service.d/key.conf")
+	d.do("sed -i s/:11112/:104/ /etc/llamaxr/llamaxr.yaml && systemctl daemon-reload && systemctl restart llamaxr && echoscu -aec CHEST 127.0.0.1 104")
+	d.do("llamaxr config check /etc/llamaxr/llamaxr.yaml")
+	t.Log(d.do("llamaxr doctor --config /etc/llamaxr/llamaxr.yaml"))
+	d.do("sed -i s/:104/:11112/ /etc/llamaxr/llamaxr.yaml && systemctl stop llamaxr")
+	d.do("systemd-run --uid=llamaxr -p Type=oneshot -p LoadCredential=age:/etc/llamaxr/age.key " +
+		"sh -c 'llamaxr encryption apply --state /var/lib/llamaxr --key $CREDENTIALS_DIRECTORY/age'")
+	d.do("systemctl start llamaxr")
+	d.want("llamaxr doctor --config /etc/llamaxr/llamaxr.yaml | grep -c 'ok    encryption'", "1")
+
 	// Removed: the service is gone, what it kept is not. Installed again: it goes on.
 	d.do("apt-get remove -y llamaxr")
 	d.want("systemctl is-active llamaxr", "inactive")
@@ -241,16 +264,27 @@ func TestInstalledDeb(t *testing.T) {
 	}
 
 	// Purged: the configuration goes, patients' data and the site's own keys stay, and both are said.
-	d.do("touch /etc/llamaxr/tls.key")
+	d.do("touch /etc/llamaxr/tls.key && cp /usr/bin/llamaxr /usr/local/bin/")
 	out := d.do("apt-get purge -y llamaxr")
 	if !strings.Contains(out, "records of patients; it stays") || !strings.Contains(out, "files of your own") {
 		t.Errorf("the purge does not say what stays:\n%s", out)
 	}
-	d.want("ls /etc/llamaxr", "tls.key")
+	d.want("ls /etc/llamaxr", "age.key\ntls.key")
 	d.want("stat -c '%a %U:%G' /var/lib/llamaxr", "700 llamaxr:llamaxr")
 	d.want("systemctl is-active llamaxr", "inactive")
 	if out := d.do("find /var/lib/llamaxr -type f | wc -l"); strings.TrimSpace(out) == "0" {
 		t.Error("the purge destroyed the state")
 	}
-	d.want("ls /etc/systemd/system/multi-user.target.wants/llamaxr.service 2>/dev/null; dpkg-query -W llamaxr 2>/dev/null", "")
+	d.want("ls /etc/systemd/system/*.wants/ 2>/dev/null | grep llamaxr; dpkg-query -W llamaxr 2>/dev/null", "")
+
+	// Destroyed as the purge says, then installed without a package, as docs/ADMIN.md has it for a tarball.
+	d.do("rm -r /var/lib/llamaxr /var/lib/llamaxr-backup /etc/llamaxr /etc/systemd/system/llamaxr.service.d && userdel llamaxr")
+	d.do("llamaxr setup --yes --ae-title CHEST --port 11112 --pacs PACS@127.0.0.1:11113 --test-study none && llamaxr service install && llamaxr service start")
+	d.want("llamaxr service status", "running (linux-systemd)")
+	d.want("stat -c '%a %U:%G' /etc/llamaxr/llamaxr.yaml /var/lib/llamaxr", "640 root:llamaxr\n700 llamaxr:llamaxr")
+	d.awaitReport(d.push(4))
+	d.do("systemctl start llamaxr-backup && llamaxr restore /var/lib/llamaxr-backup/llamaxr-*.tar --check && llamaxr service restart && llamaxr service stop")
+	d.want("llamaxr service status", "stopped (linux-systemd)\nllamaxr: the service does not run")
+	d.do("llamaxr service uninstall")
+	d.want("llamaxr service status; ls /etc/systemd/system/*llamaxr*", "not installed (linux-systemd)\nllamaxr: the service does not run\nls: cannot access '/etc/systemd/system/*llamaxr*': No such file or directory")
 }
