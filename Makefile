@@ -39,10 +39,11 @@ test-setup:
 	@packaging/setup/peers.sh
 	@packaging/setup/smollm2.sh
 
-# Two packages at a time on purpose: the tests start real peers and share the machine's cores. The last line builds what has no C and no AVX.
+# Two packages at a time on purpose: the tests start real peers and share the machine's cores. The last lines build what has no C and no AVX, and for macOS.
 test: test-setup lint
 	$(GO) test -p 2 -timeout $(TEST_TIMEOUT) ./...
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build -o /dev/null ./daemon/llamaxr
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./daemon/llamaxr
 
 lint:
 	@test -z "$$($(GO) tool gofumpt -l .)" || { $(GO) tool gofumpt -d .; exit 1; }
