@@ -37,14 +37,15 @@ type Subject struct {
 // visit is one examination.
 type visit struct {
 	Subject
-	daemon *daemon.Condition // nil when none runs
+	daemon *daemon.Condition // nil when none runs; Config is then what it has in force
+	file   config.Config     // what ConfigFile says
 	report func(Check)
 }
 
 // Examine runs all checks, tells each to report as it comes, and returns them.
 func Examine(ctx context.Context, s Subject, report func(Check)) []Check {
 	var all []Check
-	v := &visit{Subject: s, report: func(c Check) {
+	v := &visit{Subject: s, file: s.Config, report: func(c Check) {
 		all = append(all, c)
 		report(c)
 	}}

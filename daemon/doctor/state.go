@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/daemon"
+	"llamaxr/daemon/config"
 	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
 	"llamaxr/ingest/atrest"
@@ -63,11 +64,29 @@ func (v *visit) configuration(context.Context) {
 		v.warn("configuration", "start the service and ask again: it knows where its credentials are", "of %s: encryption and other systems are not looked at: %v", from, err)
 		return
 	}
+	if keys := v.notInForce(); len(keys) > 0 {
+		v.warn("configuration", "systemctl reload llamaxr, or restart where the log says so; what options of the command line say stays",
+			"%s says otherwise than the daemon has in force: %s", from, strings.Join(keys, ", "))
+		return
+	}
 	if len(v.Config.Destinations) == 0 {
 		v.warn("configuration", "name the PACS in destinations, then reload: systemctl reload llamaxr", "of %s: no destination, so drafts go nowhere", from)
 		return
 	}
 	v.ok("configuration", "of %s", from)
+}
+
+// notInForce are the keys of the file in which the running daemon has something else. Of a file with credentials it cannot be told here.
+func (v *visit) notInForce() (keys []string) {
+	if v.daemon == nil || v.ConfigFile == "" || v.file.Unresolved() != nil {
+		return nil
+	}
+	for _, change := range config.Changes(v.file, v.Config) {
+		if change.Key != "state" { // it was found there, however it is written
+			keys = append(keys, change.Key)
+		}
+	}
+	return keys
 }
 
 // modes looks at who may read the state and the private keys, and who owns the state's files.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/daemon"
 	"llamaxr/daemon/config"
 )
 
@@ -59,6 +60,25 @@ func TestCredentialsOfTheService(t *testing.T) {
 		case "encryption", "destinations":
 			t.Errorf("looked at without the credentials: %+v", c)
 		}
+	}
+}
+
+// TestFileThatIsNotInForce: a changed file that the running daemon has not taken in is told by its keys.
+func TestFileThatIsNotInForce(t *testing.T) {
+	file := config.Default()
+	file.Destinations = []config.Destination{{AETitle: "PACS", Address: "127.0.0.1:104"}}
+	inForce := file
+	file.QuietTime, file.State = time.Second, "elsewhere"
+	look := func(file config.Config) (c Check) {
+		v := &visit{Subject: Subject{Config: inForce, ConfigFile: "llamaxr.yaml"}, daemon: new(daemon.Condition), file: file, report: func(one Check) { c = one }}
+		v.configuration(t.Context())
+		return c
+	}
+	if got := look(file); !got.is(Warn, "in force: quiet_time") {
+		t.Errorf("%+v", got)
+	}
+	if got := look(inForce); !got.is(OK, "") {
+		t.Errorf("%+v", got)
 	}
 }
 
