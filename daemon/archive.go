@@ -138,7 +138,11 @@ func (a *Appliance) fetchMissing(ctx context.Context, uid string) (*queue.Fetch,
 	default:
 		fetch.Result = fmt.Sprintf("archive %s sent %d images", archive.AETitle, fetch.Images)
 	}
-	a.log.Info("archive asked for a missing view", "study", uid, "archive", archive.AETitle, "view", fetch.View, "result", fetch.Result, "error", fetch.Error)
+	told := ""
+	if fetch.Error != "" {
+		told = unquoted(err)
+	}
+	a.log.Info("archive asked for a missing view", "study", uid, "archive", archive.AETitle, "view", fetch.View, "result", fetch.Result, "error", told)
 	return fetch, nil
 }
 

@@ -43,7 +43,7 @@ func (a *Appliance) announceDead(tx *queue.Tx, s *queue.Study, j queue.Job, caus
 	if j.Kind == kindWebhook {
 		return nil
 	}
-	reason := cause.Error()
+	reason := unquoted(cause)
 	// Each round of attempts of a job is an event of its own.
 	return a.announce(tx, s, announcement{Event: config.EventDeadLetter, Number: int(j.Lease), Detail: j.ID, Reason: reason[:min(len(reason), maxReason)]})
 }

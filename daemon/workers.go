@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"llamaxr/daemon/metrics"
+	"llamaxr/dicomnet/dimse"
 	"llamaxr/queue"
 )
 
@@ -184,8 +186,35 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 	if err != nil && !isShutdown(err) {
 		a.log.Error("giving a job back", "job", lease.Job.ID, "error", err)
 	}
-	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", cause)
+	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", unquoted(cause))
 	return cmp.Or(result, metrics.Retried)
+}
+
+// unquoted is what an error says without the words of peers: an Error Comment (PS3.7, annex C) may quote the patient. Logs and events get it so; the
+// job and the study have it whole.
+func unquoted(err error) string {
+	text := err.Error()
+	for _, comment := range comments(err) {
+		text = strings.ReplaceAll(text, ": "+comment, "")
+	}
+	return text
+}
+
+// comments are the Error Comments in an error and all that it wraps.
+func comments(err error) (all []string) {
+	switch e := err.(type) {
+	case *dimse.StatusError:
+		if e.Comment != "" {
+			all = append(all, e.Comment)
+		}
+	case interface{ Unwrap() error }:
+		all = comments(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			all = append(all, comments(one)...)
+		}
+	}
+	return all
 }
 
 // noteFailure lets a study say what became of a job of its.

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/dicomnet"
+	"llamaxr/dicomnet/dimse"
 	"llamaxr/internal/peertest"
 )
 
@@ -31,6 +36,30 @@ func plant(t testing.TB, files []string) {
 	}
 }
 
+// talkative is a destination that refuses, and quotes the patient in its Error Comment.
+type talkative struct{ quote string }
+
+func (talkative) Echo(context.Context) error { return nil }
+func (talkative) Close(bool)                 {}
+func (p talkative) Store(context.Context, *dicomnet.StoreRequest, io.Reader) error {
+	return &dimse.StatusError{Status: dimse.CannotUnderstand, Comment: p.quote}
+}
+
+func startTalkative(t *testing.T, quote string) (address string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dicomnet.Server{AETitle: "QUOTES", NewSession: func(context.Context, *dicomnet.AssociationInfo) (dicomnet.Session, error) {
+		return talkative{quote}, nil
+	}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, listener, 0) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return listener.Addr().String()
+}
+
 // TestSeenFromOutside runs a whole study of a patient with known identifiers: what dashboard and rules ask for is exported, promtool takes
 // the metrics, the probes answer, and neither log (at its most talkative), metrics, health nor probes hold an identifier. Study and object
 // UIDs are in the log, where an administrator needs them, and nowhere else.
@@ -43,10 +72,11 @@ func TestSeenFromOutside(t *testing.T) {
 	t.Setenv("PATH", fake+string(os.PathListSeparator)+os.Getenv("PATH"))
 	port, folder := startStorescp(t)
 	pacs, away := "127.0.0.1:"+port, "127.0.0.1:"+freePort(t)
-	collector := startCollector(t)
+	collector, quote := startCollector(t), "no "+planted["PatientName"]+", "+planted["PatientID"]
+	quotes := startTalkative(t, quote)
 	settings := write(t, "llamaxr.yaml", "tracing: {endpoint: "+collector.URL+"}\n"+fmt.Sprintf(
-		"log_level: debug\nlog_format: json\ndestinations:\n- {ae_title: PACS, address: %q}\n- {ae_title: AWAY, address: %q, tls: {on: true, ca: %q}}\n",
-		pacs, away, peertest.NewAuthority(t).File))
+		"log_level: debug\nlog_format: json\ndestinations:\n- {ae_title: PACS, address: %q}\n- {ae_title: AWAY, address: %q, tls: {on: true, ca: %q}}\n- {ae_title: QUOTES, address: %q}\n",
+		pacs, away, peertest.NewAuthority(t).File, quotes))
 	n := startNode(t, "--config", settings)
 	files := chestFiles(t, "41", "Cardiomegaly", "Effusion")
 	plant(t, files)
@@ -55,9 +85,10 @@ func TestSeenFromOutside(t *testing.T) {
 	metrics := ""
 	sent := fmt.Sprintf(`llamaxr_delivered_objects_total{destination="PACS@%s"} 4`, pacs)
 	failed := fmt.Sprintf(`llamaxr_deliveries_total{destination="AWAY@%s",result="failed"} 0`, away)
+	refused := `llamaxr_dead_letters{stage="deliver"} 1`
 	for deadline := time.Now().Add(draftTime); ; time.Sleep(200 * time.Millisecond) {
 		_, metrics = n.get("/metrics")
-		if strings.Contains(metrics, sent+"\n") && !strings.Contains(metrics, failed+"\n") {
+		if strings.Contains(metrics, sent+"\n") && !strings.Contains(metrics, failed+"\n") && strings.Contains(metrics, refused+"\n") {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -94,6 +125,9 @@ func TestSeenFromOutside(t *testing.T) {
 			}
 		}
 	}
+	if out, err := exec.Command(program, "queue", "list", "--state", n.state).Output(); err != nil || !strings.Contains(string(out), quote) {
+		t.Errorf("an administrator does not read why a destination refused: %v\n%s", err, out)
+	}
 	n.stop(os.Interrupt)
 	for uid := range received(t, folder) {
 		if seen["traces"] = collector.traces(t); strings.Contains(seen["traces"], uid) {
@@ -101,8 +135,10 @@ func TestSeenFromOutside(t *testing.T) {
 		}
 	}
 	seen["log"] = n.log.String()
-	if !strings.Contains(seen["log"], `"msg":"draft delivered"`) {
-		t.Error("the log does not tell of the delivery: it is not the one that was looked for")
+	for _, line := range []string{`"msg":"draft delivered"`, "dimse: status 0xc000"} {
+		if !strings.Contains(seen["log"], line) {
+			t.Errorf("the log does not have %s: it is not the one that was looked for", line)
+		}
 	}
 	for _, value := range planted {
 		for part := range strings.SplitSeq(value, "^") {
