@@ -163,6 +163,7 @@ type CorrectionList struct {
 }
 
 func (l ledger) corrections() (out CorrectionList, err error) {
+	out = CorrectionList{Corrections: []*study.Correction{}, Aside: []*queue.AsideCorrection{}} // lists, also when there is nothing in them
 	err = l.db.View(func(tx *queue.Tx) error {
 		if err := tx.EachCorrection(func(c *study.Correction) error { out.Corrections = append(out.Corrections, c); return nil }); err != nil {
 			return err

@@ -25,7 +25,7 @@ func newService() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "service",
 		Short: "Install the appliance as a service of the system, start and stop it",
-		Long: "Under systemd, launchd or Windows' service control manager. The deb and rpm packages bring the service with them: there only start,\n" +
+		Long: "Under systemd or launchd. The deb and rpm packages bring the service with them: there only start,\n" +
 			"stop, restart and status are needed. All but status need an administrator's rights.",
 	}
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
