@@ -54,10 +54,15 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 
 func (s *Seen) fail(err error) {
 	s.Reason = err.Error()
-	var machine *fs.PathError
-	if errors.As(err, &machine) {
+	if machineFault(err) {
 		s.Fault = err
 	}
+}
+
+// machineFault reports whether an error is of the system, which refuses to open or to read what is there, and may be over at the next try.
+func machineFault(err error) bool {
+	var system *fs.PathError
+	return errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // Examination is what the ledger keeps of it.
@@ -97,8 +102,11 @@ func MakeDraft(
 			continue
 		}
 		header, normalised, err := load(ctx, open, path, reader.InputSize())
+		if err != nil && !machineFault(err) {
+			err = queue.Permanent(err)
+		}
 		if err != nil {
-			return nil, queue.Permanent(err)
+			return nil, err
 		}
 		views[view], record.Views[view] = normalised, normalised.Geometry
 		if view == study.Frontal {

@@ -81,9 +81,11 @@ func TestAFaultOfTheMachineSaysNothingOfAPicture(t *testing.T) {
 	for cause, machine := range map[error]bool{
 		&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}: true,
 		&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}:    true,
+		&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}: false,
 		dicomfile.ErrNotDICOM: false,
 	} {
-		seen := Examine(t.Context(), views, func(string) (*dicomfile.File, error) { return nil, fmt.Errorf("opening: %w", cause) }, "x")
+		open := func(string) (*dicomfile.File, error) { return nil, fmt.Errorf("opening: %w", cause) }
+		seen := Examine(t.Context(), views, open, "x")
 		if (seen.Fault != nil) != machine || seen.Reason == "" {
 			t.Errorf("%v: reason %q, fault %v", cause, seen.Reason, seen.Fault)
 		}
