@@ -37,11 +37,11 @@ type situation struct {
 
 const (
 	// mostDenials bounds the search, sampled the reports that its steps are held against; the whole is held against all.
-	mostDenials, sampled = 220, 400
+	mostDenials, sampled = 220, 800
 	// mostStarts are how many beginnings are followed, mostTries how many exchanges of a round.
-	mostStarts, mostTries = 8, 5
+	mostStarts, mostTries = 15, 40
 	// worthIt is the least that a further sentence must add to the mean likeness.
-	worthIt = 1e-3
+	worthIt = 5e-4
 )
 
 // about are the things that a chest report speaks of. No two normal sentences are about the same.
