@@ -144,6 +144,12 @@ func TestFloodCrowdsOutItself(t *testing.T) {
 	if !open(quiet) || !open(flood[len(flood)-1]) && stats.Refused == 0 || open(flood[0]) {
 		t.Errorf("open: the quiet one %t, the flood's last %t and first %t; %+v", open(quiet), open(flood[len(flood)-1]), open(flood[0]), stats)
 	}
+	if stats.Connections > 2*maxPending+1 {
+		t.Errorf("%+v", stats)
+	}
+	for until := time.Now().Add(10 * time.Second); stats.Connections > maxPending+1 && time.Now().Before(until); stats = server.Stats() {
+		time.Sleep(time.Millisecond) // those that gave way leave
+	}
 	if stats.CrowdedOut+stats.Refused < 2*maxPending || stats.Connections > maxPending+1 {
 		t.Errorf("%+v", stats)
 	}
