@@ -144,8 +144,7 @@ func (cl *Client) propose(contexts []ProposedContext) (*pdu.Associate, error) {
 
 // checkAETitle holds a title to VR AE: 1 to 16 printable characters without backslash, not all spaces.
 func checkAETitle(title string) error {
-	odd := func(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
-	if title == "" || len(title) > 16 || strings.TrimSpace(title) == "" || strings.ContainsFunc(title, odd) {
+	if title == "" || len(title) > 16 || strings.TrimSpace(title) == "" || dimse.Printable(title) != title {
 		return fmt.Errorf("dicomnet: %q is no AE title: 1 to 16 printable characters", title)
 	}
 	return nil

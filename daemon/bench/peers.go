@@ -4,14 +4,12 @@ import (
 	"context"
 	_ "embed" // receiver.py
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +17,8 @@ import (
 	"llamaxr/daemon/trial"
 	"llamaxr/internal/durable"
 	"llamaxr/internal/figures"
+
+	"github.com/google/renameio/v2"
 )
 
 // peerLoads are more objects than loads: a slow receiver's start must not count.
@@ -146,7 +146,7 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 	}
 	defer os.RemoveAll(folder)
 	if r.Name == theDisk.Name {
-		took, err := makeDurable(folder, files, n)
+		took, err := inParts(files, n, func(mine []string) error { return copyDurably(folder, mine) })
 		return took, memory{}, err
 	}
 	if r.start == nil {
@@ -176,39 +176,21 @@ func (r receiver) take(ctx context.Context, opts options, files []string, n int)
 	return took, used, nil
 }
 
-// makeDurable copies files into a folder by n writers at once.
-func makeDurable(folder string, files []string, n int) (time.Duration, error) {
-	var wg sync.WaitGroup
-	errs := make([]error, n)
-	started := time.Now()
-	for i := range n {
-		wg.Go(func() {
-			for k := i; k < len(files) && errs[i] == nil; k += n {
-				errs[i] = copyDurably(filepath.Join(folder, strconv.Itoa(k)), files[k])
-			}
-		})
+// copyDurably writes files into a folder, one after the other.
+func copyDurably(folder string, files []string) error {
+	for _, from := range files {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(filepath.Join(folder, filepath.Base(from)), data, 0o600, renameio.WithTempDir(folder)); err != nil {
+			return err
+		}
+		if err := durable.Names(folder); err != nil {
+			return err
+		}
 	}
-	wg.Wait()
-	return time.Since(started), errors.Join(errs...)
-}
-
-func copyDurably(to, from string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(to + ".new")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(to+".new", to); err != nil {
-		return err
-	}
-	return durable.Names(filepath.Dir(to))
+	return nil
 }
 
 // begin starts a program that takes objects into a folder, and waits until it listens.
@@ -306,11 +288,11 @@ func peersSection(table []taken, opts options) *figures.Section {
 			s.Line("| %s | %d | %s | | | | failed: %s |", row.Load, row.Associations, row.Receiver, row.Failed)
 			continue
 		}
-		if row.Receiver == theDisk.Name {
-			s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each)
-			continue
+		used := ""
+		if row.PeakMB > 0 {
+			used = fmt.Sprintf("%.0f, %.0f ", row.PeakMB, row.AnonymousMB)
 		}
-		s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | %.0f, %.0f |", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each, row.PeakMB, row.AnonymousMB)
+		s.Line("| %s | %d | %s | **%.2f** | %.0f | %.0f | %s|", row.Load, row.Associations, row.Receiver, ours.MB/row.MB, row.MB, row.Each, used)
 	}
 	s.Line("\nstorescp answers each association by a process of its own; the memory is its parent's alone.")
 	return s

@@ -135,6 +135,13 @@ func (l *load) make(dir string) error {
 
 // sendAll spreads the files over n associations at once.
 func sendAll(ctx context.Context, called, address string, files []string, n int) (time.Duration, error) {
+	return inParts(files, n, func(mine []string) error {
+		return daemon.Send(ctx, dicomnet.Client{CallingAETitle: "BENCH", CalledAETitle: called}, address, mine, nil)
+	})
+}
+
+// inParts divides the files among n who work at once, and returns how long they took.
+func inParts(files []string, n int, work func(mine []string) error) (time.Duration, error) {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
 	started := time.Now()
@@ -143,9 +150,7 @@ func sendAll(ctx context.Context, called, address string, files []string, n int)
 		for k := i; k < len(files); k += n {
 			mine = append(mine, files[k])
 		}
-		wg.Go(func() {
-			errs[i] = daemon.Send(ctx, dicomnet.Client{CallingAETitle: "BENCH", CalledAETitle: called}, address, mine, nil)
-		})
+		wg.Go(func() { errs[i] = work(mine) })
 	}
 	wg.Wait()
 	return time.Since(started), errors.Join(errs...)
