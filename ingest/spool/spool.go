@@ -20,6 +20,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,7 @@ const settleAgain = time.Second
 type Spool struct {
 	files   Files
 	root    string
+	writers atomic.Int64 // objects on their way
 	minFree atomic.Int64
 	journal *journal
 	key     *atrest.Key
@@ -219,10 +221,26 @@ type Writer struct {
 	file  File
 	out   io.WriteCloser // encrypts to the Writer's stored, or is it
 	ended bool
-	hash  hash.Hash
 	size  int64
 	whole int64 // bytes of the file as it lies on disk
+	begun int64 // of them, those whose way to the disk has begun
+
+	hash    hash.Hash
+	hashing sync.WaitGroup
+	behind  []byte // what is being hashed
+	leave   func() // ends what Begin began
 }
+
+const (
+	// fewWriters are so few that a core and the disk would idle: an object is then hashed beside its writing, and goes to the disk while more of it
+	// comes. Where more write, that only makes them wait for one another.
+	fewWriters = 2
+	// writeBackEvery is in bytes.
+	writeBackEvery = 2 << 20
+)
+
+// quiet reports whether few objects are on their way.
+func (s *Spool) quiet() bool { return s.writers.Load() <= fewWriters }
 
 // stored writes to a Writer's file and counts what is in it.
 type stored struct{ w *Writer }
@@ -233,6 +251,10 @@ func (s stored) Write(b []byte) (int, error) {
 	s.w.whole += int64(n)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
+	}
+	if s.w.whole-s.w.begun >= writeBackEvery && s.w.spool.quiet() {
+		writeBack(s.w.file, s.w.begun, s.w.whole-s.w.begun)
+		s.w.begun = s.w.whole
 	}
 	return n, err
 }
@@ -250,7 +272,8 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 	if err != nil {
 		return nil, full(fmt.Errorf("spool: %w", err))
 	}
-	w := &Writer{spool: s, file: file, hash: sha256.New()}
+	s.writers.Add(1)
+	w := &Writer{spool: s, file: file, hash: sha256.New(), leave: sync.OnceFunc(func() { s.writers.Add(-1) })}
 	if w.out, err = s.key.Encrypt(stored{w}); err == nil {
 		_, err = w.out.Write(head)
 	}
@@ -261,11 +284,17 @@ func (s *Spool) Begin(head []byte) (*Writer, error) {
 	return w, nil
 }
 
-// Write takes the next bytes of the data set.
+// Write takes the next bytes of the data set, and does not keep them.
 func (w *Writer) Write(b []byte) (int, error) {
+	w.hashing.Wait()
+	if w.spool.quiet() {
+		w.behind = append(w.behind[:0], b...)
+		w.hashing.Go(func() { w.hash.Write(w.behind) })
+	} else {
+		w.hash.Write(b)
+	}
 	n, err := w.out.Write(b)
 	w.size += int64(n)
-	w.hash.Write(b[:n])
 	if err != nil {
 		return n, full(fmt.Errorf("spool: %w", err))
 	}
@@ -288,7 +317,10 @@ func (w *Writer) End() error {
 func (w *Writer) Path() string { return w.file.Name() }
 
 // SHA256 is the digest of the data set so far.
-func (w *Writer) SHA256() string { return hex.EncodeToString(w.hash.Sum(nil)) }
+func (w *Writer) SHA256() string {
+	w.hashing.Wait()
+	return hex.EncodeToString(w.hash.Sum(nil))
+}
 
 // Size is that of the data set so far.
 func (w *Writer) Size() int64 { return w.size }
@@ -302,6 +334,7 @@ func (w *Writer) Commit(key string) (string, error) { return w.commit(objects, k
 func (w *Writer) CommitAside(key string) (string, error) { return w.commit(aside, key) }
 
 func (w *Writer) commit(room, key string) (string, error) {
+	defer w.leave()
 	sum := sha256.Sum256([]byte(key))
 	name := hex.EncodeToString(sum[:16]) + ".dcm"
 	relative := filepath.Join(room, name)
@@ -349,7 +382,10 @@ func (w *Writer) commitToJournal(slot int, relative string) error {
 }
 
 // Abort removes what was written.
-func (w *Writer) Abort() { w.spool.discard(w.file) }
+func (w *Writer) Abort() {
+	w.leave()
+	w.spool.discard(w.file)
+}
 
 // place makes a written file durable under its path; when that fails it is not left where it was written.
 func (s *Spool) place(file File, path string) error {
