@@ -147,7 +147,7 @@ func (r *onGPU) language(ctx context.Context, cuda, cpu *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	text := prompt.Grounded.Fill(benchScores(0))
+	text := prompt.Grounded.Fill(otherScores())
 	ids := graph.Tokenizer.Prompt(text)
 	for _, n := range []int{1, 17, len(ids)} {
 		got, err := graph.Logits(ids[:n])

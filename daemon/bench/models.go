@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"llamaxr/finetune/experiment"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
 	"llamaxr/study"
@@ -28,6 +30,8 @@ const (
 	classifier    = "inference/models/starter/densenet121.safetensors"
 	textTokens    = 100  // of the report that is written, about
 	learntReports = 2000 // that speculation has seen: a site's own of some months
+
+	experimentFolder = "out/experiment" // has the wording that is searched for drafts
 )
 
 // compared is a language model that is measured beside llama.cpp. Without a shape it is SmolLM2, else random weights.
@@ -48,32 +52,50 @@ var comparedModels = []compared{
 	}},
 }
 
-// templates are the prompts of a draft, the paper's first.
-var templates = []prompt.Template{prompt.Paper, prompt.Grounded}
+// kind is drafts of one kind, each a prompt and what is written after it.
+type kind struct {
+	Template string   `json:"template"`
+	Seen     []string `json:"seen"` // texts that speculation has learnt
+	Drafts   []draft  `json:"drafts"`
+}
+
+type draft struct {
+	Scores study.PairScores `json:"scores"`
+	Text   string           `json:"text"`
+}
+
+// Kinds of drafts, in their order.
+const (
+	paperHuman    = iota // the paper's prompt, a human report
+	groundedHuman        // grounded/2, the same report
+	groundedOwn          // grounded/2, the reports that an adapter learns to write
+	kinds
+)
 
 // drafted is one model with one number of threads: theirs, ours, seconds and MB.
 type drafted struct {
-	Model   string    `json:"model"`
-	Threads int       `json:"threads"`
-	Prompts [2]int    `json:"prompt_tokens"`
-	Text    int       `json:"text_tokens"`
-	Ours    ourTimes  `json:"ours"`
-	Peer    peerTimes `json:"llama_cpp"`
+	Model   string         `json:"model"`
+	Threads int            `json:"threads"`
+	Prompts [kinds]float64 `json:"prompt_tokens"` // means, as all that follows
+	Kept    [kinds]float64 `json:"kept_tokens"`   // of the prompt, the same for all
+	Texts   [kinds]float64 `json:"text_tokens"`
+	Ours    ourTimes       `json:"ours"`
+	Peer    peerTimes      `json:"llama_cpp"`
 }
 
 type peerTimes struct {
-	Load    float64 `json:"load_s"`
-	PeakMB  float64 `json:"peak_mb"`
-	Prompts []struct {
+	Load   float64 `json:"load_s"`
+	PeakMB float64 `json:"peak_mb"`
+	Kinds  []struct {
 		Prefill  float64 `json:"prefill_s"`
 		HeadKept float64 `json:"head_kept_s"`
 		Decode   float64 `json:"decode_s"`
-	} `json:"prompts"`
+	} `json:"kinds"`
 }
 
 // drafting measures every model in turn, ours and llama.cpp's, with one thread and with two.
 func drafting(ctx context.Context, opts options) ([]drafted, error) {
-	reports, err := reportTexts(opts.reports)
+	drafts, err := draftsOf(opts.reports)
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +115,12 @@ func drafting(ctx context.Context, opts options) ([]drafted, error) {
 		}
 		for _, threads := range []int{1, 2} {
 			say("%s, threads %d", c.Name, threads)
-			row, err := c.measure(ctx, opts, folder, threads, reports)
+			row, err := c.measure(ctx, opts, folder, threads, drafts)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.Name, err)
 			}
-			say("  prefill %.2f s, llama.cpp %.2f; %d tokens %.2f s, llama.cpp %.2f; drafts %.2f s, llama.cpp %.2f", row.Ours.Prefill, row.Peer.Prompts[0].Prefill,
-				row.Text, row.Ours.Decode, row.Peer.Prompts[0].Decode, row.Ours.Drafts, row.Peer.Prompts[0].Prefill+row.Peer.Prompts[0].Decode)
+			say("  prefill %.2f s, llama.cpp %.2f; %.0f tokens %.2f s, llama.cpp %.2f; drafts %.2f s, llama.cpp %.2f", row.Ours.Prefill, row.Peer.Kinds[paperHuman].Prefill,
+				row.Texts[paperHuman], row.Ours.Decode, row.Peer.Kinds[paperHuman].Decode, row.Ours.Drafts, row.Peer.whole(paperHuman))
 			table = append(table, *row)
 		}
 		if err := os.RemoveAll(folder); err != nil { // up to 10 GB
@@ -172,20 +194,29 @@ func packTo(source *llama.Source, to io.Writer) error {
 	return err
 }
 
-// promptWork is a prompt for the peer.
-type promptWork struct {
-	IDs  []int `json:"ids"`
-	Head int   `json:"head"` // constant tokens
+// peerWork is what llama.cpp does: the same prompts, the same texts, as tokens.
+type peerWork struct {
+	Rounds int        `json:"rounds"`
+	Kinds  []peerKind `json:"kinds"`
 }
 
-// work is what both write: the same prompts, the same text.
-type work struct {
-	Rounds  int          `json:"rounds"`
-	Prompts []promptWork `json:"prompts"`
-	Text    []int        `json:"text"`
+type peerKind struct {
+	Head   int         `json:"head"` // constant tokens
+	Drafts []peerDraft `json:"drafts"`
 }
 
-func (c compared) measure(ctx context.Context, opts options, folder string, threads int, reports []string) (*drafted, error) {
+type peerDraft struct {
+	Prompt []int `json:"prompt"`
+	Text   []int `json:"text"`
+}
+
+// whole is a draft with nothing kept.
+func (p *peerTimes) whole(kind int) float64 { return p.Kinds[kind].Prefill + p.Kinds[kind].Decode }
+
+// kept is a draft with the head of the prompt kept.
+func (p *peerTimes) kept(kind int) float64 { return p.Kinds[kind].HeadKept + p.Kinds[kind].Decode }
+
+func (c compared) measure(ctx context.Context, opts options, folder string, threads int, drafts []kind) (*drafted, error) {
 	ours := filepath.Join(folder, ourFolder)
 	file, err := os.ReadFile(filepath.Join(ours, llama.TokenizerFile))
 	if err != nil {
@@ -195,37 +226,53 @@ func (c compared) measure(ctx context.Context, opts options, folder string, thre
 	if err != nil {
 		return nil, err
 	}
-	w := work{Rounds: opts.roundsOf(c), Text: tokenizer.Encode(reports[0])}
-	row := &drafted{Model: c.Name, Threads: threads, Text: len(w.Text)}
-	for i, t := range templates {
-		ids := tokenizer.Prompt(t.Fill(benchScores(0)))
-		w.Prompts = append(w.Prompts, promptWork{ids, len(tokenizer.Prompt(t.Head)) - 1})
-		row.Prompts[i] = len(ids)
-	}
-	input, err := json.Marshal(w)
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(reports)
-	if err != nil {
-		return nil, err
+	work := peerWork{Rounds: opts.roundsOf(c)}
+	row := &drafted{Model: c.Name, Threads: threads}
+	for i, k := range drafts {
+		template, err := prompt.ByName(k.Template)
+		if err != nil {
+			return nil, err
+		}
+		peer := peerKind{Head: len(tokenizer.Prompt(template.Head)) - 1}
+		row.Kept[i] = float64(peer.Head)
+		for _, d := range k.Drafts {
+			ids, text := tokenizer.Prompt(template.Fill(d.Scores)), tokenizer.Encode(d.Text)
+			peer.Drafts = append(peer.Drafts, peerDraft{ids, text})
+			row.Prompts[i] += float64(len(ids)) / float64(len(k.Drafts))
+			row.Texts[i] += float64(len(text)) / float64(len(k.Drafts))
+		}
+		work.Kinds = append(work.Kinds, peer)
 	}
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	runs := 1
-	if threads == 1 {
-		runs = 2 // the first leaves the head of the prompt on disk
-	}
-	for range runs {
-		out, err := pinned(ctx, threads, text, program, "-measure", ours, "-rounds", strconv.Itoa(w.Rounds))
-		if err == nil {
-			err = json.Unmarshal(out, &row.Ours)
-		}
+	measured := func(rounds int, drafts []kind) (t ourTimes, err error) {
+		input, err := json.Marshal(drafts)
 		if err != nil {
-			return nil, err
+			return t, err
 		}
+		out, err := pinned(ctx, threads, input, program, "-measure", ours, "-rounds", strconv.Itoa(rounds))
+		if err != nil {
+			return t, err
+		}
+		return t, json.Unmarshal(out, &t)
+	}
+	// The first leaves the heads of the prompts on disk, the next says how soon a grounded draft begins.
+	if _, err := measured(0, drafts); err != nil {
+		return nil, err
+	}
+	grounded, err := measured(0, drafts[groundedOwn:])
+	if err != nil {
+		return nil, err
+	}
+	if row.Ours, err = measured(work.Rounds, drafts); err != nil {
+		return nil, err
+	}
+	row.Ours.FirstGrounded = grounded.FirstToken
+	input, err := json.Marshal(work)
+	if err != nil {
+		return nil, err
 	}
 	out, err := peerScript(ctx, opts, input, threads, "llama", filepath.Join(folder, peerFile), strconv.Itoa(threads))
 	if err == nil {
@@ -268,13 +315,50 @@ func peerScript(ctx context.Context, opts options, input []byte, threads int, ar
 	return pinned(ctx, threads, input, benchPython, append([]string{script}, args...)...)
 }
 
-// benchScores are another study's each time.
-func benchScores(n int) study.PairScores {
+// otherScores are a study's that is like none that is drafted.
+func otherScores() study.PairScores {
 	var frontal, lateral study.Scores
 	for i := range frontal {
-		frontal[i], lateral[i] = float32((i*37+n*11)%100)/100+0.003, float32((i*53+n*29)%100)/100+0.007
+		frontal[i], lateral[i] = float32(i*37%100)/100+0.003, float32(i*53%100)/100+0.007
 	}
 	return study.PairScores{Frontal: &frontal, Lateral: &lateral}
+}
+
+// draftsOf makes the drafts of each kind of the public reports. Those of groundedOwn are what `make experiment` teaches (its scores are simulated)
+// of test studies of which a quarter, half and three quarters take less; their prompts are of the usual length, too.
+func draftsOf(path string) ([]kind, error) {
+	human, err := reportTexts(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all, err := experiment.ReadReports(file)
+	if err != nil {
+		return nil, err
+	}
+	train, test, err := experiment.Taught(all, experiment.Options{Folder: experimentFolder, Seed: 1, Log: say})
+	if err != nil {
+		return nil, err
+	}
+	out := []kind{{Template: prompt.Paper.Name, Seen: human[1:]}, {Template: prompt.Planned.Name, Seen: human[1:]}, {Template: prompt.Planned.Name}}
+	for _, lesson := range train[:learntReports] {
+		out[groundedOwn].Seen = append(out[groundedOwn].Seen, lesson.Text)
+	}
+	size := func(l experiment.Lesson) int { return len(prompt.Planned.Fill(l.Scores)) + len(l.Text) }
+	slices.SortStableFunc(test, func(a, b experiment.Lesson) int { return size(a) - size(b) })
+	for _, quarter := range []int{1, 2, 3} {
+		typical := test[len(test)*quarter/4]
+		out[groundedOwn].Drafts = append(out[groundedOwn].Drafts, draft(typical))
+		if quarter == 2 {
+			out[paperHuman].Drafts = []draft{{typical.Scores, human[0]}}
+			out[groundedHuman].Drafts = out[paperHuman].Drafts
+		}
+	}
+	return out, nil
 }
 
 // reportTexts are human reports: first one of the usual length, which is written, then others, which speculation has seen.

@@ -97,7 +97,8 @@ def peak_mb():
 
 
 def llama(path, threads):
-    """Each prompt with its text: whole, and with the constant head (head tokens) already evaluated, as a server with a prompt cache has it."""
+    """Each kind of drafts, prompts with their texts, means: whole, and with the constant head (head tokens) already evaluated, as a server
+    with a prompt cache has it."""
     import ctypes
 
     import llama_cpp as lib
@@ -127,17 +128,20 @@ def llama(path, threads):
         max(logits[i] for i in range(0, vocabulary, vocabulary // 8))  # waits for them
         return now() - started
 
-    evaluate(work["prompts"][0]["ids"][:8])
-    out = {"load_s": loaded, "prompts": []}
-    for prompt in work["prompts"]:
-        prefill, head_kept, decode = [], [], []
+    evaluate(work["kinds"][0]["drafts"][0]["prompt"][:8])
+    out = {"load_s": loaded, "kinds": []}
+    for kind in work["kinds"]:
+        rounds = []
         for _ in range(work["rounds"]):
-            lib.llama_memory_clear(memory, True)
-            prefill.append(evaluate(prompt["ids"]))
-            lib.llama_memory_seq_rm(memory, 0, prompt["head"], -1)
-            head_kept.append(evaluate(prompt["ids"][prompt["head"] :]))
-            decode.append(sum(evaluate([token]) for token in work["text"]))
-        out["prompts"].append({name: statistics.median(values) for name, values in {"prefill_s": prefill, "head_kept_s": head_kept, "decode_s": decode}.items()})
+            times = []
+            for draft in kind["drafts"]:
+                lib.llama_memory_clear(memory, True)
+                prefill = evaluate(draft["prompt"])
+                lib.llama_memory_seq_rm(memory, 0, kind["head"], -1)
+                head_kept = evaluate(draft["prompt"][kind["head"] :])
+                times.append((prefill, head_kept, sum(evaluate([token]) for token in draft["text"])))
+            rounds.append([statistics.mean(column) for column in zip(*times)])
+        out["kinds"].append(dict(zip(("prefill_s", "head_kept_s", "decode_s"), map(statistics.median, zip(*rounds)))))
     out["peak_mb"] = peak_mb()
     json.dump(out, sys.stdout)
 

@@ -14,23 +14,24 @@ import (
 	"llamaxr/internal/figures"
 )
 
-// ourTimes are medians. A draft has the head of its prompt kept and speculates.
+// ourTimes are medians of rounds, means of a round's drafts. A draft has the head of its prompt kept and speculates.
 type ourTimes struct {
-	Engine     string     `json:"engine"`
-	Load       float64    `json:"load_s"`
-	FirstToken float64    `json:"first_token_s"` // from the start of loading, the head kept on disk
-	PeakMB     float64    `json:"peak_mb"`
-	Prefill    float64    `json:"prefill_s"`    // of the paper's prompt, nothing kept
-	Decode     float64    `json:"decode_s"`     // without speculation
-	Speculated float64    `json:"speculated_s"` // the text of the draft by the paper's prompt
-	Drafts     [2]float64 `json:"draft_s"`
-	Passes     int        `json:"passes"` // of the draft by the paper's prompt, after it
+	Engine        string         `json:"engine"`
+	Load          float64        `json:"load_s"`
+	FirstToken    float64        `json:"first_token_s"`          // of the first kind's first draft, from the start of loading, the head kept on disk
+	FirstGrounded float64        `json:"first_grounded_token_s"` // the same of a grounded draft
+	PeakMB        float64        `json:"peak_mb"`
+	Prefill       float64        `json:"prefill_s"` // of the first kind's first draft, nothing kept
+	Decode        float64        `json:"decode_s"`  // of the same, without speculation
+	Speculated    [kinds]float64 `json:"speculated_s"`
+	Drafts        [kinds]float64 `json:"draft_s"`
+	Passes        [kinds]float64 `json:"passes"` // of a draft, after the prompt
 }
 
-// measureOurs is the process that is measured: it reads the reports from standard input and prints times.
+// measureOurs is the process that is measured: it reads kinds of drafts from standard input and prints times. In no rounds it only begins.
 func measureOurs(ctx context.Context, folder string, rounds int) (*ourTimes, error) {
-	var reports []string
-	if err := json.NewDecoder(os.Stdin).Decode(&reports); err != nil {
+	var drafts []kind
+	if err := json.NewDecoder(os.Stdin).Decode(&drafts); err != nil {
 		return nil, err
 	}
 	eng, err := engine.Open(engine.Go)
@@ -44,51 +45,66 @@ func measureOurs(ctx context.Context, folder string, rounds int) (*ourTimes, err
 		return nil, err
 	}
 	t := &ourTimes{Engine: model.Engine(), Load: now() - started}
-	keep := func(t prompt.Template) {
-		model.SetHead(&llama.Head{Folder: filepath.Join(folder, "heads"), Text: t.Head, Key: llama.HeadKey{Model: folder, Prompt: t.Digest()}})
-	}
-	keep(prompt.Paper)
 	model.Speculate(false)
-	replay := func(text string, template prompt.Template, n int) (result *llama.Result) {
+	var template prompt.Template
+	replay := func(d draft, text string) (passes int) {
+		var result *llama.Result
 		if err == nil {
-			result, err = model.Replay(ctx, template.Fill(benchScores(n)), text)
-		}
-		return result
-	}
-	replay("", prompt.Paper, 1)
-	t.FirstToken = now() - started
-	var prefill, decode []float64
-	for range rounds {
-		model.SetHead(nil)
-		if _, err := model.Replay(ctx, "forget", ""); err != nil { // begins otherwise: nothing of the prompt stays
-			return nil, err
-		}
-		began := now()
-		replay("", prompt.Paper, 0)
-		read := now()
-		replay(reports[0], prompt.Paper, 0) // the prompt is there
-		prefill, decode = append(prefill, read-began), append(decode, now()-read)
-	}
-	t.Prefill, t.Decode = median(prefill), median(decode)
-	model.Learn(reports[1:])
-	model.Speculate(true)
-	for i, template := range templates {
-		keep(template)
-		replay("", template, 0)
-		var drafts, texts []float64
-		for round := range rounds {
-			began := now()
-			replay("", template, round+1)
-			read := now()
-			result := replay(reports[0], template, round+1)
-			drafts, texts = append(drafts, now()-began), append(texts, now()-read)
-			if i == 0 && err == nil {
-				t.Passes = result.Passes
+			if result, err = model.Replay(ctx, template.Fill(d.Scores), text); err == nil {
+				passes = result.Passes
 			}
 		}
-		t.Drafts[i] = median(drafts)
+		return passes
+	}
+	keep := func(name string) {
+		if err == nil {
+			template, err = prompt.ByName(name)
+		}
+		model.SetHead(&llama.Head{Folder: filepath.Join(folder, "heads"), Text: template.Head, Key: llama.HeadKey{Model: folder, Prompt: template.Digest()}})
+	}
+	for i, k := range drafts {
+		keep(k.Template)
+		replay(k.Drafts[0], "")
 		if i == 0 {
-			t.Speculated = median(texts)
+			t.FirstToken = now() - started
+		}
+	}
+	if rounds > 0 {
+		keep(drafts[0].Template)
+		first := drafts[0].Drafts[0]
+		var prefill, decode []float64
+		for range rounds {
+			model.SetHead(nil)
+			if _, err := model.Replay(ctx, "forget", ""); err != nil { // begins otherwise: nothing of the prompt stays
+				return nil, err
+			}
+			began := now()
+			replay(first, "")
+			read := now()
+			replay(first, first.Text) // the prompt is there
+			prefill, decode = append(prefill, read-began), append(decode, now()-read)
+		}
+		t.Prefill, t.Decode = median(prefill), median(decode)
+		model.Speculate(true)
+		for i, k := range drafts {
+			model.Learn(k.Seen)
+			keep(k.Template)
+			var whole, texts []float64
+			for range rounds {
+				passes, spent, writing := 0, 0.0, 0.0
+				for _, d := range k.Drafts {
+					replay(draft{Scores: otherScores()}, "") // of the prompt only the head is kept
+					began := now()
+					replay(d, "")
+					read := now()
+					passes += replay(d, d.Text)
+					spent, writing = spent+now()-began, writing+now()-read
+				}
+				n := float64(len(k.Drafts))
+				whole, texts = append(whole, spent/n), append(texts, writing/n)
+				t.Passes[i] = float64(passes) / n
+			}
+			t.Drafts[i], t.Speculated[i] = median(whole), median(texts)
 		}
 	}
 	if err != nil {

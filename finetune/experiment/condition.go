@@ -97,10 +97,28 @@ func ConditionByName(name string) (Condition, error) {
 	return Condition{}, fmt.Errorf("experiment: unknown condition %q: grounded, paper-site or paper", name)
 }
 
-// lesson is one row before it is tokens.
-type lesson struct {
-	scores study.PairScores
-	text   string
+// Lesson is one row before it is tokens: scores and the report that is learnt of them.
+type Lesson struct {
+	Scores study.PairScores
+	Text   string
+}
+
+// Taught are the lessons of `grounded`, as they come, of the reports that train and of those that test.
+func Taught(all []Report, opts Options) (train, test []Lesson, err error) {
+	reports := split(all, toTrain)
+	simulator := NewSimulator(reports, opts.Seed)
+	words, err := opts.wording(reports, simulator)
+	if err != nil {
+		return nil, nil, err
+	}
+	of := func(reports []Report) (out []Lesson) {
+		for _, r := range reports {
+			scores := simulator.Scores(r)
+			out = append(out, Lesson{scores, words.Compose(scores).String()})
+		}
+		return out
+	}
+	return of(reports), of(TestStudies(all, 0)), nil
 }
 
 // lessons makes a condition's rows.
@@ -134,7 +152,7 @@ func present(scores study.PairScores) (n int) {
 }
 
 // drawn are the rows of a batch, the same for the same number.
-func (l *lessons) drawn(number int) (out []lesson) {
+func (l *lessons) drawn(number int) (out []Lesson) {
 	rng := rand.New(rand.NewPCG(l.seed<<32|uint64(number), streamBatch))
 	for len(out) < l.condition.Preset.Batch {
 		from := l.reports
@@ -144,13 +162,13 @@ func (l *lessons) drawn(number int) (out []lesson) {
 		r := from[rng.IntN(len(from))]
 		scores := l.simulator.Scores(r)
 		if !l.condition.Levers.Composed {
-			out = append(out, lesson{scores, r.Text.String()})
+			out = append(out, Lesson{scores, r.Text.String()})
 			continue
 		}
-		out = append(out, lesson{scores, l.compose(scores)})
+		out = append(out, Lesson{scores, l.compose(scores)})
 		if l.condition.Levers.Paired && len(out) < l.condition.Preset.Batch {
 			scores = starter.Flip(scores, study.Finding(rng.IntN(study.NumFindings)), rng)
-			out = append(out, lesson{scores, l.compose(scores)})
+			out = append(out, Lesson{scores, l.compose(scores)})
 		}
 	}
 	return out
@@ -168,10 +186,10 @@ func (l *lessons) compose(scores study.PairScores) string {
 	return corrections.Report{Findings: strings.Join(append(said, normal...), " "), Impression: l.wording.Impression(scores)}.String()
 }
 
-func (l *lessons) batch(list []lesson) qlora.Batch {
+func (l *lessons) batch(list []Lesson) qlora.Batch {
 	var made []rows.Row
 	for _, one := range list {
-		made = append(made, rows.Make(l.tokens, l.condition.Template.Fill(one.scores), one.text, l.condition.Preset.Weights))
+		made = append(made, rows.Make(l.tokens, l.condition.Template.Fill(one.Scores), one.Text, l.condition.Preset.Weights))
 	}
 	return rows.Batch(made, l.condition.Preset.MaxTokens, l.tokens.EOS)
 }

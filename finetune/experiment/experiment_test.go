@@ -179,10 +179,10 @@ func TestLessonsAreBalancedAndPaired(t *testing.T) {
 		list := l.drawn(number)
 		for i := 0; i < len(list); i += 2 {
 			pairs++
-			if present(list[i].scores) > 0 {
+			if present(list[i].Scores) > 0 {
 				abnormal++
 			}
-			a, b := metrics.Scored(list[i].scores), metrics.Scored(list[i+1].scores)
+			a, b := metrics.Scored(list[i].Scores), metrics.Scored(list[i+1].Scores)
 			differ := 0
 			for f := range a {
 				if a[f] != b[f] {

@@ -227,6 +227,9 @@ func (o Options) wording(train []Report, s *Simulator) (*wording.Wording, error)
 	if text, err = json.MarshalIndent(w, "", " "); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
+	if err := os.MkdirAll(o.Folder, 0o755); err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o644); err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}

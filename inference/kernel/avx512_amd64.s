@@ -690,3 +690,100 @@ loop:
 	JNZ         loop
 	VZEROUPPER
 	RET
+
+// What packs: a mask of all but the sign, the smallest magnitude that is divided by, half of packBuckets, halfUnit, and ones.
+DATA packing512<>+0(SB)/4, $0x7fffffff
+DATA packing512<>+4(SB)/4, $0x006ce3ee // 1e-38
+DATA packing512<>+8(SB)/4, $0x417fd70a // packBuckets / 2, 15.99
+DATA packing512<>+12(SB)/4, $0x36800000 // 2^-18
+DATA packing512<>+16(SB)/4, $0x3f800000 // 1
+DATA packing512<>+20(SB)/4, $1
+GLOBL packing512<>(SB), RODATA|NOPTR, $24
+
+// PACKED packs sixteen values to eight bytes at (DI) and adds to the sums. Z2 is the inverse magnitude, Z3 the scale; Z20 to Z25 are spent.
+#define PACKED(values, at) \
+	VMULPS      Z2, values, Z20 \
+	VADDPS      Z30, Z20, Z21 \
+	VMULPS      Z29, Z21, Z21 \
+	VCVTTPS2DQ  Z21, Z21 \
+	VPERMI2D    Z9, Z8, Z21 \
+	VPERMPS     Z10, Z21, Z22 \
+	VCMPPS      $30, Z22, Z20, K1 \
+	VPADDD      Z28, Z21, K1, Z21 \
+	VPERMPS     Z11, Z21, Z22 \
+	VMULPS      Z3, Z22, Z22 \
+	VSUBPS      Z22, values, Z22 \
+	VMULPS      Z22, Z22, Z22 \
+	VADDPS      Z22, Z13, Z13 \
+	VMULPS      values, values, Z23 \
+	VADDPS      Z23, Z12, Z12 \
+	VPSLLQ      $4, Z21, Z24 \
+	VPSRLQ      $32, Z21, Z25 \
+	VPORQ       Z24, Z25, Z24 \
+	VPMOVQB     Z24, at(DI)
+
+// func packAVX512(values *float32, packed *byte, halves *uint16, blocks int, tables *packTables, sums *errorSums)
+TEXT ·packAVX512(SB), NOSPLIT, $0-48
+	MOVQ         values+0(FP), SI
+	MOVQ         packed+8(FP), DI
+	MOVQ         halves+16(FP), R8
+	MOVQ         blocks+24(FP), CX
+	MOVQ         tables+32(FP), AX
+	VMOVDQU32    (AX), Z8
+	VMOVDQU32    64(AX), Z9
+	VMOVUPS      128(AX), Z10
+	VMOVUPS      192(AX), Z11
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPBROADCASTD packing512<>+0(SB), Z31
+	VBROADCASTSS packing512<>+16(SB), Z30
+	VBROADCASTSS packing512<>+8(SB), Z29
+	VPBROADCASTD packing512<>+20(SB), Z28
+	VMOVSS       packing512<>+4(SB), X27
+	VMOVSS       256(AX), X26
+
+blocks:
+	VMOVUPS       (SI), Z16
+	VMOVUPS       64(SI), Z17
+	VMOVUPS       128(SI), Z18
+	VMOVUPS       192(SI), Z19
+	VPANDD        Z16, Z31, Z0
+	VPANDD        Z17, Z31, Z1
+	VPMAXUD       Z1, Z0, Z0
+	VPANDD        Z18, Z31, Z1
+	VPMAXUD       Z1, Z0, Z0
+	VPANDD        Z19, Z31, Z1
+	VPMAXUD       Z1, Z0, Z0
+	VEXTRACTI64X4 $1, Z0, Y1
+	VPMAXUD       Y1, Y0, Y0
+	VEXTRACTI128  $1, Y0, X1
+	VPMAXUD       X1, X0, X0
+	VPSHUFD       $0x0E, X0, X1
+	VPMAXUD       X1, X0, X0
+	VPSHUFD       $0x01, X0, X1
+	VPMAXUD       X1, X0, X0
+	VMULSS        X26, X0, X3
+	VCVTPS2PH     $0, X3, X3
+	VPEXTRW       $0, X3, AX
+	MOVW          AX, (R8)
+	VCVTPH2PS     X3, X3
+	VMULSS        packing512<>+12(SB), X3, X3
+	VBROADCASTSS  X3, Z3
+	VMAXSS        X27, X0, X1
+	VMOVSS        packing512<>+16(SB), X2
+	VDIVSS        X1, X2, X2
+	VBROADCASTSS  X2, Z2
+	PACKED(Z16, 0)
+	PACKED(Z17, 8)
+	PACKED(Z18, 16)
+	PACKED(Z19, 24)
+	ADDQ          $256, SI
+	ADDQ          $32, DI
+	ADDQ          $2, R8
+	DECQ          CX
+	JNZ           blocks
+	MOVQ          sums+40(FP), AX
+	VMOVUPS       Z12, (AX)
+	VMOVUPS       Z13, 64(AX)
+	VZEROUPPER
+	RET

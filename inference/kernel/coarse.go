@@ -51,32 +51,47 @@ func NewCoarse(d *Dense) (*Coarse, error) {
 const activationDeviation = 1.0 / 2048
 
 // round packs row o.
-func (c *Coarse) round(o int, values []float32) (err error) {
-	size, off := float32(0), float32(0)
-	for b := range c.In / Block {
-		part, packed := values[b*Block:][:Block], c.packed[(o*c.In+b*Block)/2:][:Block/2]
-		top, finite := quant.PackBlock(packed, part)
-		if !finite {
-			return fmt.Errorf("kernel: row %d of a matrix holds a value that is not finite", o)
+func (c *Coarse) round(o int, values []float32) error {
+	var off errorSums
+	halves := c.halves[o*c.In/Block : (o+1)*c.In/Block]
+	pack := active.pack
+	if pack == nil {
+		pack = portablePack
+	}
+	pack(values, c.packed[o*c.In/2:(o+1)*c.In/2], halves, &off)
+	for _, half := range halves {
+		if half&infinite == infinite {
+			return fmt.Errorf("kernel: row %d of a matrix holds a value that is not finite, or too large for 16 bits", o)
 		}
-		half := &c.halves[o*c.In/Block+b]
-		if *half, err = halfOf(top); err != nil {
-			return err
-		}
-		scale := safetensors.FromF16(*half) * halfUnit
+	}
+	size := total(&off.size)
+	c.deviations[o] = float32(math.Sqrt(float64(total(&off.off)+size*activationDeviation*activationDeviation) / float64(c.In)))
+	return nil
+}
+
+// errorSums are, in lanes, sums of squares over a row: of its weights, and of by how much they are off when packed.
+type errorSums struct{ size, off [lanes]float32 }
+
+// portablePack packs a row of whole blocks to NF4 and gives scales of its rounded levels; that of a block with a value that is not finite is
+// not finite.
+func portablePack(values []float32, packed []byte, halves []uint16, sums *errorSums) {
+	for b := range halves {
+		part, packed := values[b*Block:][:Block], packed[b*Block/2:][:Block/2]
+		top, _ := quant.PackBlock(packed, part)
+		halves[b] = safetensors.ToF16(top * (unit / halfUnit))
+		scale := safetensors.FromF16(halves[b]) * halfUnit
 		var weights [16]float32
 		for i := range weights {
 			weights[i] = scale * float32(rounded[i])
 		}
 		for i, pair := range packed {
-			v, w := part[2*i], part[2*i+1]
-			d, e := v-weights[pair>>4], w-weights[pair&15]
-			size += v*v + w*w
-			off += d*d + e*e
+			for k, v := range part[2*i : 2*i+2] {
+				d, lane := v-weights[pair>>(4-4*k)&15], (2*i+k)%lanes
+				sums.size[lane] += float32(v * v) // not fused into the sum
+				sums.off[lane] += float32(d * d)
+			}
 		}
 	}
-	c.deviations[o] = float32(math.Sqrt(float64(off+size*activationDeviation*activationDeviation) / float64(c.In)))
-	return nil
 }
 
 // certain is by how many standard deviations both of two products must be off before the larger is missed: with errors of rounding that are

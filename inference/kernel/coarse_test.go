@@ -87,6 +87,54 @@ func TestContendersHaveTheLargest(t *testing.T) {
 	}
 }
 
+// TestPackSameBits: every code packs rows to the same bytes, scales and sums, and to bitsandbytes' levels; what is not finite shows in the scale.
+func TestPackSameBits(t *testing.T) {
+	const blocks = 5
+	rng := rand.New(rand.NewPCG(11, 11))
+	values := make([]float32, blocks*Block)
+	pack := func(by func([]float32, []byte, []uint16, *errorSums)) (packed [blocks * Block / 2]byte, halves [blocks]uint16, sums errorSums) {
+		by(values, packed[:], halves[:], &sums)
+		return packed, halves, sums
+	}
+	infinity, nan := float32(math.Inf(1)), float32(math.NaN())
+	for round := range 4000 {
+		for i := range values {
+			values[i] = float32(rng.NormFloat64() * math.Pow(2, float64(round%24-20)))
+			if level := rng.IntN(lanes - 1); round%3 == 1 { // on a half-way point, or a rounding beside it
+				values[i] = (levels[level] + levels[level+1]) / 2
+				if i%Block > 1 {
+					values[i] = math.Float32frombits(math.Float32bits(values[i]) + uint32(rng.IntN(3)) - 1)
+				}
+			}
+			if i%Block == 0 && round%3 == 1 {
+				values[i] = float32(1 - 2*rng.IntN(2))
+			}
+		}
+		switch at := rng.IntN(len(values)); round {
+		case 0:
+			clear(values)
+		case 2, 3, 5:
+			values[at] = map[int]float32{2: infinity, 3: -infinity, 5: nan}[round]
+		case 6:
+			values[at] = math.MaxFloat32
+		}
+		packed, halves, sums := pack(portablePack)
+		bad := slices.ContainsFunc(halves[:], func(h uint16) bool { return h&infinite == infinite })
+		if want := round == 2 || round == 3 || round == 5 || round == 6; bad != want {
+			t.Fatalf("round %d: scales %x", round, halves)
+		}
+		for _, code := range codes {
+			if code.pack == nil {
+				continue
+			}
+			p, h, s := pack(code.pack)
+			if h != halves || !bad && (p != packed || s != sums) {
+				t.Fatalf("%s, round %d: packs to %x, scales %x, not %x, %x; sums %v, not %v", code.name, round, p, h, packed, halves, s, sums)
+			}
+		}
+	}
+}
+
 func b2i(b bool) int {
 	if b {
 		return 1

@@ -27,6 +27,8 @@ type code struct {
 	panels *panels
 	// round, where there is one, is portableRound for a whole group.
 	round func(row *float32, out *int16) float32
+	// pack, where there is one, is portablePack.
+	pack func(values []float32, packed []byte, halves []uint16, sums *errorSums)
 	// convolving may be nil.
 	convolving *convolving
 	// dot and addScaled take at least 16 values, a multiple of 16.

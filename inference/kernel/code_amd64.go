@@ -1,6 +1,12 @@
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"llamaxr/inference/quant"
+
+	"golang.org/x/sys/cpu"
+)
 
 // vectorCodes are AVX-512 (F, BW, DQ, VL and VNNI) and AVX2 with FMA and F16C, where the processor and the system have them.
 func vectorCodes() (out []*code) {
@@ -20,7 +26,10 @@ var avx512 = &code{
 	tiles:  &tiles{one: nf4TilesAVX512, four: nf4Tilex4AVX512},
 	panels: &panels{rows: 12, decode: nf4PanelAVX512, multiply: nf4RowsAVX512},
 	round:  roundAVX512,
-	dot:    dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
+	pack: func(values []float32, packed []byte, halves []uint16, sums *errorSums) {
+		packAVX512(&values[0], &packed[0], &halves[0], len(halves), &packing, sums)
+	},
+	dot: dotBy(dotAVX512), addScaled: addBy(addScaledAVX512),
 	widenF16: widenBy(widenF16AVX2), widenBF16: widenBy(widenBF16AVX2), largest: largestBy(largestAVX2),
 	scores: scoresAt(scoresAVX512), softmax: softmaxBy(softmaxAVX512), mix: mixAt(mixAVX512),
 	gate: gateBy(gateAVX512), weigh: weighBy(weighAVX512),
@@ -140,6 +149,9 @@ func gateAVX2(gate, up *float32, n int)
 func weighAVX2(out, x, weights *float32, scale float32, n int)
 
 //go:noescape
+func packAVX512(values *float32, packed *byte, halves *uint16, blocks int, tables *packTables, sums *errorSums)
+
+//go:noescape
 func roundAVX512(row *float32, out *int16) float32
 
 //go:noescape
@@ -183,3 +195,31 @@ func spreadAVX2(at *[winogradPoints]*float32, y *float32, stride, n int)
 
 //go:noescape
 func gatherAVX2(x *float32, stride int, at *[winogradOutputs]*float32, n int)
+
+// packTables are what packAVX512 looks up. Buckets divide [-1, 1] so finely that none holds two of the half-way points between levels.
+type packTables struct {
+	below   [2 * lanes]int32 // of each bucket, the level of what lies just below it
+	halfway [lanes]float32   // between a level and the next
+	rounded [lanes]float32
+	toHalf  float32 // scales of rounded levels in 16 bits, of magnitudes
+}
+
+// packBuckets is a little less than the lanes of below, so that 1 is in the last bucket and not past it.
+const packBuckets = 2*lanes - 0.02
+
+var packing = func() (t packTables) {
+	t.toHalf = unit / halfUnit
+	for i := range t.halfway {
+		t.rounded[i], t.halfway[i] = float32(rounded[i]), math.MaxFloat32
+		if i < lanes-1 {
+			t.halfway[i] = (quant.NF4[i] + quant.NF4[i+1]) / 2
+		}
+	}
+	for b := range t.below {
+		edge := float32(b)*2/packBuckets - 1 - 1e-5 // the slack takes up the rounding of a product
+		for t.below[b] < lanes-1 && edge > t.halfway[t.below[b]] {
+			t.below[b]++
+		}
+	}
+	return t
+}()

@@ -24,20 +24,19 @@ func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 	if in%Block != 0 || out*in != t.Len {
 		return nil, fmt.Errorf("kernel: %d values are no matrix %d x %d of whole blocks of %d", t.Len, out, in, Block)
 	}
-	scales, err := t.Scales()
-	if err != nil {
-		return nil, err
-	}
 	m := &NF4{Out: out, In: in, arithmetic: arithmetic, packed: t.Packed}
 	if arithmetic == Exact {
+		scales, err := t.Scales()
 		m.scales = append(scales, 0)
-		return m, nil
+		return m, err
 	}
-	m.halves = make([]uint16, len(scales))
-	for i, s := range scales {
-		if m.halves[i], err = halfOf(s); err != nil {
-			return nil, err
-		}
+	err := t.Check()
+	m.halves = make([]uint16, t.Len/Block)
+	for i := 0; err == nil && i < len(m.halves); i++ {
+		m.halves[i], err = halfOf(t.Scale(i))
+	}
+	if err != nil {
+		return nil, err
 	}
 	m.layOut()
 	return m, nil
@@ -54,9 +53,11 @@ func (m *NF4) layOut() {
 // as a factor.
 const halfUnit = 1.0 / (1 << 18)
 
+// infinite are bits that infinity and NaN have, of 16.
+const infinite = 0x7c00
+
 // halfOf is a block's largest weight as the scale of its rounded levels.
 func halfOf(top float32) (uint16, error) {
-	const infinite = 0x7c00 // bits that infinity and NaN have
 	half := safetensors.ToF16(top * (unit / halfUnit))
 	if half&infinite == infinite {
 		return 0, fmt.Errorf("kernel: a block's largest weight is %g, more than is computed with in 16 bits", top)

@@ -113,10 +113,18 @@ func (t *Tensor) Scales() ([]float32, error) {
 	}
 	scales := make([]float32, t.blocks(), t.blocks()+1) // kernel.NewNF4 wants one more
 	for i := range scales {
-		// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
-		scales[i] = float32(t.NestedMap[t.Absmax[i]]*t.NestedAbsmax[i/NestedBlockSize]) + t.Offset
+		scales[i] = t.Scale(i)
 	}
 	return scales, nil
+}
+
+// Scale is the magnitude of block i of a tensor whose parts fit one another.
+func (t *Tensor) Scale(i int) float32 {
+	if t.Magnitudes != nil {
+		return t.Magnitudes[i]
+	}
+	// float32() keeps a compiler from fusing the product into the sum, which would change the last bit.
+	return float32(t.NestedMap[t.Absmax[i]]*t.NestedAbsmax[i/NestedBlockSize]) + t.Offset
 }
 
 // Dynamic is bitsandbytes' signed dynamic 8-bit map (create_dynamic_map with 7 exponent bits): for each decade down from 1, means
