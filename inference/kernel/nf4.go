@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -30,13 +31,17 @@ func NewNF4(arithmetic Arithmetic, t *quant.Tensor, out, in int) (*NF4, error) {
 		m.scales = append(scales, 0)
 		return m, err
 	}
-	err := t.Check()
-	m.halves = make([]uint16, t.Len/Block)
-	for i := 0; err == nil && i < len(m.halves); i++ {
-		m.halves[i], err = halfOf(t.Scale(i))
-	}
-	if err != nil {
+	if err := t.Check(); err != nil {
 		return nil, err
+	}
+	m.halves = make([]uint16, t.Len/Block)
+	largest := uint16(0)
+	for i := range m.halves {
+		half := safetensors.ToF16(t.Scale(i) * (unit / halfUnit))
+		m.halves[i], largest = half, max(largest, half&infinite)
+	}
+	if largest == infinite {
+		return nil, errors.New("kernel: a block's largest weight is not finite, or more than is computed with in 16 bits")
 	}
 	m.layOut()
 	return m, nil
@@ -56,23 +61,16 @@ const halfUnit = 1.0 / (1 << 18)
 // infinite are bits that infinity and NaN have, of 16.
 const infinite = 0x7c00
 
-// halfOf is a block's largest weight as the scale of its rounded levels.
-func halfOf(top float32) (uint16, error) {
-	half := safetensors.ToF16(top * (unit / halfUnit))
-	if half&infinite == infinite {
-		return 0, fmt.Errorf("kernel: a block's largest weight is %g, more than is computed with in 16 bits", top)
-	}
-	return half, nil
-}
-
 // turn lays the scales of tiles out block by block.
 func turn(scales []uint16, tiles, blocks int) {
 	row := make([]uint16, tileRows*blocks)
 	for tile := range tiles {
 		of := scales[tile*len(row):][:len(row)]
 		copy(row, of)
-		for i, s := range row {
-			of[i%blocks*tileRows+i/blocks] = s
+		for r := range tileRows {
+			for b, s := range row[r*blocks:][:blocks] {
+				of[b*tileRows+r] = s
+			}
 		}
 	}
 }
