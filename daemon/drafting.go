@@ -155,9 +155,13 @@ func WriteDraft(ctx context.Context, engine string, write Writing, scores study.
 	if err != nil {
 		return nil, err
 	}
+	sentences := guard.Check(written.Text, scores, maps)
+	if reason := guard.Unflagged(sentences, scores); reason != "" {
+		return nil, queue.Permanent(fmt.Errorf("daemon: the draft is held back: %s", reason))
+	}
 	return &study.Draft{
 		Partial: scores.Gap(), Scores: scores, Template: written.Template, Prompt: written.Prompt, Raw: written.Text,
-		Sentences: guard.Check(written.Text, scores, maps), Models: written.Models, Engine: engine,
+		Sentences: sentences, Models: written.Models, Engine: engine,
 	}, nil
 }
 

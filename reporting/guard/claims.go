@@ -1,6 +1,9 @@
 package guard
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // unknowable are the claims that 36 scores cannot support, each with the reason given to the reader. The words are those that radiologists
 // use for them in the IU reports (TestHumanClaims, TestNoContradictionLeaves).
@@ -13,29 +16,38 @@ var unknowable = []struct {
 			`worsen(?:s|ed|ing)|new(?:ly)?|again|as before|redemonstrat\w+|persist\w*|remain(?:s|ed|ing)?|residual|resol(?:ved|ves|ving|ution)|progress\w*|` +
 			`regress\w*|since|recent(?:ly)?|developing|(?:has|have) developed|evolving|(?:in|de)creasing|(?:has|have) (?:in|de)creased|` +
 			`(?:in|de)creased? (?:in (?:size|extent|number|conspicuity)|since|from)|slightly (?:more|less)|(?:larger|smaller|more|less) (?:\w+ )?than|` +
-			`appears? (?:slightly )?(?:larger|smaller|more|less)|(?:no|without|any)(?: \w+){0,2} change(?: (?:in|of|from))?|clearing|similar (?:to|in|appear\w+)|old (?:film|exam|study|CT)\w*)\b`),
+			`appears? (?:slightly )?(?:larger|smaller|more|less)|(?:no|without|any)(?: \w+){0,2} change(?: (?:in|of|from))?|clearing|before|earlier|yesterday\w*|today\w*|baseline|former(?:ly)?|follow[- ]?up|similar (?:to|in|appear\w+)|old (?:film|exam|study|CT)\w*)\b`),
 		"compares with a prior that was not given",
 	},
 	{
-		regexp.MustCompile(`(?i)(?:\d|\b)[ -]?(?:cm|mm|centimet\w+|millimet\w+|inch(?:es)?)\b|\bsub-?centimet\w+|\d ?%|\b\d+ percent\b|\bmeasur(?:es?|ing|ed)\b`),
+		regexp.MustCompile(`(?i)(?:\d|\b)[ -]?(?:cm|mm|centimet\w+|millimet\w+|inch(?:es)?)\b|\bsub-?centimet\w+|\d ?%|\b\d+ percent\b|\b\d+(?:\.\d+)? ?x ?\d|\b\w+-sized\b|\bctr\b|\bratio (?:is|of) \d|\bmeasur(?:es?|ing|ed)\b`),
 		"states a measurement that was not made",
 	},
 	{
-		regexp.MustCompile(`(?i)\b(?:left|right|bilateral(?:ly)?|unilateral(?:ly)?|both|bibasilar|bibasal|biapical|lingular?|[lr][lu]l|rml)\b`),
+		regexp.MustCompile(`(?i)\b(?:left|right|bilateral(?:ly)?|unilateral(?:ly)?|both|bibasilar|bibasal|biapical|lingular?|[lr][lu]l|rml|middle lobe|dextrocardia|(?:[lr]t?)[ .-]+(?:sided?|lungs?|bas\w+|apex|apical|upper|lower|mid\w*|hemi\w+|pleural|effusion|hil\w+))\b`),
 		"states a side that is not scored",
 	},
 	{
 		regexp.MustCompile(`(?i)\b(?:catheters?|\w*tubes?|tubing|tip of|pacemakers?|pacers?|pacing|a?icd|defibrillators?|stimulators?|generators?|electrodes?|picc|mediport|` +
 			`port-?a-?cath\w*|portacath\w*|(?:central|venous|picc|arterial|ij|subclavian|jugular|support) lines?|lines? and tubes?|swan-?ganz|balloon|pumps?|cannula\w*|` +
 			`drains?|tracheostomy|sternotomy|thoracotomy|\w{4,}ectomy|cabg|bypass|grafts?|wires?|cerclage|clips?|sutures?|staples?|stents?|filters?|coils?|` +
-			`prosthe\w+|valve (?:replacement|repair)|(?:mechanical|aortic|mitral|cardiac) valves?|implant\w*|hardware|screws?|rods?|plates?|fixation|arthroplasty|` +
+			`prosthe\w+|valve (?:replacement|repair)|(?:mechanical|artificial|aortic|mitral|cardiac) valves?|ett|ngt?|endotracheal|nasogastric|orogastric|dobhoff|ports?|dialysis lines?|lines? in (?:place|situ)|hickman|` +
+			`vascath|permacath|ecmo|lvad|impella|recorders?|jewel\w+|necklaces?|piercings?|nipple rings?|implant\w*|hardware|screws?|rods?|plates?|fixation|arthroplasty|` +
 			`shunts?|leads?|devices?|bullets?|shrapnel|foreign (?:body|bodies|object\w*)|post-?(?:op|operative|surgical)\w*|surg\w+|status post|telemetry|monitoring)\b`),
 		"names a device or an operation that is not scored",
 	},
+	{
+		regexp.MustCompile(`(?i)\b(?:free (?:\w+ )?air|pneumo-?(?:peritoneum|mediastinum)|pericardial|(?:subcutaneous|surgical|soft tissue|mediastinal) emphysema|aneurysm\w*|dissection|` +
+			`embol\w+|(?:lymph)?adenopath\w*|lymph nodes?|bronchiectasis|bronchiectatic|bronchitis|asthma|sarcoid\w*|silicosis|asbestosis|pneumoconiosis|scoliosis|kyphosis|scar(?:s|red|ring)?|osteophyt\w*|elevated hemidiaphragm|dislocat\w+|` +
+			`(?:lytic|sclerotic|bone|bony|osseous) lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
+			`(?:coronary|aortic|vascular) calcif\w+)\b`),
+		"names a condition that is not scored",
+	},
 }
 
-// Claim says what a sentence claims that scores cannot support: a prior, a measurement, a side, a device. Empty when it claims none.
+// Claim says what a sentence claims that scores cannot support: a prior, a measurement, a side, a device, a condition that is not scored. Empty when it claims none.
 func Claim(sentence string) string {
+	sentence = strings.ReplaceAll(sentence, "ate-like", "atelike") // the atelectasis, not the implant
 	for _, u := range unknowable {
 		if u.claim.MatchString(sentence) {
 			return u.reason

@@ -12,21 +12,7 @@ import (
 var (
 	impressionHeading = regexp.MustCompile(`(?i)\bimpressions?\s*:`)
 	findingsHeading   = regexp.MustCompile(`(?i)^\s*findings\s*:`)
-	// normalChest is a sentence that denies everything without naming it.
-	normalChest = regexp.MustCompile(`(?i)\b(?:(?:no|without|free of|negative for)(?: (?:definite|convincing|radiographic|x-?ray))*(?: (?:evidence|signs?|findings?) (?:of|for))?(?: an?| any)? ` +
-		`(?:acute|active|significant)|normal chest|normal study|normal examination|unremarkable chest|chest is (?:clear|normal|unremarkable)|no abnormalit)`)
-	// clearLungs denies the findings that are in the lungs themselves.
-	clearLungs = regexp.MustCompile(`(?i)\b(?:lungs? (?:(?:are|is|remain|appear)s? )?(?:\w+ )?clear|clear lungs?)\b`)
 )
-
-// soundBones denies a fracture.
-var soundBones = regexp.MustCompile(`(?i)\b(?:bon(?:y|es?)|osseous|skelet\w+)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|\bno (?:\w+ ){0,4}(?:bony|osseous|skeletal) abnormalit`)
-
-// outsideLungs are the findings that leave the lungs clear.
-var outsideLungs = map[study.Finding]bool{
-	study.Cardiomegaly: true, study.EnlargedCardiomediastinum: true, study.Effusion: true, study.Fracture: true,
-	study.Hernia: true, study.PleuralThickening: true, study.Pneumothorax: true,
-}
 
 // misnamed is a slip of language models for pleural thickening: "thinning" of the pleura is no finding, and no writer of the IU reports names one. It is
 // read as what it stands for and never delivered.
@@ -54,6 +40,37 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 			"the model wrote no usable impression"))
 	}
 	return append(out, concluded...)
+}
+
+// Unflagged says what of the sentences that Check let through contradicts the scores still; empty when nothing does. It is a last look, which finds
+// something only where Check is at fault: a draft with such a sentence is not delivered.
+func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
+	c := checker{scores: scores}
+	text := ""
+	for _, s := range sentences {
+		if s.Verdict == study.VerdictRemoved {
+			continue
+		}
+		text += s.Text + "\n"
+		if reason := Claim(s.Text); reason != "" {
+			return fmt.Sprintf("%q %s", s.Text, reason)
+		}
+		if c.callsNormal(s.Text) {
+			return fmt.Sprintf("%q %s", s.Text, normalAgainstScores)
+		}
+		for f, said := range claimed(s.Text) {
+			if score, _ := scores.Combined(f); !scores.Scored(f) || (said != study.Absent) != scores.Present(f) {
+				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
+			}
+		}
+	}
+	said := labeler.Label(text)
+	for _, f := range study.Findings() {
+		if scores.Present(f) && (said[f] == "" || said[f] == study.Absent) {
+			return fmt.Sprintf("%s is scored present and not said", f)
+		}
+	}
+	return ""
 }
 
 type checker struct {
@@ -84,23 +101,29 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		return c.removed(section, original, "repeats an earlier sentence")
 	}
 	c.seen[key] = true
-	if reason := Claim(original); reason != "" {
+	read, ok := legible(original)
+	if !ok {
+		return c.removed(section, original, "holds letters or signs that no report has")
+	}
+	if reason := Claim(read); reason != "" {
 		return c.removed(section, original, reason)
 	}
-	read := misnamed.ReplaceAllString(original, "pleural thickening")
+	legibly := read
+	read = misnamed.ReplaceAllString(read, "pleural thickening")
 	labels := labeler.LabelSentence(read)
 	var wrong, names []string
-	if read != original {
+	if !labeler.Plain(read, labels) {
+		wrong = append(wrong, "can be read in more than one way")
+	}
+	if read != legibly {
 		wrong = append(wrong, "pleural thinning is no finding: pleural thickening is")
 	}
-	unscored := false
 	for _, f := range study.Findings() {
 		said, ok := labels[f]
 		if !ok {
 			continue
 		}
 		if !c.scores.Scored(f) {
-			unscored = true
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, and the classifier in use does not score it", f, said))
 			continue
 		}
@@ -110,17 +133,20 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))
 		}
 	}
-	if unscored && len(names) == 0 {
+	if len(wrong) > 0 && len(names) == 0 {
 		return c.removed(section, original, strings.Join(wrong, "; "))
 	}
 	if len(wrong) > 0 {
 		return c.replaced(section, original, strings.Join(names, " "), strings.Join(wrong, "; "))
 	}
-	if c.callsNormal(original) {
+	if c.callsNormal(read) {
 		if section == study.SectionFindings {
 			return c.removed(section, original, normalAgainstScores)
 		}
 		return c.replaced(section, original, Conclusion(c.scores), normalAgainstScores)
+	}
+	if c.callsAbnormal(read) {
+		return c.removed(section, original, abnormalAgainstScores)
 	}
 	return c.sentence(section, original, study.VerdictKept, "")
 }
@@ -137,7 +163,7 @@ func (c *checker) replaced(section study.Section, original, text, reason string)
 
 func (c *checker) sentence(section study.Section, text string, verdict study.Verdict, reason string) study.Sentence {
 	s := study.Sentence{Section: section, Text: text, Verdict: verdict, Reason: reason}
-	labels := labeler.LabelSentence(text)
+	labels := claimed(text)
 	for _, f := range study.Findings() {
 		said, ok := labels[f]
 		if !ok {
@@ -151,6 +177,19 @@ func (c *checker) sentence(section study.Section, text string, verdict study.Ver
 		s.Evidence = append(s.Evidence, evidence)
 	}
 	return s
+}
+
+// claimed are the claims of a text, which may be several template sentences.
+func claimed(text string) labeler.Labels {
+	all := labeler.Labels{}
+	for _, s := range labeler.Sentences(text) {
+		for f, p := range labeler.LabelSentence(s) {
+			if all[f] == "" || all[f] == study.Absent || p == study.Present {
+				all[f] = p
+			}
+		}
+	}
+	return all
 }
 
 func split(raw string) (findings, impression string) {
@@ -172,17 +211,4 @@ func delivered(sentences []study.Sentence) int {
 		}
 	}
 	return n
-}
-
-const normalAgainstScores = "calls the chest normal, which the scores do not say"
-
-// callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
-func (c *checker) callsNormal(sentence string) bool {
-	normal, clear, bones := normalChest.MatchString(sentence), clearLungs.MatchString(sentence), soundBones.MatchString(sentence)
-	for _, f := range study.Findings() {
-		if (c.scores.Present(f) || !c.scores.Scored(f)) && (normal || clear && !outsideLungs[f] || bones && f == study.Fracture) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package labeler
 
 import (
+	"slices"
 	"strings"
 
 	"llamaxr/study"
@@ -22,16 +23,26 @@ func Label(text string) Labels {
 }
 
 // LabelSentence labels one sentence with all that it claims: a meaning that it offers counts as uncertain.
+// What says it in other words ("blunted costophrenic angles") is claimed too.
 func LabelSentence(sentence string) Labels { return label(sentence, true) }
 
 // label labels a sentence, with or without the findings that it only offers as a meaning of something else.
 func label(sentence string, offered bool) Labels {
 	labels := Labels{}
-	text := nothingNew.ReplaceAllString(strings.ToLower(sentence), "stable")
+	text := strings.ReplaceAll(strings.ToLower(sentence), "compatible with", "compatible to") // not the "with" of a further statement
+	text = nothingNew.ReplaceAllString(text, "stable")
+	text = answer.ReplaceAllString(notNormal.ReplaceAllString(text, "abnormal"), " none")
+	if request.MatchString(text) {
+		return labels
+	}
+	mentions := rules
+	if offered {
+		mentions = everyClaim
+	}
 	differential := false
 	for _, clause := range clauses(text) {
 		differential = differential || strings.Contains(clause, "differential")
-		for _, r := range rules {
+		for _, r := range mentions {
 			for _, at := range r.mention.FindAllStringIndex(clause, -1) {
 				p := polarity(clause, at[0], at[1])
 				if p == study.Uncertain && !offered && (differential || offers.MatchString(clause[:at[0]])) {
@@ -67,11 +78,23 @@ func clauses(text string) []string {
 // polarity decides what clause says of the mention at [start, end).
 func polarity(clause string, start, end int) study.Polarity {
 	before, after := clause[:start], clause[end:]
-	if history.MatchString(before) {
+	if history.MatchString(before) && !doubleNegation.MatchString(before) {
 		return ""
 	}
-	if at := newStatement.FindAllStringIndex(before, -1); at != nil {
-		before = before[at[len(at)-1][0]:]
+	for _, at := range newStatement.FindAllStringIndex(clause[:end], -1) {
+		if at[0] <= start && !doubleNegation.MatchString(clause[:at[0]]) {
+			before = clause[at[0]:start]
+		}
+	}
+	switch comma := strings.LastIndexAny(before, ","); {
+	case listed.MatchString(after):
+	case joined.MatchString(before):
+		before = before[joined.FindStringIndex(before)[0]:]
+	case stands.MatchString(after) && comma >= 0 && !listed.MatchString(before[comma:]) && names(before[:comma]):
+		before = before[comma:]
+	case stands.MatchString(after) && listVerb.MatchString(before):
+		at := listVerb.FindAllStringIndex(before, -1)
+		before = before[at[len(at)-1][1]:]
 	}
 	if at := newStatement.FindStringIndex(after); at != nil {
 		after = after[:at[0]]
@@ -79,13 +102,18 @@ func polarity(clause string, start, end int) study.Polarity {
 	if doubleNegation.MatchString(before) || hedgeAfter.MatchString(after) {
 		return study.Uncertain
 	}
-	if negationBefore.MatchString(before) || negationInside.MatchString(clause[start:end]) || negationAfter.MatchString(after) {
+	if answerAfter.MatchString(after) || negationBefore.MatchString(before) || negationInside.MatchString(clause[start:end]) || negationAfter.MatchString(after) {
 		return study.Absent
 	}
 	if hedgeBefore.MatchString(before) || hedgeBefore.MatchString(clause[start:end]) {
 		return study.Uncertain
 	}
 	return study.Present
+}
+
+// names reports whether text speaks of a finding.
+func names(text string) bool {
+	return slices.ContainsFunc(rules, func(r rule) bool { return r.mention.MatchString(text) })
 }
 
 // excluded reports whether the words around a mention make it another thing: a breast mass, a nodular contour, a nipple.
@@ -101,17 +129,19 @@ func excluded(f study.Finding, clause string, at []int) bool {
 	}
 	switch f {
 	case study.Effusion:
-		return has("pericardial effusion")
+		return strings.HasSuffix(clause[:at[0]], "pericardial ")
 	case study.Emphysema:
-		return has("subcutaneous emphysema", "soft tissue emphysema", "mediastinal emphysema")
+		return has("subcutaneous emphysema", "surgical emphysema", "soft tissue emphysema", "mediastinal emphysema")
 	case study.Mass:
 		return has("body mass", "mass effect", "breast mass")
 	case study.Fibrosis:
-		return has("cystic fibrosis")
+		return strings.HasSuffix(clause[:at[0]], "cystic ")
 	case study.Fracture:
 		return brokenDevice.MatchString(clause) || has("femur", "hip fracture", "pelvi", "scaphoid")
 	case study.Atelectasis:
-		return has("vertebral", "compression", "collapse of the vert", "tracheal")
+		return strings.HasPrefix(clause[at[0]:], "collapse") && has("vertebral", "compression", "collapse of the vert", "tracheal")
+	case study.LungOpacity:
+		return has("bone densit", "bony densit", "mineral densit")
 	case study.Edema:
 		return has("soft tissue edema", "subcutaneous edema")
 	}

@@ -2,6 +2,7 @@ package labeler
 
 import (
 	"regexp"
+	"strings"
 
 	"llamaxr/study"
 )
@@ -13,15 +14,17 @@ type rule struct {
 }
 
 // rules name each finding as radiologists do. The patterns run over lower-case text.
-var rules = compile(map[study.Finding][]string{
+var rules = compile(named)
+
+var named = map[study.Finding][]string{
 	study.Atelectasis:               {`atelecta\w+`, `volume loss`, `collapse\b`, `collapsed lung`},
-	study.Cardiomegaly:              {`cardiomegaly`, `cardiac enlargement`, `enlarge\w* (?:of the )?(?:heart|cardiac)`, `(?:heart|cardiac(?: silhouette| shadow| size| contour)?|cardiopericardial silhouette)(?: size)?(?: and [a-z ]{3,40}?)? (?:is|are|appears?|remains?|was)?\s*(?:\w+ly |within |at |top |borderline |slightly |mild(?:ly)? |moderate(?:ly)? )*(?:enlarged|prominent|large\b|increased in size)`, `enlarged (?:heart|cardiac|cardiopericardial)`, `(?:heart|cardiac silhouette) (?:\w+ ){0,3}enlarge`, `borderline (?:heart|cardiac) size`, `(?:heart|cardiac silhouette)(?: size)? (?:is |appears |remains )?(?:at |in )?(?:the )?borderline`, `increase in (?:the )?(?:heart|cardiac) size`, `increase in size of the (?:heart|cardiac)`, `enlarged cardiomediastinal silhouette`},
+	study.Cardiomegaly:              {`cardio-?megaly`, `cardiac enlargement`, `enlarge\w* (?:of the )?(?:heart|cardiac)`, `(?:heart|cardiac(?: silhouette| shadow| size| contour)?|cardiopericardial silhouette)(?: size)?(?: and [a-z ]{3,40}?)? (?:is|are|appears?|remains?|was)?\s*(?:\w+ly |within |at |top |borderline |slightly |mild(?:ly)? |moderate(?:ly)? )*(?:enlarged|prominent|large\b|increased in size)`, `enlarged (?:heart|cardiac|cardiopericardial)`, `(?:heart|cardiac silhouette) (?:\w+ ){0,3}enlarge`, `borderline (?:heart|cardiac) size`, `(?:heart|cardiac silhouette)(?: size)? (?:is |appears |remains )?(?:at |in )?(?:the )?borderline`, `increase in (?:the )?(?:heart|cardiac) size`, `increase in size of the (?:heart|cardiac)`, `enlarged cardiomediastinal silhouette`, `cardiomediastinal silhouette (?:is |appears )?enlarged`, `(?:large|big) heart`, `heart is big`},
 	study.Consolidation:             {`consolidat\w+`},
 	study.Edema:                     {`(?:pulmonary |interstitial |alveolar |perihilar )*o?edema`},
-	study.Effusion:                  {`(?:pleural |subpulmonic )?effusions?`, `pleural fluid`, `hydropneumothorax`, `h(?:a)?emothorax`, `fluid in the (?:major|minor) fissure`},
+	study.Effusion:                  {`(?:pleural |subpulmonic )?effusions?`, `pleural fluid`, `hydro(?:pneumo)?thorax`, `ha?emo(?:pneumo)?thorax`, `empyema`, `fluid in the (?:major|minor) fissure`},
 	study.Emphysema:                 {`(?:bullous )?emphysema\w*`},
 	study.EnlargedCardiomediastinum: {`(?:widen\w+|enlarge\w+|prominen\w+) (?:of the )?(?:superior |upper )?(?:cardio)?mediastin\w+`, `(?:cardio)?mediastin(?:um|al (?:silhouette|contours?|shadow|width))(?: and [a-z ]{3,30}?)? (?:is |are |appears? |remains? )?(?:\w+ly )*(?:widened|enlarged|prominent|broad\w*)`, `mediastinal widening`, `mediastinal enlargement`, `enlarged cardiomediastin\w+`},
-	study.Fibrosis:                  {`fibro(?:sis|tic)`, `interstitial (?:lung )?(?:disease|scarring)`},
+	study.Fibrosis:                  {`fibro(?:sis|tic|sing)`, `interstitial (?:lung )?(?:disease|scarring)`},
 	study.Fracture:                  {`fractures?`, `fractured`, `broken`},
 	study.Hernia:                    {`(?:hiatal|hiatus|diaphragmatic|bochdalek|morgagni)?\s*hernia\w*`},
 	study.Infiltration:              {`infiltrat\w+`},
@@ -29,53 +32,94 @@ var rules = compile(map[study.Finding][]string{
 	study.LungOpacity:               {`opaci(?:ty|ties|fication|fications)`, `haz(?:e|y|iness)\b`, `(?:focal |diffuse )?air[- ]?space (?:disease|process|opacit\w+)`, `ground[- ]glass\w*`},
 	study.Mass:                      {`mass(?:es)?\b`, `mass[- ]?like`},
 	study.Nodule:                    {`nodules?\b`, `nodularity`, `(?:reticulo|fibro)[- ]?nodular`},
-	study.PleuralThickening:         {`pleural(?:[- ]parenchymal)? (?:\w+ )?thickening`, `thickening of the (?:\w+ )?pleura`, `pleural cap`, `apical cap(?:ping)?`, `thickened pleura`, `pleural scarring`},
-	study.Pneumonia:                 {`pneumoni\w+`},
-	study.Pneumothorax:              {`(?:hydro)?pneumothora(?:x|ces)`},
-})
+	study.PleuralThickening:         {`pleural(?:[- ]parenchymal)? (?:\w+ )?thickening`, `thickening of the (?:\w+ )?pleura`, `pleural cap`, `apical cap(?:ping)?`, `thickened pleura`, `pleura is thickened`, `pleural scarring`},
+	study.Pneumonia:                 {`(?:broncho-?)?pneumoni\w+`},
+	study.Pneumothorax:              {`(?:hydro|ha?emo)?pneumo[- ]?thora(?:x|ces)`, `ptx`},
+}
 
 // normal statements deny findings without naming them.
 var normals = []struct {
 	says   *regexp.Regexp
 	denies []study.Finding
 }{
-	{regexp.MustCompile(`(?:heart|cardiac (?:silhouette|shadow|contours?))(?: size)?(?:,? and [a-z ]{3,40}?)?(?: is| are| remains?| appears?)? (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits of normal)`), []study.Finding{study.Cardiomegaly}},
-	{regexp.MustCompile(`normal (?:heart|cardiac) (?:size|silhouette)|normal cardiomediastinal|cardiomediastinal (?:silhouette|contours?) (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))(?:,? and [a-z ]{3,40}?)? (?:is |are |appears? )?(?:normal|within normal|unremarkable)|cardiomediastinal silhouette and [a-z ]{3,40} (?:is |are )(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
-	{regexp.MustCompile(`mediastin(?:um|al (?:contours?|silhouettes?|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`\b(?:heart|cardiac(?: silhouette| shadow| contours?)?)(?: size)?(?:,? and [a-z ]{3,40}?)?(?:(?: is| are| remains?| appears?)?(?: at)?(?: the)?|:) (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits? of normal|top[- ]normal)\b|\bnormal(?:[- ]sized)? heart\b`), []study.Finding{study.Cardiomegaly}},
+	{regexp.MustCompile(`\bnormal (?:heart|cardiac) (?:size|silhouette)|\bnormal cardiomediastinal|cardiomediastinal (?:silhouette|contours?) (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))(?:,? and [a-z ]{3,40}?)? (?:is |are |appears? )?(?:normal|within normal|unremarkable)|cardiomediastinal silhouette and [a-z ]{3,40} (?:is |are )(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`\bnormal mediastin(?:um|al)|mediastin(?:um|al (?:contours?|silhouettes?|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
 }
+
+// everyClaim finds both.
+var everyClaim = compile(named, implied)
+
+// seen are the words for what is seen.
+const seen = `(?:seen|identified|present|visuali[sz]ed|evident|appreciated|demonstrated|suspected|found|noted|detected|observed|apparent)`
+
+// implied are other words for a finding, or for what nobody can see without thinking of it. A text's own statement they are not (the indexers of the
+// IU reports have terms of their own for most), a claim that the scores must bear they are: LabelSentence knows them.
+var implied = map[study.Finding][]string{
+	study.Atelectasis:               {`loss of (?:\w+ )?volume`, `mucus plug\w*`},
+	study.Cardiomegaly:              {`(?:heart|cardiac)(?: size| silhouette| contours?| shadow)? (?:is |are |appears )?(?:\w+ly )?(?:abnormal|increased|dilated|above|broad|globular)`, `(?:abnormal|increased|globular|dilated) (?:heart|cardiac)(?: size| silhouette| contours?)?`, `cardiothoracic ratio(?: (?:is |appears )?(?:abnormal|increased|above))?`, `(?:abnormal|increased) cardiothoracic ratio`, `(?:bi|left |right )?ventricular (?:enlargement|dilat\w+)`, `cardiac dilat\w+`, `cardiomyopathy`},
+	study.Consolidation:             {`air bronchogram\w*`},
+	study.Edema:                     {`kerley(?: [abc])?(?: lines?)?`, `(?:congestive )?(?:heart|cardiac) failure`, `chf`, `(?:vascular |venous |pulmonary )*congest\w+`, `fluid overload`, `cephali[sz]ation`, `venous hypertension`, `septal lines?`},
+	study.Effusion:                  {`blunt\w*`, `(?:free |layering |pleural )?(?:fluid|blood|pus)(?: (?:in|within) (?:the |a )?(?:pleura|fissure)\w*)?`, `pleural (?:\w+ )?collections?`, `costophrenic (?:angles?|sulc\w+|recess\w*) (?:is |are )?(?:obscur\w+|effaced|not (?:sharp|clear))`, `obscur\w+ (?:of )?(?:the )?costophrenic`, `meniscus`, `chylothorax`},
+	study.Emphysema:                 {`copd`, `(?:chronic )?obstructive`, `bulla\w*`, `blebs?`, `air trapping`, `hyper-?(?:inflat|expan|lucen|aerat)\w+`, `flatten\w+ (?:of )?(?:the )?(?:hemi)?diaphragms?`, `barrel`},
+	study.EnlargedCardiomediastinum: {`(?:wide|broad|abnormal) mediastin\w+`, `mediastin\w+(?: \w+)? (?:is|are) (?:wide|abnormal)`, `mediastinal (?:fullness|prominence|mass\w*)`, `(?:fullness|prominence) of the (?:\w+ )?mediastinum`},
+	study.Fibrosis:                  {`honeycomb\w*`, `fibrous`, `ild`, `uip`, `reticular pattern`},
+	study.Fracture:                  {`(?:compression|wedge|rib|vertebral) (?:\w+ )?(?:deformit\w+|wedging)`, `fx`, `cracked`},
+	study.Hernia:                    {`(?:intrathoracic|herniat\w+) stomach`},
+	study.LungLesion:                {`(?:focal )?lesions?`},
+	study.LungOpacity:               {`opacif\w+`, `white-?out`, `shadowing`, `(?:increased |patchy |hazy |focal )?densit(?:y|ies)`, `ggo`, `dense lobe`},
+	study.Mass:                      {`tumou?rs?`, `neoplas\w+`, `cancer\w*`, `carcinoma\w*`, `malignan\w+`, `metasta\w+`, `lymphoma`},
+	study.Nodule:                    {`coin lesions?`, `(?:nodular|rounded) densit\w+`, `spn`, `granulomas?\b`},
+	study.PleuralThickening:         {`pleural (?:plaques?|disease|calcification|reaction)`, `fibrothorax`, `calcified pleura`, `pleurisy`},
+	study.Pneumonia:                 {`(?:chest |lung |pulmonary |respiratory(?: tract)? )?infection`, `infectious (?:process|disease)`, `tubercul\w+`, `tb`, `covid\S*`, `lrti`, `(?:lung )?abscess\w*`, `aspiration`},
+	study.Pneumothorax:              {`pleural air`, `air (?:in|within) the pleura\w*`, `visceral pleural line`, `deep sulcus`, `air leak`},
+}
+
+// degree are words of size and age.
+const degree = `(?:tiny|trace|minimal|small|mild|moderate|large|massive|severe|minor|major|subtle|stable|unchanged|bilateral|left|right|new|persistent)`
 
 // Words that turn a mention. Before the mention they reach over a list to the end of the clause; after it they belong to its verb.
 var (
-	negationBefore = regexp.MustCompile(`\b(?:no|not|without|free of|clear of|negative for|absence of|absent|lack of|denies|rather than|resolution of|resolved|rules? out|nor|neither|never|unlikely|exclude(?:s|d)?)\b`)
+	negationBefore = regexp.MustCompile(`\b(?:no|not|without|free (?:of|from)|clear of|devoid of|negative for|absence of|absent|lack(?:s|ing)?(?: of)?|denies|rather than|resolution of|resolved|rules? out|nor|neither|never|nil|zero|fail(?:s|ed) to (?:show|reveal|demonstrate)|unlikely|exclude(?:s|d)?)\b`)
 	// doubleNegation looks like a negation and is a hedge.
-	doubleNegation = regexp.MustCompile(`\b(?:cannot|can not|can't|not|difficult to|unable to|could not|cannot be)\s+(?:be\s+|completely\s+|entirely\s+|definitely\s+|reliably\s+)*(?:exclud\w+|rul\w+ out|ruled out)\b|\bnot (?:definitely|clearly) (?:absent|normal)`)
+	doubleNegation = regexp.MustCompile(`\b(?:cannot|can not|can't|not|difficult to|unable to|could not|cannot be)\s+(?:be\s+|completely\s+|entirely\s+|definitely\s+|reliably\s+)*(?:exclud\w+|rul\w+ out|ruled out|rule)\b|\bnot (?:definitely|clearly) (?:absent|normal)|\b(?:not|never) (?:clear|certain|sure)\b|\bless likely\b`)
 	negationInside = regexp.MustCompile(`\bno[tr]?\b`)
-	negationAfter  = regexp.MustCompile(`^[^,;.]{0,60}?\b(?:(?:is|are|was|were|has|have)(?: been)? (?:not|no longer|absent|resolved|cleared|excluded|unlikely)\b|not (?:seen|identified|present|visuali[sz]ed|evident|appreciated|demonstrated|suspected|found)|(?:is|are) (?:absent|excluded|unlikely)|(?:has|have) resolved|\bresolved\b|\bunlikely\b)`)
-	hedgeBefore    = regexp.MustCompile(`\b(?:possib\w+|probab\w+|likely|may|might|could|suspect\w*|suspicious|suspicion|question\w*|concern\w*|suggest\w*|equivocal|versus|vs|borderline|presum\w+|potential\w*|perhaps|differential|appear\w* to represent|consider|favou?red?|worrisome|indeterminate|cannot|difficult to exclude|compatible)\b`)
-	hedgeAfter     = regexp.MustCompile(`^[^;.]{0,60}?\b(?:(?:is|are) (?:possible|suspected|likely|questioned|not excluded|considered)|cannot be (?:excluded|ruled out)|can ?not be (?:excluded|ruled out)|not excluded|is difficult to exclude|may be present|versus|suspected|is favou?red)\b`)
-	clauseEnd      = regexp.MustCompile(`;|:|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\bapart from\b|\baside from\b|\bother than\b|\bwhich\b|\byet\b|\bwith(?: associated| adjacent)\b`)
+	negationAfter  = regexp.MustCompile(`^[^,;.]{0,60}?\b(?:(?:is|are|was|were|has|have)(?: been)? (?:no longer|absent|resolved|cleared|excluded|unlikely)\b|(?:is|are|was|were) not\W*$|(?:is|are|was|were) not (?:(?:definitely|clearly|currently|otherwise|elsewhere) )?(?:` + seen + `)\b|not (?:` + seen + `)\b|no longer (?:` + seen + `)\b|(?:is|are) (?:absent|excluded|unlikely)|can be (?:excluded|ruled out)|(?:has|have) resolved|\bresolved\b|\bunlikely\b)`)
+	// answer follows a word: "Effusion: none."
+	answer      = regexp.MustCompile(`\s*[:-]\s*(?:no|none|nil|absent|negative|not seen)\W*$`)
+	answerAfter = regexp.MustCompile(`^\s*(?:none|nil)\W*$`)
+	// notNormal is what is said in the place of abnormal.
+	notNormal = regexp.MustCompile(`\bnot (?:normal|unremarkable|within normal limits)\b`)
+	// request is what somebody asked, not what is seen.
+	request     = regexp.MustCompile(`^\W*(?:indications?|(?:clinical )?history|clinical \w+|reason for \w+|comparison|technique|question)\s*:`)
+	hedgeBefore = regexp.MustCompile(`\b(?:possib\w+|probab\w+|likely|may|might|could|suspect\w*|suspicious|suspicion|question\w*|query|concern\w*|suggest\w*|equivocal|versus|vs|borderline|presum\w+|potential\w*|perhaps|differential|appear\w* to represent|consider|favou?red?|worrisome|indeterminate|cannot|difficult to exclude|compatible|is there|are there)\b|\?`)
+	hedgeAfter  = regexp.MustCompile(`^[^;.]{0,60}?\b(?:(?:is|are) (?:possible|probable|suspected|likely|questioned|not excluded|considered)|(?:cannot|can ?not|can't|could not) be (?:(?:completely|entirely|definitely|reliably) )?(?:excluded|ruled out)|not (?:(?:be )?(?:completely|entirely|definitely) )?(?:excluded|ruled out)|difficult to exclude|less likely|not (?:unlikely|favou?red)|may be present|versus|vs|suspected|is favou?red)\b|^(?: is)? (?:possible|probable|likely)\W*$|^\s*\?`)
+	clauseEnd   = regexp.MustCompile(`;|:|\(| [-\x{2013}\x{2014}+] |\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\bexcept\b|\bexcluding\b|\bexception of\b|\bapart from\b|\baside from\b|\bother than\b|\bbesides\b|\bbeyond\b|\bsave for\b|\bin addition to\b|\bwhich\b|\bwhile\b|\bwhereas\b|\bdespite\b|\bbecause\b|\bin (?:the presence|(?:this|a|the) patient)\b|\bnext to\b|\bfollowing\b|\binstead\b|\byet\b|\bwith (?:an? )?` + degree + `\b|\b(?:with )?(?:associated with|adjacent to)\b|\bwith(?: associated| adjacent)\b`)
 	// nothingNew looks like a negation and says that what follows is still there.
-	nothingNew = regexp.MustCompile(`\bno (?:significant |interval |appreciable |definite |substantial |gross )*change(?:s)? (?:in|of)?\b`)
+	nothingNew = regexp.MustCompile(`\b(?:no|without) (?:significant |interval |appreciable |definite |substantial |gross )*(?:changes?|improvement|increase|decrease|resolution|doubt)(?: in| of| about)?\b|\bnot (?:only|just|without|no|absent)\b|\b(?:has|have) not (?:resolved|cleared)\b|\b(?:partial(?:ly)?|incompletely|nearly|near|almost completely) resol(?:ved|ution)(?: of)?\b|\bno reason to doubt\b`)
 	// offers stand between something seen and a meaning of it.
 	offers = regexp.MustCompile(`\b(?:may|might|could|can)(?: also| well| just| possibly| still)? (?:represent|reflect|indicate|signify|include|relate|be (?:due|secondary|related|compatible|attribut\w+|consistent))\b|\bsuggest\w*\b|\b(?:concerning|worrisome|suspicious) for\b|\b(?:correct|appropriate|proper|right) clinical (?:setting|context)\b`)
 	// brokenDevice is a fracture of no bone.
 	brokenDevice = regexp.MustCompile(`\b(?:catheters?|screws?|wires?|leads?|plates?|hardware) (?:is |are )?(?:fractur|broken)|fractured? (?:\w+ ){0,2}(?:catheter|screw|wire|lead)s?\b|fractures? of (?:the )?(?:\w+[ -]){0,3}(?:catheter|screw|wire|lead)s?\b`)
 	// newStatement ends the reach of a negation: "No effusion, there is ..." joined by a comma or "and there is".
-	newStatement = regexp.MustCompile(`(?:,|\band\b)\s*(?:there (?:is|are|has|remains?)|the (?:heart|lungs?|cardi\w+|mediastin\w+)|(?:mild|moderate|severe|minimal|small|stable|unchanged|bilateral|left|right|there)\b[^,]{0,40}\b(?:is|are|noted|seen|present)\b)`)
-	history      = regexp.MustCompile(`\b(?:history of|indication|rule out|evaluate for|prior history|status post|r/o|(?:re)?evaluation (?:for|of)|evaluate|correlat\w+ (?:clinically )?for|limits? evaluation|could obscure|please note|if (?:there is |continued |further |clinical |persistent )*(?:concern|suspicion)|consistent with previous)\b`)
+	newStatement = regexp.MustCompile(`(?:,|\band\b)\s*(?:there (?:is|are|has|remains?)|the (?:heart|lungs?|cardi\w+|mediastin\w+)|heart|only\b|(?:` + degree + `|there)\b[^,]{0,40}\b(?:is|are|noted|seen|present)\b)|[^t\s]\s+there (?:is|are)\b`)
+	// joined begins a statement that a comma joins to a list: "No pneumothorax, a large effusion." Where "or" comes later it is of the list.
+	joined = regexp.MustCompile(`,? and (?:an?|the) (?:` + degree + ` )?(?:pleural )?$|, (?:(?:an?|the) )?(?:` + degree + ` )(?:pleural )?$|, (?:an?|the) (?:pleural )?$`)
+	// stands ends one: "No pneumothorax, effusion is present."
+	stands   = regexp.MustCompile(`^(?: \w+){0,2} (?:is|are|remains?|was|were)(?: (?:` + seen + `|there|` + degree + `)|\W*$)|^ (?:` + seen + `)\W*$`)
+	listed   = regexp.MustCompile(`/|\b(?:or|nor)\b`)
+	listVerb = regexp.MustCompile(`\b(?:` + seen + `)\b`)
+	history  = regexp.MustCompile(`\b(?:history of|indication|rule out|evaluate for|prior history|status post|r/o|(?:re)?evaluation (?:for|of)|evaluate|correlat\w+ (?:clinically )?for|limits? evaluation|could obscure|please note|if (?:there is |continued |further |clinical |persistent )*(?:concern|suspicion)|consistent with previous)\b`)
 )
 
-func compile(table map[study.Finding][]string) []rule {
+func compile(tables ...map[study.Finding][]string) []rule {
 	var out []rule
 	for _, f := range study.Findings() {
-		pattern := ""
-		for i, p := range table[f] {
-			if i > 0 {
-				pattern += "|"
-			}
-			pattern += p
+		var patterns []string
+		for _, table := range tables {
+			patterns = append(patterns, table[f]...)
 		}
-		out = append(out, rule{f, regexp.MustCompile(`\b(?:` + pattern + `)`)})
+		out = append(out, rule{f, regexp.MustCompile(`\b(?:` + strings.Join(patterns, "|") + `)`)})
 	}
 	return out
 }

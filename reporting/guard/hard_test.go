@@ -1,0 +1,113 @@
+package guard
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
+)
+
+func lines(t *testing.T, file string) []string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// every gives all findings one score.
+func every(score float32) study.PairScores {
+	s := new(study.Scores)
+	for f := range s {
+		s[f] = score
+	}
+	return study.PairScores{Frontal: s}
+}
+
+// TestHardWords: ways to call a chest normal do not stand where all is scored present, ways to claim something do not where nothing is; in both sections,
+// with slips of spelling and letters that only look like ours. What is true stands.
+func TestHardWords(t *testing.T) {
+	for _, test := range []struct {
+		file   string
+		scores study.PairScores
+		stands bool
+	}{
+		{"testdata/denials.txt", every(0.9), false},
+		{"testdata/claims.txt", every(0), false},
+		{"testdata/true_of_an_abnormal_chest.txt", every(0.9), true},
+		{"testdata/true_of_a_normal_chest.txt", every(0), true},
+	} {
+		for _, text := range lines(t, test.file) {
+			for _, raw := range []string{"FINDINGS: " + text, "FINDINGS: xx. IMPRESSION: " + text} {
+				stands := false
+				for _, s := range Check(raw, test.scores, nil) {
+					stands = stands || s.Verdict == study.VerdictKept && s.Text != "xx."
+				}
+				if stands != test.stands {
+					t.Errorf("%q (%s) stands: %v, want %v", raw, test.file, stands, test.stands)
+				}
+			}
+		}
+	}
+}
+
+// TestUnflaggedIsHeldBack: the last look finds what does not belong into a draft, and nothing in what Check delivers.
+func TestUnflaggedIsHeldBack(t *testing.T) {
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
+	for _, test := range []struct{ text, reason string }{
+		{"Pleural effusion is present.", ""},
+		{"No pleural effusion.", "calls Effusion absent, scored 0.90"},
+		{"Pleural effusion is present. Pneumothorax is present.", "calls Pneumothorax present, scored 0.00"},
+		{"Pleural effusion is present. A pacemaker is seen.", "device"},
+		{"Pleural effusion is present. The chest is normal.", "normal"},
+		{"The heart is normal in size.", "Effusion is scored present and not said"},
+	} {
+		var sentences []study.Sentence
+		for _, s := range labeler.Sentences(test.text) {
+			sentences = append(sentences, study.Sentence{Text: s, Verdict: study.VerdictKept})
+		}
+		if got := Unflagged(sentences, scores); !strings.Contains(got, test.reason) || (got == "") != (test.reason == "") {
+			t.Errorf("%q: %q, want %q", test.text, got, test.reason)
+		}
+		if got := Unflagged(Check(test.text, scores, nil), scores); got != "" {
+			t.Errorf("%q, checked: %s", test.text, got)
+		}
+	}
+}
+
+// TestHardSentences: a sentence that is made to be misread does not stand where one of the findings that it speaks of is scored otherwise.
+func TestHardSentences(t *testing.T) {
+	for _, line := range lines(t, "../labeler/testdata/hard.txt") {
+		text, said, _ := strings.Cut(strings.TrimPrefix(line, "~ "), " => ")
+		for _, wrong := range strings.Fields(said) {
+			scores := every(0)
+			for _, word := range strings.Fields(said) {
+				there := word[2:] != "-"
+				if f := hardFinding(word); there != (word == wrong) {
+					scores.Frontal[f] = 0.9
+				}
+			}
+			f := hardFinding(wrong)
+			for _, s := range Check(text, scores, nil) {
+				if s.Verdict != study.VerdictKept {
+					continue
+				}
+				if _, speaks := labeler.LabelSentence(s.Text)[f]; speaks || len(labeler.Sentences(text)) == 1 {
+					t.Errorf("%q stands where %s is scored %.1f", s.Text, f, scores.Frontal[f])
+				}
+			}
+		}
+	}
+}
+
+// hardFinding is the finding that the first two letters of a word of hard.txt stand for.
+func hardFinding(word string) study.Finding {
+	return map[string]study.Finding{
+		"at": study.Atelectasis, "cm": study.Cardiomegaly, "co": study.Consolidation, "ed": study.Edema, "ef": study.Effusion, "em": study.Emphysema,
+		"ec": study.EnlargedCardiomediastinum, "fi": study.Fibrosis, "fx": study.Fracture, "he": study.Hernia, "in": study.Infiltration, "ll": study.LungLesion,
+		"lo": study.LungOpacity, "ma": study.Mass, "no": study.Nodule, "pt": study.PleuralThickening, "pn": study.Pneumonia, "px": study.Pneumothorax,
+	}[word[:2]]
+}

@@ -1,0 +1,127 @@
+package guard
+
+import (
+	"regexp"
+	"strings"
+
+	"llamaxr/study"
+)
+
+const (
+	normalAgainstScores   = "calls the chest normal, which the scores do not say"
+	abnormalAgainstScores = "calls the chest abnormal, which the scores do not say"
+)
+
+// fine is what is said of what is as it should be.
+const fine = `(?:clear|normal|unremarkable|healthy|intact|sharp|within normal limits|wnl|negative|without (?:\w+ )?(?:abnormalit\w*|findings?)|free of (?:disease|abnormalit\w*)|` +
+	`(?:fine|good|okay|satisfactory|excellent)\W*$)`
+
+// region is a part of the chest with the words for it and what it could have.
+type region struct {
+	name *regexp.Regexp
+	has  func(study.Finding) bool
+}
+
+var regions = []region{
+	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|spin(?:e|al)|vertebra\w*)\b`), func(f study.Finding) bool { return f == study.Fracture }},
+	{regexp.MustCompile(`\b(?:lungs?|pulmonary|parenchym\w+|air-?space)\b`), inLungs},
+	{regexp.MustCompile(`\bpleural?\b`), inPleura},
+	{regexp.MustCompile(`\b(?:cardiac|heart)\b`), func(f study.Finding) bool { return f == study.Cardiomegaly }},
+	{regexp.MustCompile(`\bmediastin\w+\b`), func(f study.Finding) bool { return f == study.EnlargedCardiomediastinum }},
+	{regexp.MustCompile(`\b(?:soft tissues?|hilar|hil(?:a|um)|degenerative|vascular|aort\w+|abdom\w+|diaphragm\w*)\b`), func(study.Finding) bool { return false }},
+}
+
+// nothingWrong denies without naming; the words between may say of what region alone.
+var nothingWrong = regexp.MustCompile(`\b(?:no|without|free of|negative for)((?: [\w-]+){0,5}?) (?:abnormal\w*|patholog\w*|diseases?|findings?|problems?|process(?:es)?)\b`)
+
+// airspaceDisease is a name of lung opacity, which the labeler knows.
+var airspaceDisease = regexp.MustCompile(`\bair-?space (?:disease|process)`)
+
+// volumes of the lungs are not the lungs.
+var volumes = regexp.MustCompile(`\blung (?:volumes?|markings|expansion|inflation|aeration)\b`)
+
+// normals call a part of the chest normal, and so deny, without naming it, what that part could have.
+var normals = []region{
+	{regexp.MustCompile(`\bnothing (?:acute|abnormal|wrong|significant|remarkable|to report|of note)|\b(?:no|without) (?:definite |convincing )?(?:acute|active|significant)\W*$|` +
+		`\b(?:normal|unremarkable|negative|clear|healthy|satisfactory|excellent|disease-free) (?:\w+ )?(?:chest|thorax|study|exam(?:ination)?|x-?rays?|radiographs?|films?|cxr|imaging|appearances?)\b|` +
+		`\b(?:chest|thorax|study|exam(?:ination)?|x-?rays?|radiographs?|films?|cxr|appearances?|patient|everything|all|looks|cardiopulmonary structures|all structures) (?:is |are |appears? |looks? |was )?(?:\w+ )?` + fine + `(?:\W|$)|` +
+		`^\W*(?:\d+\W+)?(?:\w+: )?(?:\w+ )?(?:normal|unremarkable|negative|clear|wnl|within normal limits)\W*$`), everything},
+	{regexp.MustCompile(`\b(?:lungs?|air ?spaces|parenchyma)(?: fields?| zones?| parenchyma| bases| apices)? (?:(?:are|is|remain|appear)s? )?(?:[\w-]+,? ){0,4}?(?:and )?` + fine + `(?:\W|$)|` +
+		`\b(?:clear|normal|healthy|unremarkable|good) lungs?(?: fields?| parenchyma| bases)?\W*(?:$|,|and|with)`), inLungs},
+	{regexp.MustCompile(`\b(?:pleura|pleural (?:spaces?|surfaces?|reflections?|margins?)|costophrenic (?:angles?|sulc\w+|recess\w*)|cp angles?)(?: (?:and|or) [\w ]{3,30}?)? (?:(?:is|are|remain|appear)s? )?(?:\w+ ){0,2}?` + fine + `(?:\W|$)|` +
+		`\b(?:clear|normal|unremarkable) (?:pleura\b|pleural s)|\b(?:clear|sharp) costophrenic`), inPleura},
+	{regexp.MustCompile(`\b(?:heart|cardiac \w+|cardiovascular \w+) (?:is |appears )?(?:\w+ )?(?:unremarkable|normal)\b`), func(f study.Finding) bool { return f == study.Cardiomegaly }},
+	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|rib cage|thoracic (?:cage|spine)|spine|clavicles?|vertebra\w*)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|` +
+		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bones?|ribs?|skeleton|osseous)`), func(f study.Finding) bool { return f == study.Fracture }},
+}
+
+// callAbnormal calls the chest, or the lungs, abnormal without saying how.
+var callAbnormal = regexp.MustCompile(`^\W*(?:\w+: )?abnormal\b|\b(?:chest|thorax|study|exam(?:ination)?|radiographs?|lungs?(?: fields?)?) (?:is|are|appears?) (?:abnormal|not (?:clear|normal))`)
+
+func everything(study.Finding) bool { return true }
+
+// inLungs are the findings that do not leave the lungs clear.
+func inLungs(f study.Finding) bool {
+	switch f {
+	case study.Cardiomegaly, study.EnlargedCardiomediastinum, study.Effusion, study.Fracture, study.Hernia, study.PleuralThickening, study.Pneumothorax:
+		return false
+	}
+	return true
+}
+
+func inPleura(f study.Finding) bool {
+	return f == study.Effusion || f == study.Pneumothorax || f == study.PleuralThickening
+}
+
+// callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
+func (c *checker) callsNormal(sentence string) bool {
+	sentence = strings.ReplaceAll(sentence, nothingScored, "") // which says no more than it knows
+	text := volumes.ReplaceAllString(strings.ToLower(sentence), "volumes")
+	for _, n := range normals {
+		if n.name.MatchString(text) && c.any(n.has) {
+			return true
+		}
+	}
+	for _, m := range nothingWrong.FindAllStringSubmatchIndex(text, -1) {
+		if between := text[m[2]:m[3]]; !airspaceDisease.MatchString(text[m[2]:m[1]]) && c.any(denied(between)) {
+			return true
+		}
+	}
+	return false
+}
+
+// denied says what "no ... abnormality" denies, by the words between.
+func denied(between string) func(study.Finding) bool {
+	var of []func(study.Finding) bool
+	for _, r := range regions {
+		if r.name.MatchString(between) {
+			of = append(of, r.has)
+		}
+	}
+	if len(of) == 0 {
+		return everything
+	}
+	return func(f study.Finding) bool {
+		for _, has := range of {
+			if has(f) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// any reports whether one of the findings is scored present or not scored at all.
+func (c *checker) any(of func(study.Finding) bool) bool {
+	for _, f := range study.Findings() {
+		if (c.scores.Present(f) || !c.scores.Scored(f)) && of(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// callsAbnormal reports whether a sentence calls a chest abnormal of which no score says so.
+func (c *checker) callsAbnormal(sentence string) bool {
+	return callAbnormal.MatchString(strings.ToLower(sentence)) && !c.any(everything)
+}

@@ -1,0 +1,188 @@
+package labeler
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"llamaxr/study"
+)
+
+// Plain reports whether what a sentence says of the findings that it names can be read in one way only. It is a second reading, made to be strict
+// where LabelSentence is made to be right most often: what affirms holds no word that could turn it, what denies is a list that begins with its negation
+// and ends with "or" before the last, and both readings agree. Who must not be wrong (package guard) believes plain sentences only.
+// labels are what LabelSentence gives of it.
+func Plain(sentence string, labels Labels) bool {
+	text := strings.Trim(numberedItem.ReplaceAllString(strings.ToLower(strings.TrimSpace(sentence)), ""), " .")
+	text = notExcluded.ReplaceAllString(text, "is possible")
+	says := map[study.Finding]bool{} // whether it is there
+	for _, part := range parts.Split(text, -1) {
+		head, tail := part, ""
+		if at := opener.FindStringIndex(part); at != nil {
+			head, tail = part[:at[0]], part[at[1]:]
+		}
+		denied := ""
+		if m := notSeen.FindStringSubmatch(part); m != nil {
+			head, tail, denied = "", "", m[1]
+		}
+		if tail != "" {
+			denied = ending.ReplaceAllString(tail, "")
+			if strings.Contains(denied, " and ") && degrees.MatchString(tail) {
+				return false // "no pneumothorax and large effusion"
+			}
+		}
+		if bare.MatchString(part) {
+			return false // of what stands before
+		}
+		affirmed, negated := claimed(head), claimed(denied)
+		if ownSize.MatchString(part) {
+			head, affirmed, negated = "", nil, claimed(part)
+		} else if len(affirmed)+len(negated) == 0 && !speaks(part) {
+			continue
+		}
+		if turns.MatchString(head) || misspelt(part) || (tail != "" || denied != "") && !list(denied) {
+			return false
+		}
+		for f := range affirmed {
+			if there, ok := says[f]; ok && !there {
+				return false
+			}
+			says[f] = true
+		}
+		for f := range negated {
+			if there, ok := says[f]; ok && there {
+				return false
+			}
+			says[f] = false
+		}
+	}
+	for _, n := range normals {
+		if n.says.MatchString(text) && slices.ContainsFunc(n.denies, func(f study.Finding) bool { return says[f] }) {
+			return false
+		}
+	}
+	for f, there := range says {
+		if said, ok := labels[f]; !ok || (said != study.Absent) != there {
+			return false
+		}
+	}
+	return true
+}
+
+// Words of denials, and what may stand around them.
+const (
+	sight     = `(?:clearly |definitely )?` + seen
+	finding18 = `(?:evidence|signs?|findings?|suggestion|suspicion|radiographic evidence)`
+	modifiers = `(?:focal|lobar|active|appreciable|typical|associated|frontal|lateral|views?|to|suggest|acute|chronic|definite|definitive|obvious|large|small|suspicious|significant|discrete|dominant|overt|frank|confluent|gross|patchy|displaced|` +
+		`pulmonary|pleural|pericardial|lung|lungs|parenchymal|airspace|air|space|interstitial|alveolar|rib|bony|osseous|mediastinal|hiatal|hiatus|cavitary|visible|` +
+		`radiographic|convincing|evidence|signs?|sign|findings?|of|for|in|on|the|an?|any|either|other|chest|area|areas|region|process|disease|change|changes|cardiac|heart|` +
+		`silhouette|size|mediastinum|contours?|apical|basal|basilar|upper|lower|mid|zones?|lobes?|bases?|apex|apices|subsegmental|discoid|plate-?like|linear|healing|noncalcified|calcified)`
+)
+
+var (
+	// notExcluded are the double negations that everybody reads alike.
+	notExcluded  = regexp.MustCompile(`\b(?:can ?not|could not) be (?:(?:entirely|completely|definitely) )?(?:excluded|ruled out)\b`)
+	numberedItem = regexp.MustCompile(`^\d+[.)]\s*`)
+	// parts stand beside each other in a sentence; each says one thing.
+	parts = regexp.MustCompile(`;|[.:] |,? \b(?:but|however)\b,?|\n`)
+	// opener begins what is denied.
+	opener = regexp.MustCompile(`(?:,? (?:and|with) |, |^| )(?:no|without|negative for|(?:free|clear|absence) of|free from|neither)(?: any)?(?: ` + finding18 + ` (?:of|for))? `)
+	// ending closes it.
+	ending = regexp.MustCompile(` (?:(?:is|are) )?` + sight + `$`)
+	// notSeen denies what stands before it.
+	notSeen = regexp.MustCompile(`^(.*?),? (?:(?:is|are) (?:not ` + sight + `|absent)|(?:is |are )?no longer ` + sight + `|not ` + sight + `)$`)
+	// ownSize denies what its own verb says.
+	ownSize = regexp.MustCompile(`^(?:the )?(?:heart|cardiac silhouette|mediastinum|cardiomediastinal silhouette)(?: size)? (?:is|are) not (?:enlarged|widened)$`)
+	// bare is an answer without its question.
+	bare    = regexp.MustCompile(`^\W*(?:(?:is|are) )?(?:no|not|none|nil|absent|negative|excluded|resolved|unlikely|false)?(?: ` + sight + `)?\W*$`)
+	degrees = regexp.MustCompile(`\b` + degree + `\b| (?:is|are) `)
+	// turns are words that can turn what is said, or make it a question, a condition, a wish.
+	turns = regexp.MustCompile(`\b(?:no|not|non|nor|none|nil|zero|never|neither|without|w/o|sans|minus|free|negative|neg|absen\w+|lack\w*|devoid|deny|denie[sd]|fail\w*|unlikely|less|` +
+		`exclu\w+|except\w*|rul(?:es?|ed|ing)|r/o|resol\w+|clear(?:ed|ing)|cannot|rather|instead|than|doubt\w*|nothing|gone|vanish\w*|disappear\w*|regress\w*|hardly|barely|little|scarcely|` +
+		`far|false|untrue|if|unless|whether|should|would|until|wonder|history|known|evaluat\w+|correlat\w+|prior|previous|nevertheless|other|apart|besides|beyond|save|` +
+		`refut\w+|dismiss\w*|contrary|unsupported|unremarkable|improbable|implausible|averted|missing)\b|n't\b|\bnon-|\bun-|\w-free\b|\?`)
+	joint = regexp.MustCompile(`^(?:,? (?:or|nor|and|and/or) |/|, (?:or|nor|and) )$`)
+	item  = regexp.MustCompile(`^(?:(?:` + modifiers + `|\S*\x00)(?: |$))+$`)
+	split = regexp.MustCompile(`,? (?:or|nor|and|and/or)(?: no)? |/|, (?:no )?`)
+)
+
+// claimed are the findings that a text names, whatever it says of them.
+func claimed(text string) map[study.Finding]bool {
+	out := map[study.Finding]bool{}
+	for _, r := range everyClaim {
+		for _, at := range r.mention.FindAllStringIndex(text, -1) {
+			if !excluded(r.finding, text, at) {
+				out[r.finding] = true
+			}
+		}
+	}
+	return out
+}
+
+// speaks reports whether a text has a word of findings, or one that is almost one.
+func speaks(text string) bool { return len(claimed(text)) > 0 || misspelt(text) }
+
+// list reports whether a text is a list of findings and of words that take nothing away, its last after a conjunction.
+func list(text string) bool {
+	for _, r := range everyClaim {
+		text = r.mention.ReplaceAllString(text, "\x00")
+	}
+	at := split.FindAllStringIndex(text, -1)
+	start := 0
+	for i := 0; i <= len(at); i++ {
+		end := len(text)
+		if i < len(at) {
+			end = at[i][0]
+			if i == len(at)-1 && text[at[i][0]:at[i][1]] == ", " {
+				return false
+			}
+		}
+		if !item.MatchString(strings.TrimSpace(text[start:end])) {
+			return false
+		}
+		if i < len(at) {
+			start = at[i][1]
+		}
+	}
+	return true
+}
+
+// words of the findings that a slip may hide from the rules.
+var keywords = strings.Fields(`pneumothorax effusion cardiomegaly atelectasis consolidation emphysema infiltrate fibrosis fracture pneumonia opacity nodule hernia edema`)
+
+// misspelt reports whether a text has a word that is a finding's but for a slip, or holds one inside: "pnuemothorax", "noeffusion".
+func misspelt(text string) bool {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		near := func(key string) bool { return strings.Contains(word, key) || distance(word, key) <= 1+len(key)/10 }
+		if len(word) >= 5 && slices.ContainsFunc(keywords, near) && !names(word) {
+			return true
+		}
+	}
+	return false
+}
+
+// distance is how many letters must be put in, left out, changed or exchanged with their neighbour.
+func distance(a, b string) int {
+	if d := len(a) - len(b); d > 2 || d < -2 {
+		return 3
+	}
+	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, make([]int, len(b)+1)
+	}
+	return last[len(b)]
+}
