@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,10 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 				Report: masked, Source: in.Source, Reason: reason, Time: in.Time.UTC(),
 			})
 		}
+		report, err := corrections.ParseReport(masked)
+		if err != nil {
+			return err
+		}
 		key, err := tx.SiteKey()
 		if err != nil {
 			return err
@@ -89,10 +94,10 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 			patient = record.Lateral
 		}
 		c = &study.Correction{
-			ID: digest(s.UID, words(masked)), StudyInstanceUID: s.UID, Revision: record.Draft.Revision, Patient: corrections.PatientKey(key, patient),
+			ID: digest(s.UID, words(report.String())), StudyInstanceUID: s.UID, Revision: record.Draft.Revision, Patient: corrections.PatientKey(key, patient),
 			Scores: record.Draft.Scores,
 			Draft:  "FINDINGS: " + record.Draft.Text(study.SectionFindings) + "\nIMPRESSION: " + record.Draft.Text(study.SectionImpression),
-			Final:  masked, Masked: count, Role: in.Role, Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
+			Final:  report.String(), Masked: count, Role: role(in.Role), Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
 		}
 		if known, err := tx.Correction(c.ID); err != nil || known != nil {
 			return err
@@ -107,6 +112,29 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 		err = mismatch
 	}
 	return c, err
+}
+
+// role is what somebody is; a name, or whatever else a file has in its place, is not kept.
+func role(given string) string {
+	given = strings.ToLower(strings.TrimSpace(given))
+	if slices.Contains([]string{"radiologist", "consultant", "attending", "physician", "resident", "fellow", "registrar", "radiographer", "technologist", "reader"}, given) {
+		return given
+	}
+	if given == "" {
+		return ""
+	}
+	return "other"
+}
+
+// teachable are the corrections that may train: of each study the newest, since a report that was corrected afterwards no longer holds.
+func (l CorrectionList) teachable() []*study.Correction {
+	newest := map[string]*study.Correction{}
+	for _, c := range l.Corrections {
+		if have := newest[c.StudyInstanceUID]; have == nil || have.Time.Before(c.Time) {
+			newest[c.StudyInstanceUID] = c
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(l.Corrections), func(c *study.Correction) bool { return newest[c.StudyInstanceUID] != c })
 }
 
 func digest(parts ...string) string {

@@ -61,8 +61,9 @@ func (a *Appliance) StartTuning(presetName string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(list.Corrections) < tune.LeastCorrections {
-		return "", fmt.Errorf("daemon: %d corrections are kept, a run needs at least %d", len(list.Corrections), tune.LeastCorrections)
+	teach := list.teachable()
+	if len(teach) < tune.LeastCorrections {
+		return "", fmt.Errorf("daemon: corrections of %d studies are kept, a run needs at least %d", len(teach), tune.LeastCorrections)
 	}
 	id := time.Now().UTC().Format("20060102-150405")
 	folder := filepath.Join(a.tuneRoot(), id)
@@ -70,13 +71,13 @@ func (a *Appliance) StartTuning(presetName string) (string, error) {
 		return "", fmt.Errorf("daemon: %w", err)
 	}
 	var ids []string
-	for _, c := range list.Corrections {
+	for _, c := range teach {
 		ids = append(ids, c.ID)
 	}
 	if err := renameio.WriteFile(filepath.Join(folder, correctionsFile), mustJSON(ids), 0o600); err != nil {
 		return "", fmt.Errorf("daemon: %w", err)
 	}
-	return id, a.tune(id, preset, list.Corrections)
+	return id, a.tune(id, preset, teach)
 }
 
 // tune runs in the background; a run that a crash ended goes on from its checkpoint.

@@ -13,6 +13,7 @@ import (
 	"llamaxr/ingest/report"
 	"llamaxr/queue"
 	"llamaxr/reporting/hl7"
+	"llamaxr/study"
 )
 
 // Sources of corrections, as they are kept.
@@ -74,7 +75,7 @@ func (l *hl7Listener) close() {
 	}
 }
 
-// takeResults records the final and corrected reports of a message. It is accepted when all of them are durable, as corrections or kept aside.
+// takeResults records the final and corrected reports of a message, and forgets those that are withdrawn. It is accepted when all of them are durable, as corrections or kept aside.
 func (a *Appliance) takeResults(ctx context.Context, m *hl7.Message) hl7.Reply {
 	results, err := hl7.Results(m)
 	if err != nil {
@@ -82,6 +83,12 @@ func (a *Appliance) takeResults(ctx context.Context, m *hl7.Message) hl7.Reply {
 	}
 	var warnings []string
 	for _, r := range results {
+		if r.Withdrawn {
+			if err := a.forgetReport(CorrectionInput{StudyInstanceUID: r.StudyInstanceUID, OrderNumbers: r.Numbers, PatientIDs: r.PatientIDs, Conflict: r.Conflict}); err != nil {
+				a.log.Error("withdrawing an HL7 result", "error", err)
+				return hl7.Fail("the withdrawal could not be recorded; send it again")
+			}
+		}
 		if !r.Final {
 			continue
 		}
@@ -105,6 +112,31 @@ func (a *Appliance) takeResults(ctx context.Context, m *hl7.Message) hl7.Reply {
 		}
 	}
 	return hl7.Accept(strings.Join(warnings, "; "))
+}
+
+// forgetReport drops the corrections that HL7 results of a study became: a report that was withdrawn trains nobody. What fits no study drops nothing.
+func (a *Appliance) forgetReport(in CorrectionInput) error {
+	return a.db.Update(func(tx *queue.Tx) error {
+		s, _, reason, err := draftOfCorrection(tx, a.drafts, in)
+		if err != nil || reason != "" {
+			return err
+		}
+		var withdrawn []string
+		err = tx.EachCorrection(func(c *study.Correction) error {
+			if c.StudyInstanceUID == s.UID && c.Source == sourceHL7 {
+				withdrawn = append(withdrawn, c.ID)
+			}
+			return nil
+		})
+		for _, id := range withdrawn {
+			err = errors.Join(err, tx.DropCorrection(id))
+		}
+		if err != nil || len(withdrawn) == 0 {
+			return err
+		}
+		s.Note(tx.Now(), "a report received by HL7 was withdrawn: it is no correction any more")
+		return tx.PutStudy(s)
+	})
 }
 
 // takeReport records a final report of another system as a correction. While the study is still being drafted it fails with errUnsettled.

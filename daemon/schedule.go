@@ -42,12 +42,13 @@ func (a *Appliance) tuneWhenDue(at time.Time) error {
 		return err
 	}
 	fresh := 0
-	for _, c := range list.Corrections {
+	teach := list.teachable()
+	for _, c := range teach {
 		if !learnt[c.ID] {
 			fresh++
 		}
 	}
-	if len(list.Corrections) < tune.LeastCorrections || !learning.Due(at, fresh) {
+	if len(teach) < tune.LeastCorrections || !learning.Due(at, fresh) {
 		return nil
 	}
 	id, err := a.StartTuning(tune.Site.Name)

@@ -1,4 +1,4 @@
-"""Golden files of QLoRA steps: what torch and PEFT make of a few AdamW steps on the tiny model of oracles/llama.py.
+"""Golden files of QLoRA steps: what torch and PEFT make of 20 AdamW steps on the tiny model of oracles/llama.py.
 
 Writes finetune/qlora/testdata/{steps.json,adapter.safetensors}: batches, losses, and the adapter after the last step. The base stays
 what NF4 gives back; the loss is the weighted mean cross-entropy of the next token; the rate warms up over a twentieth of the steps
@@ -16,7 +16,7 @@ from llama import pack, tiny
 from peft import PeftModel
 from safetensors.torch import save_file
 
-STEPS, PEAK, DECAY = 6, 5e-3, 0.1
+STEPS, PEAK, DECAY = 20, 5e-3, 0.1
 SIZE, LENGTH = 3, 20
 
 

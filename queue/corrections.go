@@ -27,6 +27,9 @@ func (tx *Tx) Correction(id string) (*study.Correction, error) {
 // PutCorrection stores a correction.
 func (tx *Tx) PutCorrection(c *study.Correction) error { return put(tx, bucketCorrections, c.ID, c) }
 
+// DropCorrection forgets one whose report was withdrawn.
+func (tx *Tx) DropCorrection(id string) error { return tx.set(bucketCorrections, []byte(id), nil) }
+
 // EachCorrection visits all corrections by their identifiers.
 func (tx *Tx) EachCorrection(visit func(*study.Correction) error) error {
 	return each(tx, bucketCorrections, func(_ string, c *study.Correction) error { return visit(c) })

@@ -11,7 +11,7 @@ type Correction struct {
 	Patient          string      `json:"patient"`  // keyed digest of the patient's identity: keeps one patient's studies together
 	Scores           PairScores  `json:"scores"`
 	Draft            string      `json:"draft"` // as delivered: FINDINGS and IMPRESSION
-	Final            string      `json:"final"` // as signed, masked
+	Final            string      `json:"final"` // findings and impression as signed, masked
 	Masked           int         `json:"masked"`
 	Role             string      `json:"role"` // of who corrected: radiologist, resident
 	Source           string      `json:"source"`

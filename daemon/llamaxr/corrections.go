@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,6 +19,9 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+// longestHeader is where the first line of a CSV file is looked for.
+const longestHeader = 1024
 
 // maxCorrections bounds one file of corrections; a year of a busy site has fewer.
 const maxCorrections = 200_000
@@ -85,6 +90,7 @@ func (r correctionRow) input(source string) daemon.CorrectionInput {
 	if in.Report == "" {
 		in.Report = corrections.Report{Findings: r.Findings, Impression: r.Impression}.String()
 	}
+	in.StudyInstanceUID, in.AccessionNumber = strings.TrimSpace(in.StudyInstanceUID), strings.TrimSpace(in.AccessionNumber)
 	in.Source = source
 	return in
 }
@@ -96,33 +102,74 @@ func readCorrections(cmd *cobra.Command, path string) ([]daemon.CorrectionInput,
 	}
 	defer in.Close()
 	source := "file " + filepath.Base(path)
-	if strings.EqualFold(filepath.Ext(path), ".csv") {
-		return readCorrectionsCSV(in, source)
+	text := bufio.NewReader(in)
+	if mark, err := text.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark))
 	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 4*corrections.MaxReport)
+	if strings.EqualFold(filepath.Ext(path), ".csv") {
+		return readCorrectionsCSV(text, source)
+	}
+	lines := bufio.NewScanner(text)
+	lines.Buffer(nil, longestLine)
 	var out []daemon.CorrectionInput
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		if strings.TrimSpace(lines.Text()) == "" {
 			continue
 		}
 		var row correctionRow
 		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", filepath.Base(path), n, err)
+			return nil, fmt.Errorf("%s: line %d: %w", filepath.Base(path), n, readable(err))
 		}
 		if len(out) == maxCorrections {
 			return nil, fmt.Errorf("%s: more than %d reports", filepath.Base(path), maxCorrections)
 		}
 		out = append(out, row.input(source))
 	}
-	return out, lines.Err()
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("%s: line %d is longer than %d KiB", filepath.Base(path), n, longestLine>>10)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return out, nil
 }
 
-func readCorrectionsCSV(in io.Reader, source string) ([]daemon.CorrectionInput, error) {
+const (
+	byteOrderMark = "\ufeff" // which spreadsheets write
+	longestLine   = 4 * corrections.MaxReport
+)
+
+// readable says of a time that is none which form is wanted.
+func readable(err error) error {
+	var wrong *time.ParseError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("time: %q is not of the form 2026-01-31T14:05:00Z", strings.Trim(wrong.Value, `"`))
+	}
+	return err
+}
+
+func readCorrectionsCSV(in *bufio.Reader, source string) ([]daemon.CorrectionInput, error) {
 	rows := csv.NewReader(in)
+	first, err := in.Peek(longestHeader)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: header: %w", source, err)
+	}
+	if line, _, _ := bytes.Cut(first, []byte("\n")); !bytes.Contains(line, []byte(",")) {
+		rows.Comma = ';' // as spreadsheets write it where the comma is in numbers
+	}
 	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: it is empty", source)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: header: %w", source, err)
+	}
+	for i, name := range header {
+		header[i] = strings.TrimSpace(strings.ToLower(name))
+	}
+	has := func(name string) bool { return slices.Contains(header, name) }
+	if !has("study_instance_uid") && !has("accession_number") || !has("report") && (!has("findings") || !has("impression")) {
+		return nil, fmt.Errorf("%s: its columns are %s; study_instance_uid or accession_number is needed, and report, or findings and impression", source, strings.Join(header, ", "))
 	}
 	var out []daemon.CorrectionInput
 	for {
@@ -138,7 +185,7 @@ func readCorrectionsCSV(in io.Reader, source string) ([]daemon.CorrectionInput, 
 		}
 		var row correctionRow
 		for i, name := range header {
-			switch value := record[i]; strings.TrimSpace(strings.ToLower(name)) {
+			switch value := record[i]; name {
 			case "study_instance_uid":
 				row.StudyInstanceUID = value
 			case "accession_number":
@@ -156,7 +203,7 @@ func readCorrectionsCSV(in io.Reader, source string) ([]daemon.CorrectionInput, 
 					continue
 				}
 				if row.Time, err = time.Parse(time.RFC3339, value); err != nil {
-					return nil, fmt.Errorf("%s: report %d: time: %w", source, len(out)+1, err)
+					return nil, fmt.Errorf("%s: report %d: %w", source, len(out)+1, readable(err))
 				}
 			}
 		}

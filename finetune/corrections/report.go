@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"llamaxr/reporting/guard"
 	"llamaxr/reporting/labeler"
@@ -16,7 +18,8 @@ const MaxReport = 64 << 10
 // Report is a report's two sections.
 type Report struct{ Findings, Impression string }
 
-var heading = regexp.MustCompile(`(?im)^[ \t]*(findings?|impressions?|conclusions?|opinion)[ \t]*:[ \t]*`)
+// heading is one at the beginning of a line, or in capitals anywhere: systems lose line breaks.
+var heading = regexp.MustCompile(`(?m)(?:^[ \t]*((?i:findings?|impressions?|conclusions?|opinion))|\b(FINDINGS?|IMPRESSIONS?|CONCLUSIONS?|OPINION))[ \t]*:[ \t]*`)
 
 // ErrNoSections is returned for a text without a FINDINGS or an IMPRESSION heading.
 var ErrNoSections = errors.New("corrections: the report has neither a FINDINGS nor an IMPRESSION heading at the beginning of a line")
@@ -33,8 +36,8 @@ func ParseReport(text string) (Report, error) {
 		if i+1 < len(at) {
 			end = at[i+1][0]
 		}
-		body := strings.TrimSpace(otherHeading.Split(text[m[1]:end], 2)[0])
-		if name := strings.ToLower(text[m[2]:m[3]]); strings.HasPrefix(name, "finding") {
+		body := strings.TrimSpace(untilOther(text[m[1]:end]))
+		if name := strings.ToLower(text[max(m[2], m[4]):max(m[3], m[5])]); strings.HasPrefix(name, "finding") {
 			r.Findings = strings.TrimSpace(r.Findings + " " + body)
 		} else {
 			r.Impression = strings.TrimSpace(r.Impression + " " + body)
@@ -49,11 +52,34 @@ func ParseReport(text string) (Report, error) {
 // marks are our own warnings, as a system may have left them in a report that began as our draft.
 var marks = regexp.MustCompile(`(?i)(?:` + regexp.QuoteMeta(study.DraftWarning) + `|` + regexp.QuoteMeta(study.StarterWarning) + `)\.?[ \t]*`)
 
-// Unmarked is a report without the warnings that we put before drafts: an adapter must not learn them.
-func Unmarked(text string) string { return marks.ReplaceAllString(text, "") }
+// Unmarked is a report without the warnings that we put before drafts, and without control characters and bytes that are no text: an adapter must not learn
+// them.
+func Unmarked(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, marks.ReplaceAllString(strings.ReplaceAll(text, "\r\n", "\n"), ""))
+}
 
-// otherHeading begins a section that says nothing of the picture: a line that starts with a word in capitals and a colon.
-var otherHeading = regexp.MustCompile(`(?m)^[ \t]*[A-Z][A-Z ]{3,}:`)
+var (
+	// otherHeading begins a section that says nothing of the picture: a line that starts with words in capitals and a colon, or tells who wrote.
+	otherHeading = regexp.MustCompile(`(?m)^[ \t]*(?:[A-Z][A-Z /,&]{3,}|(?i:dictated|signed|electronically|e-?signed|transcribed|reported|reading|read|verified|approved|reviewed|attending|resident|radiologist|signature|` +
+		`technique|comparison|indication|(?:clinical )?history|recommendations?|addendum|cc)\b[^:\n]{0,30}):|(?m)^[ \t]*(?i:electronically signed|e-?signed|dictated|transcribed)\b`)
+	// organ is in the heading of a part of the findings.
+	organ = regexp.MustCompile(`(?i)\b(?:lungs?|heart|cardi\w+|pleura\w*|mediastin\w+|bones?|osseous|skelet\w+|ribs?|hila?r?|airways?|diaphragm\w*|abdomen|soft|tissues?|vessels?|vascul\w+|aorta|thora\w+|chest|spine)\b`)
+)
+
+// untilOther is a section's text as far as the next heading that is none of its own parts.
+func untilOther(text string) string {
+	for _, at := range otherHeading.FindAllStringIndex(text, -1) {
+		if !organ.MatchString(text[at[0]:at[1]]) {
+			return text[:at[0]]
+		}
+	}
+	return text
+}
 
 // String is the form in which reports are written and learnt.
 func (r Report) String() string {

@@ -34,8 +34,8 @@ func adapterOf(t *testing.T, c *llama.Config, path ...string) *llama.Adapter {
 	return adapter
 }
 
-// TestStepsAreThoseOfPEFT: from the same adapter, the same batches give the losses and the adapter that torch and PEFT give
-// (oracles/qlora.py): forward, gradient, its clipping, AdamW, decay and the rate's schedule.
+// TestStepsAreThoseOfPEFT: from the same adapter, the same batches give the losses, within 1e-3, and the adapter, within 1e-3 of its size, that torch
+// and PEFT give after 20 steps (oracles/qlora.py): forward, gradient, its clipping, AdamW, decay and the rate's schedule.
 func TestStepsAreThoseOfPEFT(t *testing.T) {
 	var want struct {
 		Steps, Size, Length int
@@ -84,15 +84,18 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			furthest := 0.0
 			for _, l := range config.Linears() {
 				for part, pair := range map[string][3][]float32{
 					"A": {result.Adapter.A[l.Name], end.A[l.Name], start.A[l.Name]}, "B": {result.Adapter.B[l.Name], end.B[l.Name], start.B[l.Name]},
 				} {
-					if off, moved := distance(pair[0], pair[1]), distance(pair[2], pair[1]); off > 0.02*moved {
-						t.Errorf("%s %s: %.2g from PEFT's, which moved %.2g", l.Name, part, off, moved)
+					off, size := distance(pair[0], pair[1]), distance(pair[1], make([]float32, len(pair[1])))
+					if furthest = max(furthest, off/size); off > 1e-3*size {
+						t.Errorf("%s %s: %.2g from PEFT's, which is %.2g and moved %.2g", l.Name, part, off, size, distance(pair[2], pair[1]))
 					}
 				}
 			}
+			t.Logf("no matrix of the adapter is further than %.1e from PEFT's, relative to its size", furthest)
 		})
 	}
 }

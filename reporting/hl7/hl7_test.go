@@ -140,6 +140,12 @@ func TestResultsOfOtherSystems(t *testing.T) {
 			"an order that is final with a text that is not", "OBR|1||A77||||||||||||||||||||||F\rOBX|1|TX|59776-5^F^LN||Draft.||||||P\r", Received{Numbers: []string{"A77"}},
 		},
 		{
+			"an order that is cancelled", "OBR|1||A77||||||||||||||||||||||X\rOBX|1|TX|59776-5^F^LN||Gone.||||||W\r", Received{Withdrawn: true, Numbers: []string{"A77"}},
+		},
+		{
+			"a text of another patient", "OBR|1||A77||||||||||||||||||||||F\rOBX|1|TX|59776-5^F^LN||Gone.||||||W\r", Received{Withdrawn: true, Numbers: []string{"A77"}},
+		},
+		{
 			"two studies", "OBR|1||A77||||||||||||||||||||||F\rOBX|1|ST|113014^S^DCM||1.2.3||||||O\rOBX|2|HD|110180^S^DCM||1.2.4||||||O\rOBX|3|TX|19005-8^I^LN||Fine.||||||F\r",
 			Received{Final: true, Numbers: []string{"A77"}, Conflict: "it names more than one Study Instance UID", Report: "FINDINGS: \nIMPRESSION: Fine."},
 		},

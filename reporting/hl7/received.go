@@ -16,6 +16,7 @@ const maxReport = 64 << 10
 type Received struct {
 	Final            bool     // F or C in OBR-25, or in OBX-11 where OBR-25 is empty
 	Corrected        bool     // C in OBR-25 or in OBX-11
+	Withdrawn        bool     // X in OBR-25, or all its text is deleted or was wrong (D, W, X in OBX-11): what it said before no longer holds
 	StudyInstanceUID string   // empty when it names none
 	Numbers          []string // that may be the accession number: IPC-1, OBR-18, OBR-3, ORC-3, OBR-2, ORC-2
 	PatientIDs       []string // PID-3
@@ -134,6 +135,8 @@ func received(segments []Segment) (r Received, err error) {
 		r.Corrected = body.corrected
 		r.Final = body.final || body.corrected
 	}
+	r.Withdrawn = status == "X" || body.withdrawn && !body.final && !body.corrected
+	r.Final = r.Final && !r.Withdrawn
 	r.Report = body.report()
 	return r, nil
 }
@@ -177,7 +180,7 @@ func namesStudy(s Segment) bool {
 // text gathers the words of a report by section.
 type text struct {
 	findings, impression, whole []string
-	final, corrected            bool
+	final, corrected, withdrawn bool
 	size                        int
 }
 
@@ -193,6 +196,9 @@ func (t *text) add(s Segment) error {
 		t.corrected = true
 	case "F", "":
 		t.final = true
+	case "D", "W", "X":
+		t.withdrawn = true
+		return nil
 	default:
 		return nil
 	}

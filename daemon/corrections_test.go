@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"llamaxr/queue"
+	"llamaxr/study"
+)
+
+// learner is an appliance with one drafted study, of which reports come.
+func learner(t *testing.T) *Appliance {
+	t.Helper()
+	db, err := queue.Open(filepath.Join(t.TempDir(), databaseFile), queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	a := &Appliance{log: slog.New(slog.DiscardHandler), db: db, drafts: drafts{root: t.TempDir()}}
+	record := &DraftRecord{
+		Draft:   study.Draft{StudyInstanceUID: "1.2", Revision: 1, Scores: study.PairScores{Frontal: new(study.Scores)}},
+		Frontal: &study.Header{PatientName: "Ximenes^Ana", PatientID: "P1"},
+	}
+	if err := a.drafts.save(record); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *queue.Tx) error { return tx.PutStudy(&queue.Study{UID: "1.2", Revision: 1}) }); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *Appliance) taught(t *testing.T) []*study.Correction {
+	t.Helper()
+	list, err := ledger{a.db, a.drafts}.corrections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.teachable()
+}
+
+// TestOnlyWhatHoldsTrains: of the reports of a study the newest trains, whatever came when; one that is withdrawn does not, and another patient's withdrawal
+// changes nothing.
+func TestOnlyWhatHoldsTrains(t *testing.T) {
+	a := learner(t)
+	for i, text := range []string{"corrected", "first", "middle"} {
+		day := []int{3, 1, 2}[i]
+		if _, err := a.AddCorrection(t.Context(), CorrectionInput{
+			StudyInstanceUID: "1.2", Report: fmt.Sprintf("FINDINGS: The %s text.\nIMPRESSION: Normal.", text), Source: sourceHL7, Time: time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := a.taught(t); len(got) != 1 || !strings.Contains(got[0].Final, "corrected") {
+		t.Errorf("%d texts train, the first is %+v", len(got), got)
+	}
+	if err := a.forgetReport(CorrectionInput{StudyInstanceUID: "1.2", PatientIDs: []string{"P2"}}); err != nil || len(a.taught(t)) != 1 {
+		t.Errorf("after another patient's withdrawal: %v, %d train", err, len(a.taught(t)))
+	}
+	if err := a.forgetReport(CorrectionInput{StudyInstanceUID: "1.2", PatientIDs: []string{"P1"}}); err != nil || len(a.taught(t)) != 0 {
+		t.Errorf("after the withdrawal: %v, %d train", err, len(a.taught(t)))
+	}
+}
+
+// TestOnlySectionsAreKept: who wrote a report, what was asked, and what is no text are not part of a correction.
+func TestOnlySectionsAreKept(t *testing.T) {
+	a := learner(t)
+	c, err := a.AddCorrection(t.Context(), CorrectionInput{
+		StudyInstanceUID: "1.2",
+		Report:           "INDICATION: Fall at home, Ximenes.\r\nFINDINGS: Clear\x00 lungs,\xff XIMENES.\r\nIMPRESSION: Normal.\nElectronically signed by wu li at the desk",
+		Role:             "Dr. Wu",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Role != "other" {
+		t.Errorf("the role kept is %q", c.Role)
+	}
+	if want := "FINDINGS: Clear lungs, [name].\nIMPRESSION: Normal."; c.Final != want {
+		t.Errorf("kept %q, want %q", c.Final, want)
+	}
+}
+
+// TestHostileReports: what is no report, or is none of ours, is refused or kept aside with a reason, and nothing of it trains.
+func TestHostileReports(t *testing.T) {
+	report := "FINDINGS: Clear lungs.\nIMPRESSION: Normal."
+	for _, in := range []CorrectionInput{
+		{StudyInstanceUID: "1.2"},
+		{StudyInstanceUID: "1.2", Report: "no headings"},
+		{StudyInstanceUID: "1.2", Report: "FINDINGS: " + strings.Repeat("x", 1<<20)},
+		{StudyInstanceUID: "1.3", Report: report},
+		{StudyInstanceUID: "1.2", AccessionNumber: "none", Revision: 7, Report: report},
+		{Report: report},
+		{StudyInstanceUID: "\x00", Report: report},
+	} {
+		a := learner(t)
+		_, err := a.AddCorrection(t.Context(), in)
+		var mismatch *MismatchError
+		if err == nil || errors.As(err, &mismatch) && mismatch.Reason == "" || len(a.taught(t)) > 0 {
+			t.Errorf("%.60q: %v, %d train", fmt.Sprint(in), err, len(a.taught(t)))
+		}
+	}
+}
