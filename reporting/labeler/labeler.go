@@ -39,11 +39,14 @@ func label(sentence string, offered bool) Labels {
 	if offered {
 		mentions = everyClaim
 	}
+	if !slices.ContainsFunc(mentions, func(r rule) bool { return r.find(text) != nil }) && !normalWord.MatchString(text) {
+		return labels
+	}
 	differential := false
 	for _, clause := range clauses(text) {
 		differential = differential || strings.Contains(clause, "differential")
 		for _, r := range mentions {
-			for _, at := range r.mention.FindAllStringIndex(clause, -1) {
+			for _, at := range r.find(clause) {
 				p := polarity(clause, at[0], at[1])
 				if p == study.Uncertain && !offered && (differential || offers.MatchString(clause[:at[0]])) {
 					continue
@@ -113,7 +116,7 @@ func polarity(clause string, start, end int) study.Polarity {
 
 // names reports whether text speaks of a finding.
 func names(text string) bool {
-	return slices.ContainsFunc(rules, func(r rule) bool { return r.mention.MatchString(text) })
+	return slices.ContainsFunc(rules, func(r rule) bool { return r.find(text) != nil })
 }
 
 // excluded reports whether the words around a mention make it another thing: a breast mass, a nodular contour, a nipple.

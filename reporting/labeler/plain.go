@@ -110,7 +110,7 @@ var (
 func claimed(text string) map[study.Finding]bool {
 	out := map[study.Finding]bool{}
 	for _, r := range everyClaim {
-		for _, at := range r.mention.FindAllStringIndex(text, -1) {
+		for _, at := range r.find(text) {
 			if !excluded(r.finding, text, at) {
 				out[r.finding] = true
 			}
@@ -125,7 +125,9 @@ func speaks(text string) bool { return len(claimed(text)) > 0 || misspelt(text) 
 // list reports whether a text is a list of findings and of words that take nothing away, its last after a conjunction.
 func list(text string) bool {
 	for _, r := range everyClaim {
-		text = r.mention.ReplaceAllString(text, "\x00")
+		for _, at := range slices.Backward(r.find(text)) {
+			text = text[:at[0]] + "\x00" + text[at[1]:]
+		}
 	}
 	at := split.FindAllStringIndex(text, -1)
 	start := 0
