@@ -58,6 +58,7 @@ func TestPlainSentences(t *testing.T) {
 		"A pneumothorax is not seen.", "Cardiomegaly without edema.", "Pleural effusion, no pneumothorax.", "No effusion and no pneumothorax.",
 		"The lungs are clear without evidence of focal airspace disease.", "Neither effusion nor pneumothorax is seen.", "1. No rib fracture.", "Atelectasis, effusion.",
 		"There is no focal consolidation, pneumothorax or large pleural effusion.", "Emphysema; no nodule.", "The trachea is midline.", "No effusion/pneumothorax.",
+		"No focal consolidation to suggest pneumonia.", "Healed fracture of the 7th rib.", "Patchy opacity at the base, which may represent pneumonia.",
 	} {
 		if !Plain(text, LabelSentence(text)) {
 			t.Errorf("%q is not plain", text)

@@ -27,7 +27,7 @@ func Plain(sentence string, labels Labels) bool {
 		}
 		if tail != "" {
 			denied = ending.ReplaceAllString(tail, "")
-			if strings.Contains(denied, " and ") && degrees.MatchString(tail) {
+			if strings.Contains(denied, " and ") && (denied != tail || degrees.MatchString(tail)) || strings.Contains(denied, " / ") {
 				return false // "no pneumothorax and large effusion"
 			}
 		}
@@ -40,7 +40,7 @@ func Plain(sentence string, labels Labels) bool {
 		} else if len(affirmed)+len(negated) == 0 && !speaks(part) {
 			continue
 		}
-		if turns.MatchString(head) || misspelt(part) || (tail != "" || denied != "") && !list(denied) {
+		if turns.MatchString(head) || len(affirmed) > 0 && !affirms(head) || misspelt(part) || (tail != "" || denied != "") && !list(denied) {
 			return false
 		}
 		for f := range affirmed {
@@ -95,7 +95,7 @@ var (
 	ownSize = regexp.MustCompile(`^(?:the )?(?:heart|cardiac silhouette|mediastinum|cardiomediastinal silhouette)(?: size)? (?:is|are) not (?:enlarged|widened)$`)
 	// bare is an answer without its question.
 	bare    = regexp.MustCompile(`^\W*(?:(?:is|are) )?(?:no|not|none|nil|absent|negative|excluded|resolved|unlikely|false)?(?: ` + sight + `)?\W*$`)
-	degrees = regexp.MustCompile(`\b` + degree + `\b| (?:is|are) `)
+	degrees = regexp.MustCompile(`\b` + degree + `\b|\b(?:significant|obvious|definite|definitive|extensive)\b| (?:is|are) `)
 	// turns are words that can turn what is said, or make it a question, a condition, a wish.
 	turns = regexp.MustCompile(`\b(?:no|not|non|nor|none|nil|zero|never|neither|without|w/o|sans|minus|free|negative|neg|absen\w+|lack\w*|devoid|deny|denie[sd]|fail\w*|unlikely|less|` +
 		`exclu\w+|except\w*|rul(?:es?|ed|ing)|r/o|resol\w+|clear(?:ed|ing)|cannot|rather|instead|than|doubt\w*|nothing|gone|vanish\w*|disappear\w*|regress\w*|hardly|barely|little|scarcely|` +
@@ -103,8 +103,61 @@ var (
 		`refut\w+|dismiss\w*|contrary|unsupported|unremarkable|improbable|implausible|averted|missing)\b|n't\b|\bnon-|\bun-|\w-free\b|\?`)
 	joint = regexp.MustCompile(`^(?:,? (?:or|nor|and|and/or) |/|, (?:or|nor|and) )$`)
 	item  = regexp.MustCompile(`^(?:(?:` + modifiers + `|\S*\x00)(?: |$))+$`)
-	split = regexp.MustCompile(`,? (?:or|nor|and|and/or)(?: no)? |/|, (?:no )?`)
+	split = regexp.MustCompile(`,? (?:or|nor|and|and/or)(?: no)? |/|, (?:no )?| to suggest | suggesting `)
 )
+
+// affirming are the words that stand beside findings where people say that they are there. None of them takes back what it stands beside.
+var affirming = func() map[string]bool {
+	out := map[string]bool{}
+	for _, word := range strings.Fields(`the a an is are was were be been being there here in at on of to by from for and or as with within it its this that these those which
+	appears appear appearing seen present noted identified visualized visualised visible evident apparent demonstrated observed found shown shows show
+	showing demonstrates demonstrate suspected possible possibly probable probably likely questionable borderline may might could can represent represents
+	representing reflect reflects reflecting indicate indicates indicating suggest suggests suggesting suggestive suggestion consistent compatible keeping
+	favored favoured favor suspicious concerning worrisome versus vs secondary related due associated underlying superimposed additional also again both
+	bilateral bilaterally left right left-sided right-sided one two three several multiple numerous many few some couple scattered single solitary small
+	tiny trace minimal minimally mild mildly moderate moderately large massive severe severely marked markedly extensive significant slight slightly
+	subtle vague faint prominent prominence dense patchy streaky linear bandlike band-like bands band plate-like platelike discoid focal diffuse diffusely
+	confluent multifocal lobar segmental subsegmental segment segments nodular reticular reticulonodular interstitial alveolar airspace air-space ground
+	glass coarse coarsened fine hazy ill-defined well-defined defined rounded round irregular spiculated circumscribed calcified noncalcified uncalcified
+	cavitary cavitating loculated layering lung lungs pulmonary pleural pleura parenchymal lobe lobes base bases basal basilar bibasilar bibasal apex
+	apices apical biapical upper middle lower mid midlung zone zones region regions area areas field fields central peripheral perihilar hilar hilum hila
+	suprahilar infrahilar retrocardiac retrosternal subpleural medial lateral anterior posterior superior inferior adjacent overlying projecting over
+	throughout involving mediastinal mediastinum paratracheal chest thoracic thorax hemithorax rib ribs clavicle vertebral vertebra vertebrae body bodies
+	spine bony bone bones osseous heart cardiac size silhouette contour contours shadow cardiomediastinal vascular vasculature markings changes change
+	disease process finding findings appearance features signs sign evidence pattern opacity volume volumes low increased increase enlarged enlargement
+	acute chronic old healed healing age-indeterminate subacute early stable unchanged persistent residual new improved displaced nondisplaced compression
+	compressive dependent asymmetric degenerative senile bullous centrilobular congestive cardiogenic noncardiogenic non hiatal hiatus sliding tension
+	apicolateral subpulmonic fissure fissures sulcus angle angles costophrenic lingula lingular frontal view views infectious inflammatory infection
+	inflammation etiology aetiology clinical setting correct appropriate differential includes include including considerations consideration diagnosis
+	given possibility appreciated side sides amount density densities lesion deformity thickening widening widened blunting blunted obscured obscuration
+	crowding`) {
+		out[word] = true
+	}
+	return out
+}()
+
+// level is a vertebra, or which of the ribs.
+var level = regexp.MustCompile(`^(?:[tlc]\d{1,2}|\d{1,2}(?:st|nd|rd|th))$`)
+
+// affirms reports whether a text that names findings holds nothing beside them but such words.
+func affirms(text string) bool {
+	for _, word := range strings.FieldsFunc(cut(text), func(r rune) bool { return strings.ContainsRune(" ,./:\x00", r) }) {
+		if !affirming[word] && !level.MatchString(word) && !affirming[strings.Trim(word, "-")] {
+			return false
+		}
+	}
+	return true
+}
+
+// cut puts a zero in the place of each finding that a text names.
+func cut(text string) string {
+	for _, r := range everyClaim {
+		for _, at := range slices.Backward(r.find(text)) {
+			text = text[:at[0]] + "\x00" + text[at[1]:]
+		}
+	}
+	return text
+}
 
 // claimed are the findings that a text names, whatever it says of them.
 func claimed(text string) map[study.Finding]bool {
@@ -124,11 +177,7 @@ func speaks(text string) bool { return len(claimed(text)) > 0 || misspelt(text) 
 
 // list reports whether a text is a list of findings and of words that take nothing away, its last after a conjunction.
 func list(text string) bool {
-	for _, r := range everyClaim {
-		for _, at := range slices.Backward(r.find(text)) {
-			text = text[:at[0]] + "\x00" + text[at[1]:]
-		}
-	}
+	text = cut(text)
 	at := split.FindAllStringIndex(text, -1)
 	start := 0
 	for i := 0; i <= len(at); i++ {
@@ -139,7 +188,7 @@ func list(text string) bool {
 				return false
 			}
 		}
-		if !item.MatchString(strings.TrimSpace(text[start:end])) {
+		if one := strings.TrimSpace(text[start:end]); !item.MatchString(one) || strings.Count(one, "\x00") > 1 {
 			return false
 		}
 		if i < len(at) {
