@@ -4,17 +4,24 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"llamaxr/reporting/guard"
 	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
 
-// TestGrammarSaysTheScores holds every report of the grammar against the labeler: what is said is what is scored.
+// TestGrammarSaysTheScores holds every report of the grammar against the labeler, what is said is what is scored, and against the guard, which lets every
+// sentence stand.
 func TestGrammarSaysTheScores(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		scores := RandomScores(rng)
 		for _, pick := range []style{finalStyle, randomStyle(rng)} {
 			text := Report(scores, pick)
+			for _, s := range guard.Check(text, scores, nil) {
+				if s.Verdict != study.VerdictKept {
+					t.Fatalf("%q is %s: %s", s.Original, s.Verdict, s.Reason)
+				}
+			}
 			labels := labeler.Label(text)
 			for _, f := range study.Findings() {
 				if said := labels[f] == study.Present || labels[f] == study.Uncertain; said != scores.Present(f) {

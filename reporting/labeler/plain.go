@@ -100,7 +100,7 @@ var (
 	turns = regexp.MustCompile(`\b(?:no|not|non|nor|none|nil|zero|never|neither|without|w/o|sans|minus|free|negative|neg|absen\w+|lack\w*|devoid|deny|denie[sd]|fail\w*|unlikely|less|` +
 		`exclu\w+|except\w*|rul(?:es?|ed|ing)|r/o|resol\w+|clear(?:ed|ing)|cannot|rather|instead|than|doubt\w*|nothing|gone|vanish\w*|disappear\w*|regress\w*|hardly|barely|little|scarcely|` +
 		`far|false|untrue|if|unless|whether|should|would|until|wonder|history|known|evaluat\w+|correlat\w+|prior|previous|nevertheless|other|apart|besides|beyond|save|` +
-		`refut\w+|dismiss\w*|contrary|unsupported|unremarkable|improbable|implausible|averted|missing)\b|n't\b|\bnon-|\bun-|\w-free\b|\?`)
+		`refut\w+|dismiss\w*|contrary|unsupported|unremarkable|improbable|implausible|averted|missing)\b|\w{6}less\b|n't\b|\bnon-|\bun-|\w-free\b|\?`)
 	joint = regexp.MustCompile(`^(?:,? (?:or|nor|and|and/or) |/|, (?:or|nor|and) )$`)
 	item  = regexp.MustCompile(`^(?:(?:` + modifiers + `|\S*\x00)(?: |$))+$`)
 	split = regexp.MustCompile(`,? (?:or|nor|and|and/or)(?: no)? |/|, (?:no )?| to suggest | suggesting `)
@@ -149,11 +149,15 @@ func affirms(text string) bool {
 	return true
 }
 
-// cut puts a zero in the place of each finding that a text names.
+// cut puts a zero in the place of each finding that a text names, whole words.
 func cut(text string) string {
 	for _, r := range everyClaim {
 		for _, at := range slices.Backward(r.find(text)) {
-			text = text[:at[0]] + "\x00" + text[at[1]:]
+			end := at[1]
+			for end < len(text) && isWord(text[end]) {
+				end++
+			}
+			text = text[:at[0]] + "\x00" + text[end:]
 		}
 	}
 	return text
