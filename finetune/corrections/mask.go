@@ -33,7 +33,7 @@ var patterns = []struct {
 	form *regexp.Regexp
 	with string
 }{
-	{regexp.MustCompile(`[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\S+ at \S+ dot \w+`), "[address]"},
+	{regexp.MustCompile(`\S*@\S+|\S+ at \S+ dot \w+|\\\\\S+|\b[A-Za-z]:\\\S+|(?:^|\s)/\w+/\S+`), "[address]"},
 	{regexp.MustCompile(`(?i)\b(?:https?://|www\.)\S+|\b[\w-]+\.(?:org|com|net|edu|gov|info|eu|de|ch|at|fr|uk)\b\S*`), "[address]"},
 	{regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b|(?i)\b[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4}){4,}\b`), "[address]"},
 	{regexp.MustCompile(`\b\d+(?:\.\d+){3,}`), "[number]"},
@@ -42,23 +42,23 @@ var patterns = []struct {
 	{regexp.MustCompile(`(?:\b\p{Lu}[\p{L}.'’&-]*\s+(?:(?:of|the|and|for)\s+)*){0,5}\b(?:Hospitals?|Clinics?|Infirmary|Medical Cent(?:er|re)|Health(?:care)?|Hospice|University|Institute|Klinikum|Kantonsspital|` +
 		`Universitätsspital|Krankenhaus|Ospedale|CHU)\b(?:\s+\p{Lu}[\p{L}'’-]+)*|\bHôpital(?:\s+\p{Lu}[\p{L}'’-]+)+`), "[address]"},
 	{regexp.MustCompile(`(?i)\b(?:the )?(?:\d{1,2}(?:st|nd|rd|th)?|` + ordinals + `)(?: day)?(?:[ .-]*|[ .]+of )` + months + `(?:\.?,?[ .'’-]*\d{2,4}\b|\b)`), "[date]"},
-	{regexp.MustCompile(`(?i)\b` + months + `\b\.?,? (?:\d{1,2}(?:st|nd|rd|th)?(?: ?- ?\d{1,2})?|` + ordinals + `)\b(?:,? \d{4})?`), "[date]"},
+	{regexp.MustCompile(`(?i)\b` + months + `\b\.?,?[ -](?:\d{1,2}(?:st|nd|rd|th)?(?: ?- ?\d{1,2})?|` + ordinals + `)\b(?:,? \d{4})?`), "[date]"},
 	{regexp.MustCompile(`(?i)\b` + months + `\b\.?,? (?:of )?(?:\d{4}\b|['’]\d{2})|\b(?:in|since|from|until|last|early|late|mid)[ -](?:january|february|march|april|may|june|july|august|september|october|november|december)\b`), "[date]"},
 	{regexp.MustCompile(`(?i)\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b`), "[date]"},
 	{regexp.MustCompile(`\b(?:19|20)\d{2} ?[-/.] ?\d{1,2} ?[-/.] ?\d{1,2}(?:T[\d:.]+Z?)?\b`), "[date]"},
-	{regexp.MustCompile(`\b\d{1,2} ?[-/.] ?\d{1,2} ?[-/.] ?(?:\d{4}|\d{2})\b|\b\d{1,2}[-/.](?:19|20)\d{2}\b|\b\d{2}\.\d{2}\.(?:\s|$)`), "[date]"},
+	{regexp.MustCompile(`\b\d{1,2} ?[-/.] ?\d{1,2} ?[-/.] ?(?:\d{4}|\d{2})\b|\b\d{1,2}[-/.](?:19|20)\d{2}\b|\b\d{2}\.\d{2}\.(?:\s|$)|\b0\d/\d{2}\b`), "[date]"},
 	{regexp.MustCompile(`(?i)\b(?:on|dated?|from|since|until|with|at|film|study|exam\w*|ct|radiographs?) \d{1,2}[-/]\d{1,2}(?:\b|$)`), "[date]"},
 	{regexp.MustCompile(`\b(?:19|20)\d{6}(?:\d{6})?\b|\b(?:19|20)\d{2}\b`), "[date]"},
 	{regexp.MustCompile(`(?i)\b\d{1,2}[:.]\d{2}(?::\d{2})?\s*(?:[ap]\.?m\b\.?|hours|hrs|h\b|o['’]clock)|\b\d{1,2}[:h]\d{2}(?::\d{2})?\b|\b\d{1,2} ?(?:[ap]\.?m\b\.?|o['’]clock)|\b\d{4} ?(?:h|hrs|hours)\b|\bat (?:noon|midnight)\b`), "[time]"},
-	{regexp.MustCompile(`(?i)\b(?:9\d|1[0-2]\d)[ -]?(?:years?|yrs?|y/?o|yo)\b(?:[ -]old)?|\bage[d:]? ?(?:9\d|1[0-2]\d)\b`), "[number]"},
+	{regexp.MustCompile(`(?i)\b(?:9\d|1[0-2]\d)[ -]?(?:years?|yrs?|y[-/. ]?o)\b(?:[ -]old)?|\bninety(?:-\w+)?(?:[ -](?:years?|yrs?)(?:[ -]old)?)?\b|\bage[d:]? ?(?:9\d|1[0-2]\d)\b`), "[number]"},
 	{regexp.MustCompile(`(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?|\b\d{2,5}[ .-])\d{3,4}[ .-]\d{3,5}\b(?: ?x ?\d+)?`), "[phone]"},
 	{regexp.MustCompile(`(?i)\b(?:tel|phone|telephone|pager|ext|extension|fax|beeper|bleep|mobile|cell|call|dial)\b\.?:?\s*(?:#\s*)?\+?[\d ().-]{2,}\d|\bx ?\d{3,6}\b`), "[phone]"},
 	{regexp.MustCompile(`\b\d{3}[- ]\d{2}[- ]\d{4}\b|\b\d-\d{4}\b|\b\d(?:[ ().-]?\d){6,}\b`), "[number]"},
 	{regexp.MustCompile(`(?i)\b(?:m\.?r\.?n|med(?:ical)? rec(?:ord)?|hosp(?:ital)?|patient|pt|identifier|id|accession|acc|acct|account|order|req(?:uisition)?|exam|study|case|visit|encounter|fin|room|rm|bed|ward|bay|unit|box|zip|` +
-		`ssn|social security|nhs|chi|insurance|policy|medicare|medicaid|passport|licen[cs]e|dea|npi|serial|s/n|sn|device|detector|lot|model|uid)\b[.#]?(?:\s*(?:id|number|num|no|nr|serial|#)\b\.?)?(?: is)?\s*[:#]*\s*` +
+		`ssn|social security|nhs|chi|insurance|policy|medicare|medicaid|passport|licen[cs]e|dea|npi|serial|s/n|sn|device|detector|lot|model|uid|episode|level|theatre|theater|floor)\b[.#]?(?:\s*(?:id|number|num|no|nr|serial|#)\b\.?)?(?: is)?\s*[:#]*\s*` +
 		`(?:[A-Z]{1,4}[- /]?)?\d[\w/-]*(?:[- ]\d[\w-]*)*(?: (?:north|south|east|west)\b)?`), "[number]"},
-	{regexp.MustCompile(`(?i)\b(?:medicare|serial|sn|s/n|lot|model|device|id)\b\.?(?: (?:no|number|id|serial)\b\.?)?\s*[:#]*\s*(?:[A-Z]+\d|\d+[A-Z])[\w-]*|\b[A-Z]{0,2}ICU[- ]?\d+`), "[number]"},
-	{regexp.MustCompile(`\b[A-Z]{1,4}[- ]\d{5,}\b|\b[\w-]*\d{4,}[\w-]*`), "[number]"},
+	{regexp.MustCompile(`(?i)\b(?:medicare|serial|sn|s/n|lot|model|device|id)\b\.?(?: (?:no|number|id|serial)\b\.?)?\s*[:#]*\s*(?:[A-Z]+\d|\d+[A-Z])[\w-]*|\b[A-Z]{0,2}ICU[- ]?\d+|\b\d{1,2}(?:st|nd|rd|th) floor`), "[number]"},
+	{regexp.MustCompile(`\b[A-Z]{1,4}[- ]\d{5,}\b|\b[A-Za-z]{2,}\d{2,}\w*|\b[A-Z]\d{2,}-\d{2,}\b|\b[\w-]*\d{4,}[\w-]*`), "[number]"},
 	{regexp.MustCompile(`\p{L}[\p{L}'’-]*\^[\p{L}^'’ -]*`), "[name]"},
 	{regexp.MustCompile(`\b` + title + `\s*` + title + `?` + wordsOf), "[name]"},
 	{regexp.MustCompile(`(?i)\b(?:dr|doctor)\b\.?\s+[a-z][a-z'’-]+`), "[name]"},
@@ -188,36 +188,19 @@ func spellings(name string) []string {
 	return []string{plain, spelt, strings.NewReplacer("ae", "a", "oe", "o", "ue", "u").Replace(plain)}
 }
 
-// usual are words that may be written with a capital inside a sentence: signs, operations and things that are named after people, and what reports
-// write in capitals. Findings are known to the labeler.
-var usual = func() map[string]bool {
-	out := map[string]bool{}
-	for _, w := range strings.Fields(`kerley swan ganz chilaiditi bochdalek morgagni hampton hampton's westermark fleischner golden pancoast ghon ranke dobhoff hickman picc port mallory weiss monteggia bronsted
-		hounsfield cobb harrington schmorl scheuermann hodgkin hodgkin's kartagener marfan eisenmenger fallot ebstein takayasu wegener crohn's addison paget paget's hill sachs bankart colles galeazzi hangman
-		kaposi kaposi's langerhans goodpasture caplan hamman rich swyer james macleod poland pectus looser luftsichel monod raynaud sjogren still's valsalva hickman broviac groshong greenfield mediport
-		blakemore sengstaken minnesota watchman impella lvad icd aicd cabg covid english american valsalva trendelenburg fowler x-ray roentgen doppler gram
-		i ii iii iv v vi vii viii ix x findings finding impression impressions conclusion opinion comparison indication technique history recommendation clinical chest lungs lung heart pleura pleural
-		mediastinum mediastinal bones bone bony osseous soft tissues tissue right left upper middle lower lobe lobes base bases apex apical hilum hilar hila cardiac cardiomediastinal silhouette
-		airway airways trachea aorta aortic diaphragm abdomen spine ribs rib upright portable supine lateral frontal view views no not there normal stable mild moderate severe small large acute chronic
-		the a an and or of in with without is are none other lines tubes line tube devices device xxxx pulmonary vascular vascularity sternal wires intact resident attending radiologist patient physician impression`) {
-		out[w] = true
-	}
-	return out
-}()
-
 var (
 	sentenceEnd = regexp.MustCompile(`[.!?:;]\s+|\n`)
 	anyWord     = regexp.MustCompile(`\[\w+\]|\p{L}[\p{L}\p{M}'’-]*`)
 )
 
-// maskStrangers masks words that begin with a capital inside a sentence that is not written in capitals throughout: names, but for those in usual.
+// maskStrangers masks words that reports are not written with, and words that begin with a capital inside a sentence that is not written in capitals
+// throughout: names, but for those in usual.
 func maskStrangers(text string) (string, int) {
 	var out strings.Builder
 	masked, last := 0, 0
 	ends := append(sentenceEnd.FindAllStringIndex(text, -1), []int{len(text), len(text)})
 	for _, end := range ends {
 		sentence := text[last:end[0]]
-		at := 0
 		words := anyWord.FindAllStringIndex(sentence, -1)
 		capitals := 0
 		for _, w := range words[min(len(words), 1):] {
@@ -225,19 +208,16 @@ func maskStrangers(text string) (string, int) {
 				capitals++
 			}
 		}
-		if len(words) > 1 && 2*capitals <= len(words)-1 {
-			for _, w := range words[1:] {
-				word := sentence[w[0]:w[1]]
-				first, size := utf8.DecodeRuneInString(word)
-				rest := word[size:]
-				abbreviation := len(word) < 5 && rest == strings.ToUpper(rest)
-				if !unicode.IsUpper(first) || rest == "" || abbreviation || isUsual(word) {
-					continue
-				}
-				out.WriteString(sentence[at:w[0]] + "[name]")
-				at = w[1]
-				masked++
+		mixed := len(words) > 1 && 2*capitals <= len(words)-1
+		at := 0
+		for i, w := range words {
+			word := sentence[w[0]:w[1]]
+			if strings.HasPrefix(word, "[") || ordinary(word) && !(mixed && i > 0 && capital(word) && !isUsual(word)) {
+				continue
 			}
+			out.WriteString(sentence[at:w[0]] + "[name]")
+			at = w[1]
+			masked++
 		}
 		out.WriteString(sentence[at:] + text[end[0]:end[1]])
 		last = end[1]
@@ -245,12 +225,14 @@ func maskStrangers(text string) (string, int) {
 	return out.String(), masked
 }
 
+// capital reports whether a word begins with a capital and is no abbreviation.
+func capital(word string) bool {
+	first, size := utf8.DecodeRuneInString(word)
+	rest := word[size:]
+	return unicode.IsUpper(first) && rest != "" && (len(word) > 4 || rest != strings.ToUpper(rest))
+}
+
 func isUsual(word string) bool {
-	word = strings.ToLower(word)
-	for _, part := range strings.Split(word, "-") {
-		if !usual[part] && !usual[word] && len(labeler.LabelSentence(part)) == 0 {
-			return false
-		}
-	}
-	return true
+	word = strings.TrimSuffix(strings.ReplaceAll(strings.ToLower(word), "’", "'"), "'s")
+	return usual[word] || !slices.ContainsFunc(strings.Split(word, "-"), func(p string) bool { return !usual[p] && len(labeler.LabelSentence(p)) == 0 })
 }
