@@ -101,7 +101,6 @@ var (
 		`exclu\w+|except\w*|rul(?:es?|ed|ing)|r/o|resol\w+|clear(?:ed|ing)|cannot|rather|instead|than|doubt\w*|nothing|gone|vanish\w*|disappear\w*|regress\w*|hardly|barely|little|scarcely|` +
 		`far|false|untrue|if|unless|whether|should|would|until|wonder|history|known|evaluat\w+|correlat\w+|prior|previous|nevertheless|other|apart|besides|beyond|save|` +
 		`refut\w+|dismiss\w*|contrary|unsupported|unremarkable|improbable|implausible|averted|missing)\b|\w{6}less\b|n't\b|\bnon-|\bun-|\w-free\b|\?`)
-	joint = regexp.MustCompile(`^(?:,? (?:or|nor|and|and/or) |/|, (?:or|nor|and) )$`)
 	item  = regexp.MustCompile(`^(?:(?:` + modifiers + `|\S*\x00)(?: |$))+$`)
 	split = regexp.MustCompile(`,? (?:or|nor|and|and/or)(?: no)? |/|, (?:no )?| to suggest | suggesting `)
 )

@@ -44,9 +44,9 @@ func firstBytes(pattern string) (out [256]bool) {
 	if err != nil {
 		panic(err)
 	}
-	seen := map[uint32]bool{}
-	var walk func(pc uint32)
-	walk = func(pc uint32) {
+	seen := map[int]bool{}
+	var walk func(pc int)
+	walk = func(pc int) {
 		inst := &prog.Inst[pc]
 		if seen[pc] {
 			return
@@ -54,17 +54,17 @@ func firstBytes(pattern string) (out [256]bool) {
 		seen[pc] = true
 		switch inst.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
-			walk(inst.Out)
-			walk(inst.Arg)
+			walk(int(inst.Out))
+			walk(int(inst.Arg))
 		case syntax.InstCapture, syntax.InstNop, syntax.InstEmptyWidth:
-			walk(inst.Out)
+			walk(int(inst.Out))
 		default:
 			for b := range out {
 				out[b] = out[b] || inst.MatchRune(rune(b))
 			}
 		}
 	}
-	walk(uint32(prog.Start))
+	walk(prog.Start)
 	return out
 }
 
