@@ -145,6 +145,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		}
 		return c.replaced(section, original, Conclusion(c.scores), normalAgainstScores)
 	}
+	if len(labels) == 0 && off(read) {
+		return c.removed(section, original, "says nothing about what is scored")
+	}
 	if c.callsAbnormal(read) {
 		return c.removed(section, original, abnormalAgainstScores)
 	}

@@ -54,6 +54,21 @@ func TestHardWords(t *testing.T) {
 	}
 }
 
+// TestOffTheSubject: remarks on the report, orders, other languages and headings do not stand; sentences too long to be read do not, and take no time.
+func TestOffTheSubject(t *testing.T) {
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
+	for _, text := range []string{
+		"That is wrong.", "No, there is none.", "The above is false.", "Discharge the patient.", "Kein Erguss.", "no hay derrame.", "FINDINGS", "Ef-\nfusion is absent.", "xx",
+		"No effusion" + strings.Repeat(", no mass", 20_000) + " but pneumothorax.",
+	} {
+		for _, s := range Check("FINDINGS: Pleural effusion is present. "+text, scores, nil)[1:] {
+			if s.Verdict == study.VerdictKept {
+				t.Errorf("%.60q stands", s.Text)
+			}
+		}
+	}
+}
+
 // TestUnflaggedIsHeldBack: the last look finds what does not belong into a draft, and nothing in what Check delivers.
 func TestUnflaggedIsHeldBack(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}

@@ -55,6 +55,16 @@ var normals = []region{
 		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bones?|ribs?|skeleton|osseous)`), func(f study.Finding) bool { return f == study.Fracture }},
 }
 
+// anatomy is what sentences that name no finding may be about.
+var anatomy = regexp.MustCompile(`\b(?:trachea\w*|vascul\w+|vessels?|bon(?:e|es|y)|osseous|skelet\w+|ribs?|clavicles?|spine|vertebra\w*|soft tissues?|diaphragm\w*|hemidiaphragms?|hil(?:a|ar|um)|lungs?|pulmonary|pleura\w*|` +
+	`costophrenic|mediastin\w+|heart|cardi\w+|cardiomediastinal|aort\w+|chest|thora\w+|airways?|bronch\w+|interstiti\w+|apic\w+|apex|bases?|abdom\w+|bowel|upper|granulomat\w+|degenerat\w+|markings|inspiration|volumes?)\b`)
+
+// off reports whether a sentence is about nothing that a chest radiograph shows: an order, a remark on the report, another language.
+func off(sentence string) bool {
+	text := strings.ToLower(sentence)
+	return !anatomy.MatchString(text) && !normals[0].name.MatchString(text) && !nothingWrong.MatchString(text) && !callAbnormal.MatchString(text)
+}
+
 // callAbnormal calls the chest, or the lungs, abnormal without saying how.
 var callAbnormal = regexp.MustCompile(`^\W*(?:\w+: )?abnormal\b|\b(?:chest|thorax|study|exam(?:ination)?|radiographs?|lungs?(?: fields?)?) (?:is|are|appears?) (?:abnormal|not (?:clear|normal))`)
 

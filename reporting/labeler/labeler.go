@@ -22,6 +22,10 @@ func Label(text string) Labels {
 	return all
 }
 
+// longestSentence bounds what is read, in bytes: the time for a sentence grows with the square of its length. The longest of the IU reports has 500; a
+// longer one than this says nothing, and is not plain.
+const longestSentence = 2000
+
 // LabelSentence labels one sentence with all that it claims: a meaning that it offers counts as uncertain.
 // What says it in other words ("blunted costophrenic angles") is claimed too.
 func LabelSentence(sentence string) Labels { return label(sentence, true) }
@@ -29,6 +33,9 @@ func LabelSentence(sentence string) Labels { return label(sentence, true) }
 // label labels a sentence, with or without the findings that it only offers as a meaning of something else.
 func label(sentence string, offered bool) Labels {
 	labels := Labels{}
+	if len(sentence) > longestSentence {
+		return labels
+	}
 	text := strings.ReplaceAll(strings.ToLower(sentence), "compatible with", "compatible to") // not the "with" of a further statement
 	text = nothingNew.ReplaceAllString(text, "stable")
 	text = answer.ReplaceAllString(notNormal.ReplaceAllString(text, "abnormal"), " none")

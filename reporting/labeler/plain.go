@@ -13,6 +13,9 @@ import (
 // and ends with "or" before the last, and both readings agree. Who must not be wrong (package guard) believes plain sentences only.
 // labels are what LabelSentence gives of it.
 func Plain(sentence string, labels Labels) bool {
+	if len(sentence) > longestSentence {
+		return false
+	}
 	text := strings.Trim(numberedItem.ReplaceAllString(strings.ToLower(strings.TrimSpace(sentence)), ""), " .")
 	text = notExcluded.ReplaceAllString(text, "is possible")
 	says := map[study.Finding]bool{} // whether it is there
