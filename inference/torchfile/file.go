@@ -23,6 +23,11 @@ type File struct {
 	state   *dict
 	tensors map[string]*tensor
 	bytes   func(*storage) ([]byte, error)
+	// shared is the storage read last of those that several tensors lie in: some checkpoints keep all weights in one.
+	shared struct {
+		key  string
+		data []byte
+	}
 }
 
 // Open reads a file of the given size up to its weights.
@@ -252,7 +257,7 @@ func littleEndian(v int64) []byte {
 	return out
 }
 
-// Tensor reads a tensor by its name in the state dict.
+// Tensor reads a tensor by its name in the state dict; one call at a time.
 func (f *File) Tensor(name string) (safetensors.Tensor, error) {
 	t, ok := f.tensors[name]
 	if !ok {
@@ -261,11 +266,18 @@ func (f *File) Tensor(name string) (safetensors.Tensor, error) {
 	if t.storage.kind.dtype == "" {
 		return safetensors.Tensor{}, fmt.Errorf("torchfile: tensor %q is of an element type that no weight has", name)
 	}
-	data, err := f.bytes(t.storage)
-	if err != nil {
-		return safetensors.Tensor{}, fmt.Errorf("torchfile: tensor %q: %w", name, err)
+	data := f.shared.data
+	if data == nil || f.shared.key != t.storage.key {
+		var err error
+		if data, err = f.bytes(t.storage); err != nil {
+			return safetensors.Tensor{}, fmt.Errorf("torchfile: tensor %q: %w", name, err)
+		}
 	}
-	return t.read(data), nil
+	out := t.read(data)
+	if len(out.Data) < len(data) {
+		f.shared.key, f.shared.data = t.storage.key, data
+	}
+	return out, nil
 }
 
 // Shapes returns the shape of every tensor by its name.

@@ -8,7 +8,7 @@ import (
 // Limits of a module's tree.
 const (
 	maxDepth   = 32
-	maxModules = 1 << 14
+	maxParts   = 1 << 16 // modules and what they hold, each as often as it is come by
 	maxTensors = 1 << 16
 	maxKey     = 256 // bytes of the name of one module or tensor
 )
@@ -31,8 +31,8 @@ func (f *File) take(root any) error {
 		}
 		f.Class = v.class.String()
 		f.state, _ = v.state.(*dict)
-		modules := 0
-		return f.walk("", v, 0, &modules)
+		parts := 0
+		return f.walk("", v, 0, &parts)
 	case *dict:
 		for i, key := range v.keys {
 			if t, ok := v.values[i].(*tensor); ok {
@@ -51,9 +51,15 @@ func (f *File) take(root any) error {
 }
 
 // walk collects a module's parameters, buffers and modules under the names that torch.nn.Module.state_dict gives them.
-func (f *File) walk(prefix string, m *object, depth int, modules *int) error {
-	if *modules++; *modules > maxModules || depth > maxDepth {
-		return fmt.Errorf("more than %d modules, or more than %d within each other, at %.200q", maxModules, maxDepth, prefix)
+func (f *File) walk(prefix string, m *object, depth int, parts *int) error {
+	count := func(n int) error {
+		if *parts += 1 + n; *parts > maxParts || depth > maxDepth {
+			return fmt.Errorf("more than %d modules and tensors, or more than %d modules within each other, at %.200q", maxParts, maxDepth, prefix)
+		}
+		return nil
+	}
+	if err := count(0); err != nil {
+		return err
 	}
 	state, ok := m.state.(*dict)
 	if !ok {
@@ -61,6 +67,9 @@ func (f *File) walk(prefix string, m *object, depth int, modules *int) error {
 	}
 	temporary := map[any]bool{}
 	if names, ok := items(state.get("_non_persistent_buffers_set")); ok {
+		if err := count(len(names)); err != nil {
+			return err
+		}
 		for _, n := range names {
 			if text, ok := n.(string); ok {
 				temporary[text] = true
@@ -71,6 +80,9 @@ func (f *File) walk(prefix string, m *object, depth int, modules *int) error {
 		d := state.entries(part)
 		if d == nil {
 			return fmt.Errorf("module %.200q of class %s has no %s", prefix, m.class, part)
+		}
+		if err := count(len(d.keys)); err != nil {
+			return err
 		}
 		for i, key := range d.keys {
 			name, isText := key.(string)
@@ -89,6 +101,9 @@ func (f *File) walk(prefix string, m *object, depth int, modules *int) error {
 	if children == nil {
 		return fmt.Errorf("module %.200q of class %s has no _modules", prefix, m.class)
 	}
+	if err := count(len(children.keys)); err != nil {
+		return err
+	}
 	for i, key := range children.keys {
 		name, isText := key.(string)
 		child, isModule := children.values[i].(*object)
@@ -98,7 +113,7 @@ func (f *File) walk(prefix string, m *object, depth int, modules *int) error {
 			}
 			return fmt.Errorf("module %.200q has a %T under %T %.200q", prefix, children.values[i], key, name)
 		}
-		if err := f.walk(prefix+name+".", child, depth+1, modules); err != nil {
+		if err := f.walk(prefix+name+".", child, depth+1, parts); err != nil {
 			return err
 		}
 	}

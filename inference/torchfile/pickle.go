@@ -79,6 +79,7 @@ type mark struct{}
 type machine struct {
 	in    []byte
 	at    int
+	steps int // instructions done, and what functions copied
 	stack []any
 	memo  map[int64]any
 	// persistent finds what the pickle only refers to: a storage.
@@ -88,7 +89,7 @@ type machine struct {
 // unpickle reads the pickle at the beginning of in and returns how long it is.
 func unpickle(in []byte, persistent func(tuple) (any, error)) (value any, length int, err error) {
 	m := &machine{in: in, memo: map[int64]any{}, persistent: persistent}
-	for range maxSteps {
+	for ; m.steps < maxSteps; m.steps++ {
 		begins := m.at
 		op, err := m.bytes(1)
 		if err != nil {
@@ -282,6 +283,10 @@ func (m *machine) reduce(op byte) (any, error) {
 	}
 	if g, ok := parts[0].(global); op == opNewObj && (!ok || known[g] != class && known[g] != inert) {
 		return nil, fmt.Errorf("makes an instance of %T %s, which is no module", parts[0], g)
+	}
+	if len(args) > 0 { // or a short pickle makes a dictionary of one long list over and over
+		copied, _ := items(args[0])
+		m.steps += len(copied)
 	}
 	return call(parts[0], args)
 }

@@ -1,6 +1,7 @@
 package torchfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -119,6 +120,9 @@ func (t *tensor) read(data []byte) safetensors.Tensor {
 	out := safetensors.Tensor{DType: t.storage.kind.dtype, Shape: shape}
 	if t.contiguous() {
 		out.Data = data[t.offset*w : (t.offset+count)*w]
+		if len(out.Data) < len(data) {
+			out.Data = bytes.Clone(out.Data) // not the whole storage, which other tensors may share
+		}
 		return out
 	}
 	out.Data = make([]byte, 0, count*w)

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -111,6 +112,10 @@ func TestHostilePickles(t *testing.T) {
 		{"name without an end", "c" + strings.Repeat("a", 200) + "\n.", "without an end"},
 		{"endless", strings.Repeat("N0", maxSteps), "instructions"},
 		{"memo bomb", strings.Repeat("]\x94", maxSteps), "instructions"},
+		{
+			"dictionary bomb", "ccollections\nOrderedDict\nq\x00](K\x01K\x02\x86q\x01" + strings.Repeat("h\x01", 100_000) + "e\x85q\x02" +
+				strings.Repeat("h\x00h\x02R", 100_000) + ".", "instructions",
+		},
 		{"deep tuples are no module", deep + ".", "neither a module nor a state dict"},
 		{"a number", "K\x07.", "neither a module nor a state dict"},
 		{"a dict that is its own state dict", "}q\x00X\x0a\x00\x00\x00state_dicth\x00s.", "neither a module nor a state dict"},
@@ -140,6 +145,19 @@ func TestModuleTrees(t *testing.T) {
 	twice = strings.Replace(twice, "q\x00h\x00", "q\x00", 1)
 	if _, err := open(archive(map[string][]byte{"x/data.pkl": pickled(twice + ".")})); err == nil || !strings.Contains(err.Error(), "modules") {
 		t.Errorf("a tree of 2^30 modules: %v", err)
+	}
+	// 2,000 times one module that holds 20,000 times nothing.
+	name := func(i int) string { return fmt.Sprintf("X\x05\x00\x00\x00%05d", i) }
+	shared := "ctorch.nn.modules.linear\nLinear\n)\x81q\x01}(X\x08\x00\x00\x00_buffers}X\x08\x00\x00\x00_modules}X\x0b\x00\x00\x00_parameters}("
+	for i := range 20_000 {
+		shared += name(i) + "N"
+	}
+	shared += "uub0ctorch.nn.modules.linear\nLinear\n)\x81}(" + empty + "X\x08\x00\x00\x00_modules}("
+	for i := range 2_000 {
+		shared += name(i) + "h\x01"
+	}
+	if _, err := open(archive(map[string][]byte{"x/data.pkl": pickled(shared + "uub.")})); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("a module of 20,000 parameters that is held 2,000 times: %v", err)
 	}
 }
 
@@ -222,6 +240,26 @@ func TestTensorsStayInTheirStorage(t *testing.T) {
 		}
 		if err != nil || !bytes.Equal(values, c.values) {
 			t.Errorf("size %v strides %v at %d: %v (%v), want %v", c.size, c.stride, c.offset, values, err, c.values)
+		}
+	}
+}
+
+// TestSharedStorage: tensors that lie in one storage are read as torch reads them, and keep no more of it than is theirs.
+func TestSharedStorage(t *testing.T) {
+	half := tensorOf(6, 0, []uint32{3}, []uint32{1})
+	other := strings.TrimPrefix(tensorOf(6, 3, []uint32{3}, []uint32{1}), "}X\x01\x00\x00\x00w")
+	program := strings.TrimSuffix(half, ".") + "X\x01\x00\x00\x00v" + other
+	six := make([]byte, 24)
+	for i := range six {
+		six[i] = byte(i)
+	}
+	file, err := open(archive(map[string][]byte{"m/data.pkl": pickled(program), "m/data/0": six}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]byte{"w": six[:12], "v": six[12:]} {
+		if got, err := file.Tensor(name); err != nil || !bytes.Equal(got.Data, want) || cap(got.Data) > 16 {
+			t.Errorf("%s is %v (%v) and keeps %d bytes, want %v", name, got.Data, err, cap(got.Data), want)
 		}
 	}
 }
