@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Config is a model's shape, under the names of Hugging Face's config.json.
@@ -62,6 +63,7 @@ const (
 	maxHidden    = 1 << 16
 	maxLayers    = 1 << 9
 	maxPositions = 1 << 20
+	maxFactor    = 1e12 // of the rotary frequencies: positions that turn nothing are no model's
 )
 
 // extras are fields of config.json that say the same otherwise, or ask for what is not done here.
@@ -78,21 +80,27 @@ type extras struct {
 	MLPBias       bool   `json:"mlp_bias"`
 }
 
-// defaultRopeTheta is what a config.json without rope_theta means: Llama 2.
-const defaultRopeTheta = 10000
+// What a config.json without rope_theta or rms_norm_eps means to transformers: Llama 2.
+const (
+	defaultRopeTheta   = 10000
+	defaultNormEpsilon = 1e-6
+)
 
 // ParseConfig reads config.json and checks that its numbers fit one another.
 func ParseConfig(data []byte) (*Config, error) {
-	c := &Config{RopeTheta: defaultRopeTheta}
+	c := &Config{RopeTheta: defaultRopeTheta, NormEpsilon: defaultNormEpsilon}
 	var e extras
 	for _, into := range []any{c, &e} {
 		if err := json.Unmarshal(data, into); err != nil {
 			return nil, fmt.Errorf("llama: config.json: %w", err)
 		}
 	}
+	other := slices.IndexFunc(c.Architectures, func(name string) bool { return !strings.HasPrefix(strings.ToLower(name), "llama") })
 	switch {
 	case c.ModelType != "" && c.ModelType != "llama":
 		return nil, fmt.Errorf("llama: config.json: model_type is %q, want llama", c.ModelType)
+	case other >= 0:
+		return nil, fmt.Errorf("llama: config.json: architectures has %q, want LlamaForCausalLM", c.Architectures[other])
 	case e.Activation != "" && e.Activation != "silu":
 		return nil, fmt.Errorf("llama: config.json: hidden_act is %q, want silu", e.Activation)
 	case e.AttentionBias || e.MLPBias:
@@ -139,11 +147,11 @@ func (c *Config) check() error {
 		return fmt.Errorf("llama: config.json: head_dim is %d, want an even number", c.HeadDim)
 	case c.MaxPositions < 1 || c.MaxPositions > maxPositions:
 		return fmt.Errorf("llama: config.json: max_position_embeddings is %d, outside 1 to %d", c.MaxPositions, maxPositions)
-	case !(c.RopeTheta > 0) || !(c.NormEpsilon >= 0):
+	case !(c.RopeTheta > 0 && c.RopeTheta <= maxFactor) || !(c.NormEpsilon >= 0 && c.NormEpsilon < 1):
 		return fmt.Errorf("llama: config.json: rope_theta is %g and rms_norm_eps %g", c.RopeTheta, c.NormEpsilon)
 	case c.RopeScaling != nil && c.RopeScaling.Type != "llama3":
 		return fmt.Errorf("llama: config.json: rope_type %q is not known", c.RopeScaling.Type)
-	case c.RopeScaling != nil && (!(c.RopeScaling.Factor > 0) || !(c.RopeScaling.LowFreqFactor > 0) ||
+	case c.RopeScaling != nil && (!(c.RopeScaling.Factor > 0 && c.RopeScaling.Factor <= maxFactor) || !(c.RopeScaling.LowFreqFactor > 0) ||
 		!(c.RopeScaling.HighFreqFactor > c.RopeScaling.LowFreqFactor) || c.RopeScaling.Original < 1):
 		return fmt.Errorf("llama: config.json: rope_scaling %+v makes no sense", *c.RopeScaling)
 	}

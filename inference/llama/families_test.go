@@ -117,6 +117,24 @@ func TestGGUFIsTheSameModel(t *testing.T) {
 	}
 }
 
+// TestGGUFThatIsNotWhole: what would be left out of the model that a GGUF file is, is refused by its key.
+func TestGGUFThatIsNotWhole(t *testing.T) {
+	data := read(t, "families", "llama32.gguf")
+	for key, value := range map[string]any{
+		"split.count": uint64(3), "llama.rope.scale_linear": 2.0, "llama.rope.scaling.factor": 4.0, "llama.rope.scaling.type": "yarn",
+		"llama.rope.dimension_count": uint64(8), "general.architecture": "qwen2",
+	} {
+		file, err := gguf.Read(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Metadata[key] = value
+		if _, err := configFromGGUF(file); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s %v: %v", key, value, err)
+		}
+	}
+}
+
 func packed(t testing.TB, s *Source, as Precision) []byte {
 	t.Helper()
 	p, err := s.Pack(as)
@@ -215,6 +233,12 @@ func TestBadFoldersAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	device := func(t *testing.T, folder string) { // a pipe would make who opens it wait
+		path := filepath.Join(folder, ConfigFile)
+		if err := errors.Join(os.Remove(path), os.Symlink(os.DevNull, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		harm func(t *testing.T, folder string)
 		want []string
@@ -230,6 +254,11 @@ func TestBadFoldersAreRefused(t *testing.T) {
 		"other model":       {swap(ConfigFile, `"model_type": "llama"`, `"model_type": "mistral"`), []string{"model_type", "mistral"}},
 		"biases":            {swap(ConfigFile, `"attention_bias": false`, `"attention_bias": true`), []string{"attention_bias"}},
 		"stop out of range": {swap(ConfigFile, `"eos_token_id": 2`, `"eos_token_id": 320`), []string{"token id 320"}},
+		"fewer layers":      {swap(ConfigFile, `"num_hidden_layers": 2`, `"num_hidden_layers": 1`), []string{"model.layers.1.input_layernorm", ConfigFile}},
+		"other network":     {swap(ConfigFile, `"LlamaForCausalLM"`, `"MistralForCausalLM"`), []string{"architectures", "Mistral"}},
+		"absurd epsilon":    {swap(ConfigFile, `"rms_norm_eps": 1e-05`, `"rms_norm_eps": 1e300`), []string{"rms_norm_eps"}},
+		"stop without name": {swap(ConfigFile, `"eos_token_id": 2`, `"eos_token_id": 319`), []string{"token 319", TokenizerFile}},
+		"device":            {device, []string{ConfigFile, "no file"}},
 		"no tokenizer":      {func(_ *testing.T, f string) { os.Remove(filepath.Join(f, TokenizerFile)) }, []string{TokenizerFile}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,8 +276,8 @@ func TestBadFoldersAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := OpenSource(t.TempDir()); err == nil {
-		t.Error("an empty folder is accepted")
+	if _, err := OpenSource(t.TempDir()); err == nil || strings.Contains(err.Error(), "%!") {
+		t.Errorf("an empty folder: %v", err)
 	}
 	if _, err := OpenSource(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no folder at all: %v", err)

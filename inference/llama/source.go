@@ -71,11 +71,14 @@ func OpenSource(path string) (*Source, error) {
 	if _, err := os.Stat(filepath.Join(path, ConfigFile)); err == nil {
 		return openFolder(path)
 	}
-	found, err := filepath.Glob(filepath.Join(path, "*.gguf"))
-	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("llama: %s holds neither %s nor one GGUF file, but %d (%w)", path, ConfigFile, len(found), err)
+	found, err := fs.Glob(os.DirFS(path), "*.gguf")
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
 	}
-	return openGGUF(found[0])
+	if len(found) != 1 {
+		return nil, fmt.Errorf("llama: %s holds neither %s nor one GGUF file, but %d", path, ConfigFile, len(found))
+	}
+	return openGGUF(filepath.Join(path, found[0]))
 }
 
 // Close closes what is open.
@@ -120,6 +123,11 @@ func (t *Tokenizer) Fit(c *Config) error {
 	}
 	if len(c.EOS) > 0 {
 		t.EOS = c.EOS[0]
+	}
+	for _, id := range append(slices.Clone(c.BOS), c.EOS...) {
+		if id >= t.Size() {
+			return fmt.Errorf("llama: token %d begins or ends a text, and %s has %d tokens: they do not belong together", id, TokenizerFile, t.Size())
+		}
 	}
 	if t.EOS < 0 {
 		return fmt.Errorf("llama: neither %s (eos_token_id) nor %s (%s) says which token ends a text", ConfigFile, TokenizerFile, TokenEOS)
@@ -249,13 +257,15 @@ func (s *Source) shards(path string) (map[string]*safetensors.Index, error) {
 }
 
 func open(path string) (*os.File, int64, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, 0, fmt.Errorf("llama: %w", err)
 	}
-	info, err := file.Stat()
+	if !info.Mode().IsRegular() { // opening a pipe waits for somebody who writes to it
+		return nil, 0, fmt.Errorf("llama: %s is no file", path)
+	}
+	file, err := os.Open(path)
 	if err != nil {
-		file.Close()
 		return nil, 0, fmt.Errorf("llama: %w", err)
 	}
 	return file, info.Size(), nil

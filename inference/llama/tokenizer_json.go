@@ -34,7 +34,7 @@ func (m *mergePair) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '[' {
 		var parts []string
 		if err := json.Unmarshal(data, &parts); err != nil || len(parts) != 2 {
-			return fmt.Errorf("merge %s is no pair (%w)", data, err)
+			return fmt.Errorf("merge %s is no pair", data)
 		}
 		*m = mergePair(parts)
 		return nil

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 
 	"llamaxr/inference/quant"
 	"llamaxr/inference/safetensors"
@@ -94,7 +96,24 @@ func weightsOf(c *Config, held map[string]*safetensors.Index) (map[string]weight
 		}
 		out[name] = w
 	}
-	return out, nil
+	return out, c.strangers(held)
+}
+
+// strangers reports a tensor that a model of this config has no place for: biases, or layers that the config does not count. What transformers
+// too leaves aside may be there.
+func (c *Config) strangers(held map[string]*safetensors.Index) error {
+	known := map[string]bool{HeadName: true} // some write it of tied embeddings too
+	for name := range c.shapes() {
+		for _, suffix := range []string{"", absmaxSuffix, mapSuffix, nestedAbsmaxSuffix, nestedMapSuffix, stateSuffix} {
+			known[name+suffix] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		if !known[name] && !strings.HasSuffix(name, ".rotary_emb.inv_freq") {
+			return fmt.Errorf("llama: tensor %s has no place in the model that %s describes", name, ConfigFile)
+		}
+	}
+	return nil
 }
 
 func weightOf(x *safetensors.Index, name string, shape []int) (weight, error) {
@@ -228,14 +247,37 @@ type adapterConfig struct {
 	TargetModules []string `json:"target_modules"`
 	Bias          string   `json:"bias"`
 	InferenceMode bool     `json:"inference_mode"`
+}
 
-	// What would change the arithmetic and is not done here: an adapter that sets any of these is refused.
-	UseDora       bool           `json:"use_dora,omitempty"`
-	UseRSLora     bool           `json:"use_rslora,omitempty"`
-	FanInFanOut   bool           `json:"fan_in_fan_out,omitempty"`
-	RankPattern   map[string]int `json:"rank_pattern,omitempty"`
-	AlphaPattern  map[string]any `json:"alpha_pattern,omitempty"`
-	ModulesToSave []string       `json:"modules_to_save,omitempty"`
+// plainFields are those of adapter_config.json that leave LoRA's arithmetic as it is, whatever they say; the tensors tell which layers there are.
+var plainFields = []string{
+	"peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules", "bias", "inference_mode", "init_lora_weights",
+	"auto_mapping", "corda_config", "eva_config", "exclude_modules", "layers_pattern", "layers_to_transform", "loftq_config", "lora_ga_config",
+	"megatron_config", "megatron_core", "peft_version", "qalora_group_size", "revision",
+}
+
+// plainStarts are what init_lora_weights may say. Other ways to start (PiSSA, OLoRA, CorDA, LoftQ) change the base's weights as well.
+var plainStarts = []string{"", "true", "false", `"gaussian"`, `"eva"`, `"orthogonal"`}
+
+// checkPlain refuses an adapter that asks for other arithmetic than LoRA's, now known or not.
+func checkPlain(configJSON []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(configJSON, &fields); err != nil {
+		return err
+	}
+	if bias := string(fields["bias"]); bias != "" && bias != `"none"` {
+		return fmt.Errorf("bias is %s: only plain LoRA is done here", bias)
+	}
+	if start := string(fields["init_lora_weights"]); !slices.Contains(plainStarts, start) {
+		return fmt.Errorf("init_lora_weights is %s: it changed the base's weights; convert the adapter to plain LoRA (PEFT, save_pretrained)", start)
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		unset := slices.Contains([]string{"null", "false", "{}", "[]", "0", `""`}, string(fields[name]))
+		if !unset && !slices.Contains(plainFields, name) {
+			return fmt.Errorf("%s is %.100s: only plain LoRA is done here", name, fields[name])
+		}
+	}
+	return nil
 }
 
 const (
@@ -245,22 +287,29 @@ const (
 
 // ReadAdapter reads a PEFT folder's two files. Layers that the adapter does not touch are absent.
 func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
-	var cfg adapterConfig
-	if err := json.Unmarshal(configJSON, &cfg); err != nil {
+	var cfg struct {
+		PeftType string  `json:"peft_type"`
+		Rank     int     `json:"r"`
+		Alpha    float64 `json:"lora_alpha"`
+	}
+	err := json.Unmarshal(configJSON, &cfg)
+	if err == nil {
+		err = checkPlain(configJSON)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("llama: adapter_config.json: %w", err)
 	}
 	if cfg.PeftType != "LORA" || cfg.Rank < 1 || cfg.Rank > maxRank {
 		return nil, fmt.Errorf("llama: adapter_config.json: peft_type %q with r %d, want LORA with r 1 to %d", cfg.PeftType, cfg.Rank, maxRank)
 	}
-	if cfg.UseDora || cfg.UseRSLora || cfg.FanInFanOut || len(cfg.RankPattern)+len(cfg.AlphaPattern)+len(cfg.ModulesToSave) > 0 ||
-		cfg.Bias != "" && cfg.Bias != "none" {
-		return nil, errors.New("llama: adapter_config.json: only plain LoRA is done here: no DoRA, rsLoRA, patterns, biases or saved modules")
+	if cfg.Alpha < 1 || cfg.Alpha > math.MaxInt16 || cfg.Alpha != math.Trunc(cfg.Alpha) {
+		return nil, fmt.Errorf("llama: adapter_config.json: lora_alpha is %g, want a whole number from 1 to %d", cfg.Alpha, math.MaxInt16)
 	}
 	x, err := safetensors.OpenBytes(data)
 	if err != nil {
 		return nil, fmt.Errorf("llama: adapter_model.safetensors: %w", err)
 	}
-	a := &Adapter{Rank: cfg.Rank, Alpha: cfg.Alpha, A: map[string][]float32{}, B: map[string][]float32{}}
+	a := &Adapter{Rank: cfg.Rank, Alpha: int(cfg.Alpha), A: map[string][]float32{}, B: map[string][]float32{}}
 	used := 0
 	for _, l := range c.Linears() {
 		name := adapterPrefix + l.Name
@@ -275,7 +324,7 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 		}
 		used += 2
 	}
-	if used != len(x.Spans) {
+	if used != len(x.Spans) || used == 0 {
 		return nil, fmt.Errorf("llama: adapter_model.safetensors: %d of %d tensors fit this base model: it belongs to another", used, len(x.Spans))
 	}
 	return a, nil

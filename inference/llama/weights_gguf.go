@@ -12,6 +12,9 @@ import (
 
 // configFromGGUF reads a model's shape from GGUF's metadata (gguf.md, "LLM" and "LLaMA").
 func configFromGGUF(file *gguf.File) (*Config, error) {
+	if n, err := file.Int("split.count"); err == nil && n > 1 {
+		return nil, fmt.Errorf("gguf: split.count is %d: join the parts first (llama-gguf-split --merge)", n)
+	}
 	architecture, err := file.Text("general.architecture")
 	if err != nil {
 		return nil, err
@@ -65,6 +68,11 @@ func configFromGGUF(file *gguf.File) (*Config, error) {
 	}
 	if scaling, err := file.Text("llama.rope.scaling.type"); err == nil && scaling != "none" {
 		return nil, fmt.Errorf("gguf: llama.rope.scaling.type %q is not known", scaling)
+	}
+	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} { // without a type they mean linear
+		if factor, err := file.Float(key); err == nil && factor != 0 && factor != 1 {
+			return nil, fmt.Errorf("gguf: %s is %g: scaling of that kind is not known", key, factor)
+		}
 	}
 	if err := c.check(); err != nil {
 		return nil, err

@@ -75,11 +75,16 @@ func TestBadWeightsAreRefused(t *testing.T) {
 		return out.Bytes()
 	}
 	for what, data := range map[string][]byte{
-		"missing tensor":  edit(func(f *safetensors.File) { delete(f.Tensors, name) }),
-		"missing absmax":  edit(func(f *safetensors.File) { delete(f.Tensors, name+absmaxSuffix) }),
-		"missing map":     edit(func(f *safetensors.File) { delete(f.Tensors, name+nestedMapSuffix) }),
-		"other levels":    edit(func(f *safetensors.File) { f.Tensors[name+mapSuffix].Data[0] ^= 1 }),
-		"not a number":    edit(func(f *safetensors.File) { copy(f.Tensors[FinalNormName].Data, []byte{0, 0, 0xc0, 0x7f}) }),
+		"missing tensor": edit(func(f *safetensors.File) { delete(f.Tensors, name) }),
+		"missing absmax": edit(func(f *safetensors.File) { delete(f.Tensors, name+absmaxSuffix) }),
+		"missing map":    edit(func(f *safetensors.File) { delete(f.Tensors, name+nestedMapSuffix) }),
+		"other levels":   edit(func(f *safetensors.File) { f.Tensors[name+mapSuffix].Data[0] ^= 1 }),
+		"not a number":   edit(func(f *safetensors.File) { copy(f.Tensors[FinalNormName].Data, []byte{0, 0, 0xc0, 0x7f}) }),
+		"infinite scale": edit(func(f *safetensors.File) { copy(f.Tensors[name+nestedAbsmaxSuffix].Data, []byte{0, 0, 0x80, 0x7f}) }),
+		"no scale":       edit(func(f *safetensors.File) { copy(f.Tensors[name+nestedMapSuffix].Data[64:], []byte{0, 0, 0xc0, 0x7f}) }),
+		"biases": edit(func(f *safetensors.File) {
+			f.Tensors["model.layers.0.self_attn.q_proj.bias"] = f.Tensors[FinalNormName]
+		}),
 		"broken state":    edit(func(f *safetensors.File) { f.Tensors[name+stateSuffix].Data[0] = '[' }),
 		"truncated file":  read(t, "tiny", "model.safetensors")[:1000],
 		"another's shape": edit(func(f *safetensors.File) { f.Tensors[FinalNormName] = f.Tensors[HeadName] }),
@@ -99,6 +104,15 @@ func TestBadAdaptersAreRefused(t *testing.T) {
 		"rank pattern":  strings.Replace(good, `"rank_pattern": {}`, `"rank_pattern": {"q_proj": 8}`, 1),
 		"other rank":    strings.Replace(good, `"r": 4`, `"r": 8`, 1),
 		"other method":  strings.Replace(good, `"LORA"`, `"IA3"`, 1),
+		"bias":          strings.Replace(good, `"bias": "none"`, `"bias": "all"`, 1),
+		"bias in LoRA":  strings.Replace(good, `"lora_bias": false`, `"lora_bias": true`, 1),
+		"activated":     strings.Replace(good, `"alora_invocation_tokens": null`, `"alora_invocation_tokens": [1, 2]`, 1),
+		"copied layers": strings.Replace(good, `"layer_replication": null`, `"layer_replication": [[0, 2], [1, 2]]`, 1),
+		"changed base":  strings.Replace(good, `"init_lora_weights": true`, `"init_lora_weights": "pissa"`, 1),
+		"not known":     strings.Replace(good, `"r": 4`, `"r": 4, "use_next_years_lora": true`, 1),
+		"no alpha":      strings.Replace(good, `"lora_alpha"`, `"lora_omega"`, 1),
+		"alpha 0":       strings.Replace(good, `"lora_alpha": 10`, `"lora_alpha": 0`, 1),
+		"half an alpha": strings.Replace(good, `"lora_alpha": 10`, `"lora_alpha": 10.5`, 1),
 		"saved modules": strings.Replace(good, `"modules_to_save": null`, `"modules_to_save": ["lm_head"]`, 1),
 	} {
 		if text == good {
@@ -107,6 +121,22 @@ func TestBadAdaptersAreRefused(t *testing.T) {
 		if _, err := ReadAdapter(config, []byte(text), data); err == nil {
 			t.Errorf("%s: accepted", what)
 		}
+	}
+	for what, text := range map[string]string{
+		"targets as a pattern": strings.Replace(good, `"target_modules": [`, `"target_modules": ".*_proj", "exclude_modules": [`, 1),
+		"alpha as a fraction":  strings.Replace(good, `"lora_alpha": 10`, `"lora_alpha": 10.0`, 1),
+	} {
+		text = strings.Replace(text, `"exclude_modules": null,`, "", 1)
+		if a, err := ReadAdapter(config, []byte(text), data); err != nil || a.Alpha != 10 || text == good {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var empty bytes.Buffer
+	if _, err := (&safetensors.File{}).WriteTo(&empty); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadAdapter(config, []byte(good), empty.Bytes()); err == nil {
+		t.Error("an adapter without a tensor is accepted")
 	}
 	smaller := *config
 	smaller.Layers = 1

@@ -87,7 +87,7 @@ func (t *Tensor) Dequantise() ([]float32, error) {
 	return out, nil
 }
 
-// Check reports parts that do not fit one another.
+// Check reports parts that do not fit one another, and magnitudes that are not finite or could not be.
 func (t *Tensor) Check() error {
 	blocks := t.blocks()
 	switch {
@@ -97,6 +97,15 @@ func (t *Tensor) Check() error {
 		return fmt.Errorf("quant: %d values with %d magnitudes do not fit", t.Len, len(t.Magnitudes))
 	case t.Magnitudes == nil && (len(t.Absmax) != blocks || len(t.NestedAbsmax) != (blocks+NestedBlockSize-1)/NestedBlockSize):
 		return fmt.Errorf("quant: %d values with %d magnitudes and %d nested ones do not fit", t.Len, len(t.Absmax), len(t.NestedAbsmax))
+	}
+	largest := func(values []float32) (top float64) { // NaN where one is
+		for _, v := range values {
+			top = max(top, math.Abs(float64(v)))
+		}
+		return top
+	}
+	if top := largest(t.Magnitudes) + largest(t.NestedMap[:])*largest(t.NestedAbsmax) + math.Abs(float64(t.Offset)); !(top <= math.MaxFloat32) {
+		return fmt.Errorf("quant: a block's magnitude up to %g: %w", top, ErrNotFinite)
 	}
 	return nil
 }

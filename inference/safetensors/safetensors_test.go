@@ -79,6 +79,8 @@ func TestLiesAreRefused(t *testing.T) {
 		"wrong size":    {file(`{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,8]}}`, 8), `"w"`},
 		"negative":      {file(`{"w":{"dtype":"F32","shape":[-4],"data_offsets":[0,8]}}`, 8), "too large"},
 		"overflow":      {file(`{"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}`, 8), "too large"},
+		"hole":          {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}}`, 4), "no tensor"},
+		"trailing":      {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 3), "no tensor"},
 		"unknown type":  {file(`{"w":{"dtype":"F9","shape":[2],"data_offsets":[0,8]}}`, 8), "F9"},
 	} {
 		if _, err := Parse(test.data); err == nil || !strings.Contains(err.Error(), test.want) {

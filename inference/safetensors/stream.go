@@ -37,7 +37,7 @@ func OpenBytes(data []byte) (*Index, error) {
 }
 
 // Open reads and checks the header of a file of the given size: every tensor's bytes must lie inside the file, have the size that
-// its shape says, and be nobody else's.
+// its shape says, and be nobody else's; no byte may be of no tensor.
 func Open(r io.ReaderAt, size int64) (*Index, error) {
 	var length [8]byte
 	if size < int64(len(length)) {
@@ -81,7 +81,7 @@ func Open(r io.ReaderAt, size int64) (*Index, error) {
 		}
 		x.Spans[name] = Span{e.DType, e.Shape, start + int64(from), int64(want)}
 	}
-	return x, x.apart()
+	return x, x.apart(start, size)
 }
 
 // Shapes returns the shape of every tensor by its name.
@@ -93,18 +93,27 @@ func (x *Index) Shapes() map[string][]int {
 	return out
 }
 
-// apart reports tensors that share bytes.
-func (x *Index) apart() error {
+// apart reports tensors that share bytes, and bytes between start and end that are of none: the format forbids both.
+func (x *Index) apart(start, end int64) error {
 	names := slices.SortedFunc(maps.Keys(x.Spans), func(a, b string) int {
 		if d := x.Spans[a].Offset - x.Spans[b].Offset; d != 0 {
 			return int(min(max(d, -1), 1))
 		}
 		return int(min(max(x.Spans[a].Size-x.Spans[b].Size, -1), 1))
 	})
-	for i := 1; i < len(names); i++ {
-		if before := x.Spans[names[i-1]]; before.Offset+before.Size > x.Spans[names[i]].Offset {
-			return fmt.Errorf("safetensors: tensors %q and %q share bytes", names[i-1], names[i])
+	at := start
+	for i, name := range names {
+		switch s := x.Spans[name]; {
+		case s.Offset < at:
+			return fmt.Errorf("safetensors: tensors %q and %q share bytes", names[i-1], name)
+		case s.Offset > at:
+			return fmt.Errorf("safetensors: tensor %q: the %d bytes before it are of no tensor", name, s.Offset-at)
+		default:
+			at += s.Size
 		}
+	}
+	if at < end {
+		return fmt.Errorf("safetensors: the last %d bytes are of no tensor", end-at)
 	}
 	return nil
 }
