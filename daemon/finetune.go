@@ -151,13 +151,7 @@ func (a *Appliance) models() *models.Store {
 // UseAdapter chooses an adapter of the registry, or the starter's by the name "starter", and puts it to work at once.
 func (a *Appliance) UseAdapter(name string) error {
 	store := a.models()
-	var err error
-	if name == models.StarterName {
-		_, err = store.UseStarter(models.RoleAdapter)
-	} else {
-		_, err = store.Use(name)
-	}
-	if err != nil {
+	if err := store.UseAdapter(name); err != nil {
 		return err
 	}
 	if err := a.reader.Adapt(store); err != nil {
@@ -318,13 +312,7 @@ func UseAdapter(state, name string) error {
 	if !errors.Is(err, errNoTuner) {
 		return err
 	}
-	store := models.OpenStore(filepath.Join(state, ModelFolder))
-	if name == models.StarterName {
-		_, err = store.UseStarter(models.RoleAdapter)
-	} else {
-		_, err = store.Use(name)
-	}
-	return err
+	return models.OpenStore(filepath.Join(state, ModelFolder)).UseAdapter(name)
 }
 
 func command(state, path string) (said string, err error) {

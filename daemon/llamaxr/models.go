@@ -40,15 +40,12 @@ type modelRow struct {
 }
 
 func rows(s *models.Store) ([]modelRow, error) {
-	all, err := s.List()
-	if err != nil {
-		return nil, err
-	}
+	all, fault := s.List() // the whole ones are shown beside what is damaged
 	used := map[string]bool{}
 	for _, role := range models.Roles {
 		m, err := s.InUse(role)
 		if err != nil {
-			return nil, err
+			fault = errors.Join(fault, err)
 		}
 		if m != nil {
 			used[m.Name+m.Digest()] = true
@@ -58,7 +55,7 @@ func rows(s *models.Store) ([]modelRow, error) {
 	for _, m := range all {
 		out = append(out, modelRow{m, m.Digest(), m.Size(), used[m.Name+m.Digest()]})
 	}
-	return out, nil
+	return out, fault
 }
 
 // importFlags are what import and pull share.
@@ -184,10 +181,7 @@ func newModelsList() *cobra.Command {
 }
 
 func list(cmd *cobra.Command, state string, asJSON bool, wanted func(models.Kind) bool) error {
-	all, err := rows(store(state))
-	if err != nil {
-		return err
-	}
+	all, fault := rows(store(state))
 	out := []modelRow{}
 	for _, m := range all {
 		if wanted(m.Kind) {
@@ -195,7 +189,7 @@ func list(cmd *cobra.Command, state string, asJSON bool, wanted func(models.Kind
 		}
 	}
 	if asJSON {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(out)
+		return errors.Join(fault, json.NewEncoder(cmd.OutOrStdout()).Encode(out))
 	}
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tKIND\tMB\tDIGEST\tLICENCE\tFROM\tIN USE")
@@ -206,7 +200,7 @@ func list(cmd *cobra.Command, state string, asJSON bool, wanted func(models.Kind
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.1f\t%.16s\t%s\t%s\t%s\n", m.Name, m.Kind, float64(m.Bytes)/1e6, m.Digest, m.Licence.Name, m.Source.From, use)
 	}
-	return table.Flush()
+	return errors.Join(fault, table.Flush())
 }
 
 func newModelsVerify() *cobra.Command {
@@ -217,11 +211,11 @@ func newModelsVerify() *cobra.Command {
 		Short: "Read every file again and hold it to its SHA-256",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s := store(state)
-			chosen, err := named(s, args)
-			if err != nil {
-				return err
+			chosen, fault := named(s, args)
+			faults := []error{fault}
+			if len(chosen) == 0 && fault == nil && !asJSON {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing was imported here")
 			}
-			var faults []error
 			type verdict struct {
 				Name  string `json:"name"`
 				Fault string `json:"fault,omitempty"`
@@ -250,20 +244,21 @@ func newModelsVerify() *cobra.Command {
 	return cmd
 }
 
-// named returns the models of the given names, all when there are none.
+// named returns the models of the given names, all when there are none, and what is wrong with those that it cannot.
 func named(s *models.Store, names []string) ([]*models.Model, error) {
 	if len(names) == 0 {
 		return s.List()
 	}
 	var out []*models.Model
+	var faults []error
 	for _, name := range names {
 		m, err := s.Get(name)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			out = append(out, m)
 		}
-		out = append(out, m)
+		faults = append(faults, err)
 	}
-	return out, nil
+	return out, errors.Join(faults...)
 }
 
 func newModelsUse() *cobra.Command {
@@ -280,7 +275,7 @@ func newModelsUse() *cobra.Command {
 			}
 			if args[0] == models.StarterName {
 				dropped, err = store(state).UseStarter(models.Role(role))
-			} else {
+			} else if err = whole(cmd, state, args[0]); err == nil {
 				dropped, err = store(state).Use(args[0])
 			}
 			if err != nil {
@@ -292,6 +287,18 @@ func newModelsUse() *cobra.Command {
 	stateFlag(cmd, &state)
 	cmd.Flags().StringVar(&role, "role", string(models.RoleLanguageModel), "with "+models.StarterName+": which of its models, \"language model\" or classifier")
 	return cmd
+}
+
+// whole reads a model's files again: one that is damaged is not chosen, or the appliance would find that at its next start.
+func whole(cmd *cobra.Command, state, name string) error {
+	s := store(state)
+	m, err := s.Get(name)
+	if err != nil {
+		return err
+	}
+	progress, done := bar(cmd.ErrOrStderr())
+	defer done()
+	return s.Verify(cmd.Context(), m, progress)
 }
 
 func chosen(out io.Writer, name, dropped string) error {

@@ -31,8 +31,8 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	if what.Name == "" {
 		what.Name = nameFrom(what.From)
 	}
-	if !validName.MatchString(what.Name) {
-		return nil, fmt.Errorf("models: %q cannot be an adapter's name", what.Name)
+	if err := s.checkName(what.Name, KindAdapter); err != nil {
+		return nil, err
 	}
 	unlock, err := s.lock()
 	if err != nil {

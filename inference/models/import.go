@@ -18,6 +18,7 @@ import (
 	"llamaxr/inference/llama"
 	"llamaxr/inference/prompt"
 	"llamaxr/inference/xrv"
+	"llamaxr/internal/durable"
 
 	"github.com/google/renameio/v2"
 )
@@ -43,23 +44,15 @@ func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 	if what.Name == "" {
 		what.Name = nameFrom(what.From)
 	}
-	if !validName.MatchString(what.Name) {
-		return nil, fmt.Errorf("models: %q cannot be a model's name: a-z, 0-9, dot, dash and underscore, 64 at most", what.Name)
-	}
+	kind := KindLlama
 	if isClassifier(what.From) {
-		return s.importClassifier(ctx, what)
+		kind = KindClassifier
 	}
-	if what.Released != "" || what.Card != "" {
-		return nil, fmt.Errorf("models: %s is no classifier's file (.pt, .pth, .safetensors), which alone has labels", what.From)
-	}
-	if what.Template == "" {
-		what.Template = prompt.Grounded.Name
-	}
-	if _, err := prompt.ByName(what.Template); err != nil {
+	if err := s.check(&what, kind); err != nil {
 		return nil, err
 	}
-	if what.Precision != llama.NF4 && what.Precision != llama.Full {
-		return nil, fmt.Errorf("models: precision %q is neither %s nor %s", what.Precision, llama.NF4, llama.Full)
+	if kind == KindClassifier {
+		return s.importClassifier(ctx, what)
 	}
 	source, err := llama.OpenSource(what.From)
 	if err != nil {
@@ -83,11 +76,18 @@ func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := room(job.folder, job.left(packing)); err != nil {
+		return nil, err
+	}
 	if err := checkSums(ctx, what.From, source.Files, what.Progress); err != nil {
 		return nil, err
 	}
 	files, err := job.write(ctx, source, packing, what.Progress)
 	if err != nil {
+		var disk *fs.PathError
+		if ctx.Err() == nil && !errors.As(err, &disk) { // the source is at fault, and will be: what was written of it only takes room
+			err = fmt.Errorf("%s: %w", what.From, errors.Join(err, os.RemoveAll(job.folder)))
+		}
 		return nil, err
 	}
 	c := source.Config
@@ -107,6 +107,40 @@ func (s *Store) Import(ctx context.Context, what Import) (*Model, error) {
 		return nil, fmt.Errorf("models: %w", err)
 	}
 	return m, nil
+}
+
+// check reports what can be told of an import before its files are looked at, and fills in the template.
+func (s *Store) check(what *Import, kind Kind) error {
+	if err := s.checkName(what.Name, kind); err != nil || kind == KindClassifier {
+		return err
+	}
+	if what.Released != "" || what.Card != "" {
+		return fmt.Errorf("models: %s is no classifier's file (.pt, .pth, .safetensors), which alone has labels", what.From)
+	}
+	if what.Template == "" {
+		what.Template = prompt.Grounded.Name
+	}
+	if _, err := prompt.ByName(what.Template); err != nil {
+		return err
+	}
+	if what.Precision != llama.NF4 && what.Precision != llama.Full {
+		return fmt.Errorf("models: precision %q is neither %s nor %s", what.Precision, llama.NF4, llama.Full)
+	}
+	return nil
+}
+
+// checkName refuses a name that is none, that the commands give another meaning, or that a model of another kind has: it would be lost.
+func (s *Store) checkName(name string, kind Kind) error {
+	switch {
+	case !validName.MatchString(name):
+		return fmt.Errorf("models: %q cannot be a model's name: a-z, 0-9, dot, dash and underscore, 64 at most; --name gives another", name)
+	case name == StarterName:
+		return fmt.Errorf("models: %q cannot be a model's name: `use %s` means something else; --name gives another", name, name)
+	}
+	if m, err := s.Get(name); err == nil && m.Kind != kind {
+		return fmt.Errorf("models: %q is the name of a %s that is there already; --name gives another", name, m.Kind.Role())
+	}
+	return nil
 }
 
 // nameFrom makes a model's name of a path.
@@ -168,6 +202,30 @@ func (s *Store) openJob(what Import, source *llama.Source) (*job, error) {
 	}
 	j.state.Name = what.Name
 	return j, nil
+}
+
+// left is the number of bytes that are still to be written.
+func (j *job) left(packing *llama.Packing) (bytes int64) {
+	for step := max(j.state.Steps, 0); step < packing.Steps(); step++ {
+		bytes += packing.Size(step)
+	}
+	return bytes
+}
+
+// keptFree is what an import leaves of the disk: a full one would turn away images. It is the appliance's minimum_free_bytes when that is not set.
+const keptFree = 1 << 30
+
+// room reports that so many bytes would fill the disk under a folder.
+func room(folder string, bytes int64) error {
+	free, err := durable.Free(folder)
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
+	if free-bytes < keptFree {
+		return fmt.Errorf("models: the disk under %s has %.1f GB free: %.1f are to be written and %.1f kept free; make room, the same command goes on",
+			folder, float64(free)/1e9, float64(bytes)/1e9, float64(keptFree)/1e9)
+	}
+	return nil
 }
 
 // folderOf is the folder that a source's files lie in.

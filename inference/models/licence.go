@@ -13,6 +13,9 @@ import (
 	"strings"
 )
 
+// cardFile is a Hugging Face model card.
+const cardFile = "README.md"
+
 // maxLicence bounds a licence's text and a model card.
 const maxLicence = 1 << 20
 
@@ -23,7 +26,7 @@ var ErrLicence = errors.New("the licence is not accepted")
 func acceptLicence(what Import, named string) (Licence, error) {
 	folder := folderOf(what.From)
 	if named == "" {
-		named = licenceInCard(filepath.Join(folder, "README.md"))
+		named = licenceInCard(filepath.Join(folder, cardFile))
 	}
 	text, err := licenceText(what.LicenceFile, folder)
 	if err != nil {

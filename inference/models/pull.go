@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" // git names small files so; large ones have SHA-256
 	"crypto/sha256"
@@ -32,6 +33,8 @@ const (
 	TokenVariable = "HF_TOKEN"
 	// maxListing bounds a hub's answer about a repository.
 	maxListing = 16 << 20
+	// partSuffix marks a file that is not here as a whole.
+	partSuffix = ".part"
 	// headerTime is how long a hub may take to begin an answer; the body may take as long as it comes.
 	headerTime = 30 * time.Second
 )
@@ -91,23 +94,47 @@ func (s *Store) Pull(ctx context.Context, what Pull) (*Model, error) {
 	if what.Import.Name == "" {
 		what.Import.Name = strings.ToLower(path.Base(what.Repository))
 	}
+	if err := s.check(&what.Import, KindLlama); err != nil {
+		return nil, err
+	}
 	key := sha256.Sum256([]byte(h.base + "\n" + what.Repository + "\n" + commit))
 	folder := s.path(workFolder, "pull-"+hex.EncodeToString(key[:16]))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
-	total := int64(0)
+	unlock, err := hold(filepath.Join(folder, lockFile)) // or two would write to the same files
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	total, here := int64(0), int64(0)
 	for _, f := range files {
 		total += f.Size
+		for _, name := range []string{f.Name, f.Name + partSuffix} {
+			if info, err := os.Stat(filepath.Join(folder, name)); err == nil {
+				here += info.Size()
+			}
+		}
 	}
+	if err := room(folder, total-here); err != nil {
+		return nil, err
+	}
+	what.Import.From = folder
 	meter := newMeter(what.Import.Progress, total)
+	slices.SortStableFunc(files, func(a, b sibling) int { return cmp.Compare(rank(a.Name), rank(b.Name)) })
+	asked := false
 	for _, f := range files {
+		if rank(f.Name) > 0 && !asked && (what.File == "" || what.Import.AcceptLicence == "") { // a GGUF file may name its licence itself
+			asked = true
+			if _, err := acceptLicence(what.Import, ""); err != nil {
+				return nil, err
+			}
+		}
 		if err := h.fetch(ctx, what.Repository, commit, f, filepath.Join(folder, f.Name), meter.of("downloading "+f.Name)); err != nil {
 			return nil, err
 		}
 	}
 	what.Import.Origin = Origin{From: h.base + "/" + what.Repository, Revision: commit}
-	what.Import.From = folder
 	if what.File != "" {
 		what.Import.From = filepath.Join(folder, what.File)
 	}
@@ -164,11 +191,21 @@ func (h hub) list(ctx context.Context, what Pull) (commit string, files []siblin
 	return answer.SHA, files, nil
 }
 
+// rank puts the files that say what the licence is before those that may take hours.
+func rank(name string) int {
+	switch name {
+	case cardFile, "LICENSE", "LICENSE.txt", "LICENSE.md":
+		return 0
+	}
+	return 1
+}
+
 // wanted tells a model's files, and its licence's, from what else is in a repository.
 func wanted(name, gguf string) bool {
-	switch name {
-	case "README.md", "LICENSE", "LICENSE.txt", "LICENSE.md":
+	if rank(name) == 0 {
 		return true
+	}
+	switch name {
 	case llama.ConfigFile, llama.GenerationFile, llama.TokenizerFile, llama.WeightsFile + ".index.json":
 		return gguf == ""
 	}
@@ -217,7 +254,7 @@ func (h hub) fetch(ctx context.Context, repository, commit string, f sibling, pa
 		read(int(f.Size))
 		return nil
 	}
-	part := path + ".part"
+	part := path + partSuffix
 	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("models: %w", err)

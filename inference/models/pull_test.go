@@ -109,6 +109,18 @@ func TestPull(t *testing.T) {
 		}
 		nothingInstalled(t, s)
 	}
+	folders, err := filepath.Glob(s.path(workFolder, "pull-*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatalf("%v (%v)", folders, err)
+	}
+	unlock, err := hold(filepath.Join(folders[0], lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(context.Background(), what); !errors.Is(err, ErrBusy) {
+		t.Errorf("while another downloads the same: %v", err)
+	}
+	unlock()
 	m, err := s.Pull(context.Background(), what)
 	if err != nil {
 		t.Fatal(err)
@@ -169,8 +181,16 @@ func TestPullFailsPlainly(t *testing.T) {
 	what.Repository = "../../etc"
 	try(t, what, "OWNER/NAME")
 	what.Repository, what.Import.AcceptLicence = "owner/Tiny", ""
+	h.served = map[string]int64{}
 	if err := try(t, what, "llama-test"); !errors.Is(err, ErrLicence) {
 		t.Errorf("%v, want ErrLicence", err)
+	}
+	what.Import.Precision = "int3"
+	try(t, what, "int3")
+	for name, n := range h.served {
+		if strings.HasSuffix(name, ".safetensors") {
+			t.Errorf("%d bytes of %s were downloaded before the licence was accepted", n, name)
+		}
 	}
 	server := httptest.NewServer(h)
 	server.Close() // nobody listens there any more

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -63,21 +64,26 @@ func (s *Store) path(parts ...string) string {
 // HeadFolder is where a language model keeps the heads of its prompts.
 func (s *Store) HeadFolder() string { return s.path(headFolder) }
 
-// List returns all models, by name.
+// List returns all models, by name. Where some are damaged it returns the others, and an error that names those.
 func (s *Store) List() ([]*Model, error) {
 	entries, err := os.ReadDir(s.path(refFolder))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("models: %w", err)
 	}
 	var out []*Model
+	var faults []error
 	for _, entry := range entries {
+		if !validName.MatchString(entry.Name()) {
+			continue // what was being written when the program was killed
+		}
 		m, err := s.Get(entry.Name())
 		if err != nil {
-			return nil, err
+			faults = append(faults, err)
+			continue
 		}
 		out = append(out, m)
 	}
-	return out, nil
+	return out, errors.Join(faults...)
 }
 
 // Get returns a model by name.
@@ -129,6 +135,9 @@ func parseManifest(data []byte, sum string) (*Model, error) {
 }
 
 func readSmall(path string, most int64) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe waits for somebody who writes to it
+		return nil, fmt.Errorf("%s is no file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -210,7 +219,7 @@ func hashFile(ctx context.Context, path string, read func(int)) (sum string, siz
 	}
 }
 
-// Remove takes a model away, unless it is in use or an adapter belongs to it.
+// Remove takes a model away, unless it is in use or an adapter belongs to it. A damaged one can be removed too.
 func (s *Store) Remove(name string) error {
 	unlock, err := s.lock()
 	if err != nil {
@@ -218,20 +227,24 @@ func (s *Store) Remove(name string) error {
 	}
 	defer unlock()
 	m, err := s.Get(name)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return err
 	}
+	pointer, err := readSmall(s.path(refFolder, name), maxManifest)
+	if err != nil {
+		return fmt.Errorf("models: %w", err)
+	}
 	for _, role := range Roles {
-		if used, err := s.InUse(role); err == nil && used != nil && used.manifest == m.manifest {
+		if used, err := readSmall(s.path(useFolder, fileOf(role)), maxManifest); err == nil && bytes.Equal(used, pointer) {
 			return fmt.Errorf("models: %s is in use as %s; choose another one first", name, role)
 		}
 	}
 	all, err := s.List()
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	for _, other := range all {
-		if other.Base != nil && other.Base.Digest == m.Digest() && !slices.ContainsFunc(all, func(x *Model) bool {
+		if m != nil && other.Base != nil && other.Base.Digest == m.Digest() && !slices.ContainsFunc(all, func(x *Model) bool {
 			return x.Name != name && x.Digest() == m.Digest()
 		}) {
 			return fmt.Errorf("models: adapter %s is made for %s; remove it first", other.Name, name)
@@ -246,14 +259,20 @@ func (s *Store) Remove(name string) error {
 	return s.sweep()
 }
 
-// sweep removes files that no model has. The lock must be held.
+// sweep removes files that no model has: none while one is damaged, whose files cannot be told. The lock must be held.
 func (s *Store) sweep() error {
 	all, err := s.List()
+	if errors.Is(err, ErrDamaged) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	for _, role := range Roles {
 		used, err := s.InUse(role)
+		if errors.Is(err, ErrDamaged) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -289,7 +308,12 @@ func (s *Store) lock() (unlock func(), err error) {
 			return nil, fmt.Errorf("models: %w", err)
 		}
 	}
-	lock := flock.New(s.path(lockFile))
+	return hold(s.path(lockFile))
+}
+
+// hold keeps other processes and callers from what a file stands for.
+func hold(path string) (unlock func(), err error) {
+	lock := flock.New(path)
 	held, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("models: lock: %w", err)

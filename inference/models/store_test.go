@@ -277,6 +277,84 @@ func TestHostileSourcesInstallNothing(t *testing.T) {
 	}
 }
 
+// TestFaultySourceLeavesNoRoomTaken: what is wrong with a source is told with its path, and what was written of it is removed.
+func TestFaultySourceLeavesNoRoomTaken(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	what := request(llamaFolder(t, "smollm2"), "tiny")
+	if err := poison(filepath.Join(what.From, llama.WeightsFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Import(context.Background(), what); err == nil || !strings.Contains(err.Error(), what.From) {
+		t.Errorf("%v, want an error with %s", err, what.From)
+	}
+	if left, err := os.ReadDir(s.path(workFolder)); err != nil || len(left) != 0 {
+		t.Errorf("%d imports are left under way (%v)", len(left), err)
+	}
+}
+
+// TestDiskIsNotFilled: an import that would take the last gigabyte, where images go too, is refused before it begins.
+func TestDiskIsNotFilled(t *testing.T) {
+	folder := t.TempDir()
+	if err := room(folder, 0); err != nil {
+		t.Skip(err)
+	}
+	if err := room(folder, 1<<55); err == nil || !strings.Contains(err.Error(), folder) {
+		t.Errorf("36 petabytes: %v", err)
+	}
+}
+
+// TestOneDamagedModelHindersNoOther: with a changed bit in a manifest, or a file that a kill left among the names, the others are listed, imported
+// and used, and the damaged one can be put out of use and removed.
+func TestOneDamagedModelHindersNoOther(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	bad, good := imported(t, s, "smollm2", "bad"), imported(t, s, "llama2", "good")
+	write(t, s.path(refFolder, ".good1234567"), nil)
+	if all, err := s.List(); err != nil || len(all) != 2 {
+		t.Errorf("with what a kill left: %d models (%v)", len(all), err)
+	}
+	if _, err := s.Use("bad"); err != nil {
+		t.Fatal(err)
+	}
+	path := s.path(blobFolder, bad.manifest)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[20] ^= 1
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, text)
+	if all, err := s.List(); !errors.Is(err, ErrDamaged) || len(all) != 1 || all[0].Name != "good" || !strings.Contains(err.Error(), "bad") {
+		t.Errorf("%v (%v)", all, err)
+	}
+	imported(t, s, "llama32", "new")
+	if err := s.Remove("bad"); err == nil {
+		t.Error("the model in use is removed")
+	}
+	if _, err := s.Use("good"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove("bad"); err != nil {
+		t.Error(err)
+	}
+	all, err := s.List()
+	if err != nil || len(all) != 2 {
+		t.Errorf("%v (%v)", all, err)
+	}
+	for _, m := range all {
+		if err := s.Verify(context.Background(), m, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(s.Path(bad, llama.WeightsFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the removed model's weights: %v", err)
+	}
+	if _, err := s.Get("good"); err != nil || good.Digest() == "" {
+		t.Error(err)
+	}
+}
+
 // poison makes the last value of a file of float32 no number.
 func poison(path string) error {
 	data, err := os.ReadFile(path)
@@ -360,6 +438,28 @@ func TestAdaptersBelongToTheirBase(t *testing.T) {
 	}
 	if used, err := s.InUse(RoleLanguageModel); err != nil || used != nil {
 		t.Errorf("back to the starter: %v (%v)", used, err)
+	}
+}
+
+// TestNamesMeanOneThing: the starter's name is no other model's, and an adapter does not take the place of a language model, nor is one used as an adapter.
+func TestNamesMeanOneThing(t *testing.T) {
+	s := OpenStore(t.TempDir())
+	tiny := imported(t, s, "llama2", "tiny")
+	if _, err := s.Import(context.Background(), request(llamaFolder(t, "smollm2"), StarterName)); err == nil || !strings.Contains(err.Error(), "--name") {
+		t.Errorf("a model by the name %s: %v", StarterName, err)
+	}
+	folder := filepath.Join("..", "llama", "testdata", "tiny", "adapter")
+	if _, err := s.ImportAdapter(AdapterImport{From: folder, Name: "tiny", Base: "tiny", Now: noon}); err == nil || !strings.Contains(err.Error(), "--name") {
+		t.Errorf("an adapter by its base's name: %v", err)
+	}
+	if m, err := s.Get("tiny"); err != nil || m.Digest() != tiny.Digest() {
+		t.Errorf("%+v (%v)", m, err)
+	}
+	if err := s.UseAdapter("tiny"); err == nil {
+		t.Error("a language model is used as an adapter")
+	}
+	if m, err := s.InUse(RoleLanguageModel); m != nil || err != nil {
+		t.Errorf("%+v is in use (%v)", m, err)
 	}
 }
 

@@ -70,12 +70,32 @@ func (s *Store) Use(name string) (dropped string, err error) {
 	return dropped, s.point(useFolder, fileOf(m.Kind.Role()), m)
 }
 
+// UseAdapter chooses an adapter, or by the starter's name none but the starter's own.
+func (s *Store) UseAdapter(name string) error {
+	if name == StarterName {
+		_, err := s.UseStarter(RoleAdapter)
+		return err
+	}
+	m, err := s.Get(name)
+	if err != nil {
+		return err
+	}
+	if m.Kind != KindAdapter {
+		return fmt.Errorf("models: %s is no adapter but a %s; `llamaxr models use` chooses it", name, m.Kind.Role())
+	}
+	_, err = s.Use(name)
+	return err
+}
+
 // before is the ending of the file that names what had a role before.
 const before = "-before"
 
-// remember keeps the name of what has a role now, unless next is the same.
+// remember keeps the name of what has a role now, unless next is the same, or what has it is damaged.
 func (s *Store) remember(role Role, next string) error {
 	m, err := s.InUse(role)
+	if errors.Is(err, ErrDamaged) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -156,6 +176,9 @@ func (s *Store) LanguageModelName() string {
 
 func (s *Store) dropAdapter(base string) (dropped string, err error) {
 	adapter, err := s.InUse(RoleAdapter)
+	if errors.Is(err, ErrDamaged) {
+		return "that was in use and is damaged", s.forget(RoleAdapter)
+	}
 	if err != nil || adapter == nil || adapter.Base.Digest == base {
 		return "", err
 	}

@@ -100,13 +100,7 @@ func (o OS) OpenJournal(path string) (Journal, error) {
 }
 
 // Free implements Files.
-func (OS) Free(path string) (int64, error) {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(path, &stat); err != nil {
-		return 0, err
-	}
-	return int64(stat.Bavail) * int64(stat.Bsize), nil
-}
+func (OS) Free(path string) (int64, error) { return durable.Free(path) }
 
 // full marks an error as ErrNoSpace when the disk or a quota says so.
 func full(err error) error {
