@@ -91,6 +91,9 @@ func (s *Store) InstallStaged(folder string, what Staged) error {
 		if err != nil {
 			return err
 		}
+		if err := s.checkName(m.Name, m.Kind); err != nil {
+			return err
+		}
 		list = append(list, m)
 	}
 	if err := s.date(list, what); err != nil {
@@ -151,7 +154,7 @@ func (s *Store) stagedModel(folder, sum string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
-	if !validName.MatchString(m.Name) || m.Kind == KindAdapter && m.Base == nil {
+	if m.Kind == KindAdapter && m.Base == nil {
 		return nil, fmt.Errorf("models: manifest %s: %w: %q is no model of this program", sum, ErrDamaged, m.Name)
 	}
 	for name, file := range m.Files {
