@@ -314,6 +314,13 @@ func TestModelsTooLargeForFloat32AreRefused(t *testing.T) {
 	if _, err := LoadAs(eng, fstest.MapFS{ConfigFile: {Data: config}}, OnGraph); err == nil || !strings.Contains(err.Error(), "million parameters") {
 		t.Errorf("6,300 million parameters: %v", err)
 	}
+	large, err := ParseConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind, err := Auto.resolve(&engine.Engine{Name: engine.XLACUDA}, large); err != nil || kind != NativeInt16 {
+		t.Errorf("beside a GPU they are computed by kind %d (%v), want the processor's", kind, err)
+	}
 }
 
 // FuzzGGUFModel: no GGUF file makes it panic, and a model that it accepts has all its weights and a tokenizer.

@@ -73,7 +73,7 @@ type machine interface {
 // Kind is which machine computes.
 type Kind int
 
-// Kinds of machines. Auto is OnGraph on a GPU, else NativeInt16.
+// Kinds of machines. Auto is OnGraph on a GPU for what a graph computes with, else NativeInt16.
 const (
 	Auto Kind = iota
 	OnGraph
@@ -83,13 +83,14 @@ const (
 
 // resolve says what Auto is, and refuses what is too large before its weights are read.
 func (k Kind) resolve(eng *engine.Engine, c *Config) (Kind, error) {
+	n := c.parameters()
 	if k == Auto {
 		k = NativeInt16
-		if eng.Name == engine.XLACUDA {
+		if eng.Name == engine.XLACUDA && n <= maxParameters {
 			k = OnGraph
 		}
 	}
-	if n := c.parameters(); k == OnGraph && n > maxParameters {
+	if k == OnGraph && n > maxParameters {
 		return k, fmt.Errorf("llama: %d million parameters, more than the %d million that a graph computes with in float32", n/1e6, maxParameters/1_000_000)
 	}
 	return k, nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -90,6 +91,46 @@ func TestInt16KeepsTheText(t *testing.T) {
 	t.Logf("%.1f rows of the head a token could be the largest", float64(contenders)/float64(all))
 	if float64(same) < keptTokens*float64(all) || math.Abs(rise) > perplexityRise || worst > int16Logit {
 		t.Errorf("want %.0f %% of the tokens, a perplexity within %.1f %%, logits within %.1f", 100*keptTokens, 100*perplexityRise, int16Logit)
+	}
+}
+
+// TestPerplexityOfReports holds the 16-bit arithmetic to the exact one on what people wrote: reports of the shared data, ten here and 200 with
+// LLAMAXR_LONG=1.
+func TestPerplexityOfReports(t *testing.T) {
+	reports := sharedReports(t)
+	count := 10
+	if os.Getenv("LLAMAXR_LONG") != "" {
+		count = 200
+	}
+	if peertest.Race {
+		count = 1
+	}
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := smolNF4(t)
+	var surprise [2]float64
+	all := 0
+	for i, kind := range []Kind{NativeExact, NativeInt16} {
+		model, err := LoadAs(eng, files, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = 0
+		for n := range count {
+			ids := model.Tokenizer.Encode(reports[n*len(reports)/count])
+			ids = ids[:min(len(ids), 100)]
+			for at, scores := range scoresAfter(t, model, ids, 0, len(ids))[:len(ids)-1] {
+				surprise[i] -= logProbability(scores, ids[at+1])
+				all++
+			}
+		}
+	}
+	rise := math.Exp((surprise[1]-surprise[0])/float64(all)) - 1
+	t.Logf("%d tokens of %d reports: perplexity %.3f, %+.4f %%", all, count, math.Exp(surprise[0]/float64(all)), 100*rise)
+	if math.Abs(rise) > perplexityRise {
+		t.Errorf("perplexity changes by %.2f %%, want %.1f %%", 100*rise, 100*perplexityRise)
 	}
 }
 

@@ -3,7 +3,6 @@ package llama
 import (
 	"encoding/json"
 	"math"
-	"os"
 	"slices"
 	"testing"
 
@@ -22,8 +21,8 @@ type smolCase struct {
 }
 
 const (
-	smolSpacing = 256
-	smolShort   = 10 // prompts that are continued in the short form
+	smolSpacing   = 256
+	smolContinued = 10 // prompts
 )
 
 func smolCases(t testing.TB) []smolCase {
@@ -42,7 +41,7 @@ func smolCases(t testing.TB) []smolCase {
 }
 
 // TestSmolLM2 holds a real model, read from GGUF, to transformers in float32 (oracles/smollm2.py): the logits of 50 prompts, and 64
-// greedy tokens through the KV cache, of two prompts here and of ten with LLAMAXR_LONG=1.
+// greedy tokens through the KV cache of the ten that the golden file continues.
 func TestSmolLM2(t *testing.T) {
 	source, err := OpenSource(peertest.SmolLM2(t))
 	if err != nil {
@@ -76,7 +75,7 @@ func TestSmolLM2(t *testing.T) {
 		for k, id := range c.Top {
 			worst = max(worst, math.Abs(float64(logits[id])-c.TopLogits[k]))
 		}
-		if c.Greedy == nil || continued == smolShort && os.Getenv("LLAMAXR_LONG") == "" {
+		if c.Greedy == nil {
 			continue
 		}
 		continued++
@@ -89,7 +88,7 @@ func TestSmolLM2(t *testing.T) {
 		}
 	}
 	t.Logf("%s: largest difference of a logit %.2g, %d texts continued", model.Engine(), worst, continued)
-	if continued < min(smolShort, len(cases)/2) {
+	if continued < min(smolContinued, len(cases)/2) {
 		t.Errorf("%d texts were continued", continued)
 	}
 	if worst > tolerance {

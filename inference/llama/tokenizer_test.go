@@ -74,6 +74,8 @@ func oracleTokenizer(t testing.TB, name string) *Tokenizer {
 		if data, err = tokenizerFromGGUF(content); err != nil {
 			t.Fatal(err)
 		}
+	} else if name == "scores" {
+		data = sentenceScores(t)
 	} else {
 		data = read(t, "tokenizer", name, "tokenizer.json")
 	}
@@ -84,11 +86,43 @@ func oracleTokenizer(t testing.TB, name string) *Tokenizer {
 	return tokenizer
 }
 
+// sentenceScores is the vocabulary of sentence as a GGUF file has it: with scores in the place of merges. llama.cpp makes the same tokens of it
+// as Hugging Face's tokenizers of the merges.
+func sentenceScores(t testing.TB) []byte {
+	t.Helper()
+	var file tokenizerJSON
+	if err := json.Unmarshal(read(t, "tokenizer", "sentence", "tokenizer.json"), &file); err != nil {
+		t.Fatal(err)
+	}
+	n := len(file.Model.Vocab)
+	tokens, scores, kinds := make([]string, n), make([]float64, n), make([]int64, n)
+	for token, id := range file.Model.Vocab {
+		tokens[id], scores[id], kinds[id] = token, -float64(n), 1
+	}
+	for i, m := range slices.Backward(file.Model.Merges) {
+		scores[file.Model.Vocab[m[0]+m[1]]] = -float64(i)
+	}
+	for _, a := range file.AddedTokens {
+		kinds[a.ID] = kindControl
+	}
+	data, err := tokenizerFromGGUF(&gguf.File{Metadata: map[string]any{
+		"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.scores": scores, "tokenizer.ggml.token_type": kinds,
+		"tokenizer.ggml.bos_token_id": uint64(1),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // TestHuggingFace holds ids and texts to those of Hugging Face's tokenizers (oracles/tokenizer.py), for every pattern.
 func TestHuggingFace(t *testing.T) {
-	for _, name := range []string{"score", "llama3", "digits", "sentence", "smollm2"} {
+	for _, name := range []string{"score", "llama3", "digits", "sentence", "scores", "smollm2"} {
 		t.Run(name, func(t *testing.T) {
 			tokenizer := oracleTokenizer(t, name)
+			if name == "scores" {
+				name = "sentence"
+			}
 			var cases []struct {
 				Text    string
 				IDs     []int
