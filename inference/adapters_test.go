@@ -92,6 +92,71 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	}
 }
 
+// TestAdapterGoesWithoutARestart: an adapter over an imported model is laid on and taken away while the model stays loaded, and the text is that
+// of a reader that is opened so.
+func TestAdapterGoesWithoutARestart(t *testing.T) {
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := models.Starter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	language, err := fs.Sub(bundle.Files, models.LlamaFolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, folders := models.OpenStore(t.TempDir()), t.TempDir()
+	base, adapter := filepath.Join(folders, "base"), filepath.Join(folders, "habit")
+	if err := errors.Join(os.CopyFS(base, language), os.CopyFS(adapter, folderOf(t, bundle)), os.Remove(filepath.Join(adapter, llama.AdapterManifestFile))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Import(t.Context(), models.Import{From: base, Precision: llama.NF4, AcceptLicence: "test", Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.ImportAdapter(models.AdapterImport{From: adapter, Base: "base", Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Use("base"); err != nil {
+		t.Fatal(err)
+	}
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}, Lateral: &study.Scores{study.Effusion: 0.7}}
+	write := func(r *Reader) string {
+		t.Helper()
+		written, err := r.Write(t.Context(), scores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return written.Text
+	}
+	r, err := Open(eng, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, name := range []string{models.StarterName, "habit", models.StarterName} {
+		if err := store.UseAdapter(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Adapt(store); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		opened, err := Open(eng, store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := write(r)
+		if want := write(opened); text != want || len(r.Cards()) != len(opened.Cards()) {
+			t.Errorf("%s: %q by %v, opened so %q", name, text, r.Cards(), want)
+		}
+		texts = append(texts, text)
+	}
+	if texts[0] == texts[1] || texts[0] != texts[2] {
+		t.Errorf("%q", texts)
+	}
+}
+
 // TestWhatIsInUseIsToldWhileATextIsWritten: who asks for the models, a page that a reader opens, does not wait for a text, and hears of those
 // in use, not of the one that writes for once.
 func TestWhatIsInUseIsToldWhileATextIsWritten(t *testing.T) {

@@ -95,12 +95,17 @@ func (r *Reader) lay(chosen *parts) error {
 			return err
 		}
 		template, next.cards = manifest.Template, append(next.cards, a.card)
+	} else if r.inUse.Load() != nil { // there may have been one
+		if err := r.writer.SetAdapter(nil); err != nil {
+			return err
+		}
 	}
 	var err error
 	if next.template, err = prompt.ByName(template); err != nil {
 		return err
 	}
 	r.keepHead(next)
+	r.writer.SetEnd(next.template.End)
 	r.laid = next
 	return nil
 }
@@ -132,8 +137,7 @@ func (r *Reader) Adapt(store *models.Store) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	before := r.inUse.Load()
-	if chosen.language.card != before.language.card || chosen.classifier.card.Digest != before.classifier.card.Digest ||
-		chosen.adapter == nil && before.adapter != nil {
+	if chosen.language.card != before.language.card || chosen.classifier.card.Digest != before.classifier.card.Digest {
 		return ErrOtherBase
 	}
 	chosen.classifier = before.classifier // whose name was read with it

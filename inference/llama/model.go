@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,7 @@ type Model struct {
 	head    *Head
 	guesses guesses
 	plain   bool // no speculation
+	end     func(text string) int
 }
 
 // machine computes passes of one model.
@@ -165,8 +167,11 @@ func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, err
 // Engine names what computes.
 func (m *Model) Engine() string { return m.machine.name() }
 
-// SetAdapter puts a PEFT folder's adapter over the base; the base stays as it is.
+// SetAdapter puts a PEFT folder's adapter over the base, nil for none; the base stays as it is.
 func (m *Model) SetAdapter(files fs.FS) error {
+	if files == nil {
+		return m.adapt(nil)
+	}
 	config, err := fs.ReadFile(files, AdapterConfigFile)
 	if err != nil {
 		return fmt.Errorf("llama: %w", err)
@@ -179,6 +184,10 @@ func (m *Model) SetAdapter(files fs.FS) error {
 	if err != nil {
 		return err
 	}
+	return m.adapt(a)
+}
+
+func (m *Model) adapt(a *Adapter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.kept = nil
@@ -206,7 +215,14 @@ type Result struct {
 	NewTokens       int
 	Passes          int // over the weights, after the prompt's: speculation makes them fewer than the new tokens
 	Prefill, Decode time.Duration
-	Finished        bool // the model ended the text itself
+	Finished        bool // the model ended the text itself, or SetEnd's function did
+}
+
+// SetEnd says where a text ends that the model does not end itself: at the place in it that end returns, which is below 0 while there is none.
+func (m *Model) SetEnd(end func(text string) int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.end = end
 }
 
 // Generate continues prompt greedily for at most limit tokens.
@@ -241,6 +257,13 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 	result.Prefill = time.Since(started)
 	started = time.Now()
 	text := slices.Clone(ids) // and what is written
+	end := -1
+	over := func() bool {
+		if m.end != nil {
+			end = m.end(m.Tokenizer.Decode(text[len(ids):]))
+		}
+		return end >= 0
+	}
 	for len(text)-len(ids) < limit {
 		if m.stops[next] {
 			result.Finished = true
@@ -249,7 +272,9 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 		if err := ctx.Err(); err != nil {
 			return nil, nil, fmt.Errorf("llama: generating: %w", err)
 		}
-		text = append(text, next)
+		if text = append(text, next); over() {
+			break
+		}
 		room := min(m.mostGuessed(), limit-(len(text)-len(ids)))
 		drafted := m.guesses.draft(text, room)
 		from := len(text) - 1
@@ -262,13 +287,20 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 		for i := 0; i < len(drafted) && drafted[i] == next && !m.stops[next]; i++ {
 			text = append(text, next)
 			next = pick(best[i+1], len(text)-len(ids))
+			if over() {
+				break
+			}
 		}
-		m.kept = m.kept[:len(text)]
+		if m.kept = m.kept[:len(text)]; end >= 0 {
+			break
+		}
 	}
 	out := text[len(ids):]
 	result.Decode = time.Since(started)
 	result.NewTokens = len(out)
-	result.Text = m.Tokenizer.Decode(out)
+	if result.Text = m.Tokenizer.Decode(out); end >= 0 {
+		result.Text, result.Finished = strings.TrimRight(result.Text[:end], " \n"), true
+	}
 	return append(text, next), result, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -156,6 +157,44 @@ func TestEnginesWriteTheSameText(t *testing.T) {
 	for _, text := range texts {
 		if text != texts[0] {
 			t.Errorf("%q, elsewhere %q", text, texts[0])
+		}
+	}
+}
+
+// TestTextEndsWhereItIsSaid: a text is cut at its end, and no more of it is written, on every engine.
+func TestTextEndsWhereItIsSaid(t *testing.T) {
+	base, adapter := tinyFiles(t)
+	for _, w := range ways(t) {
+		model, err := LoadAs(w.eng, base, w.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := model.SetAdapter(adapter); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := model.Generate(context.Background(), "No effusion. 0.5", 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := len(whole.Text) / 2
+		for _, again := range []bool{false, true} { // guessed from the text before
+			model.SetEnd(func(text string) int {
+				if len(text) <= half {
+					return -1
+				}
+				return half
+			})
+			cut, err := model.Generate(context.Background(), "No effusion. 0.5", 40)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := strings.TrimRight(whole.Text[:half], " \n"); cut.Text != want || !cut.Finished || cut.NewTokens >= whole.NewTokens {
+				t.Errorf("%s, again %t: %d of %d tokens, %q, want %q", w.name, again, cut.NewTokens, whole.NewTokens, cut.Text, want)
+			}
+		}
+		model.SetEnd(nil)
+		if after, err := model.Generate(context.Background(), "No effusion. 0.5", 40); err != nil || after.Text != whole.Text {
+			t.Errorf("%s: the whole text after a cut one is %q (%v), want %q", w.name, after.Text, err, whole.Text)
 		}
 	}
 }

@@ -66,6 +66,30 @@ func (t Template) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Headings that begin another prompt, which models that were not trained to end write after a report.
+var otherPrompt = []string{"###", "\nReport:", "\nPresent:"}
+
+const findings = "FINDINGS:"
+
+// End is where a text ceases to be one report: where it begins another prompt or another report. It is -1 while it does neither.
+func (Template) End(text string) int {
+	end := -1
+	earlier := func(at int) {
+		if at >= 0 && (end < 0 || at < end) {
+			end = at
+		}
+	}
+	for _, heading := range otherPrompt {
+		earlier(strings.Index(text, heading))
+	}
+	if first := strings.Index(text, findings); first >= 0 {
+		if second := strings.Index(text[first+len(findings):], findings); second >= 0 {
+			earlier(first + len(findings) + second)
+		}
+	}
+	return end
+}
+
 // paperBody is a Python list of the 36 scores rounded to 3 decimals, frontal first; a view that was not acquired, and a
 // finding that the classifier does not score, is None.
 func paperBody(scores study.PairScores) string {

@@ -51,3 +51,15 @@ func TestPlannedNamesWhatIsToBeSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestEndOfAReport: a text is a report up to the next prompt or the next report, whatever a model goes on to write.
+func TestEndOfAReport(t *testing.T) {
+	const report = "FINDINGS: No effusion.\nIMPRESSION: Normal. Report: none. #1"
+	for _, more := range []string{"", "\n\n### Instruction:\nX", "\nFINDINGS: Clear. ### FINDINGS:", "\nPresent: none", "\nReport:\nFINDINGS: x"} {
+		text := report + more
+		at := Grounded.End(text)
+		if more == "" && at >= 0 || more != "" && (at < 0 || strings.TrimRight(text[:at], "\n") != report) {
+			t.Errorf("%q ends at %d", text, at)
+		}
+	}
+}
