@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -49,13 +50,23 @@ func execute(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "llamaxr:", err)
+	fmt.Fprintln(os.Stderr, "llamaxr:", printable(err.Error()))
 	var usage usageError
 	if errors.As(err, &usage) || cmd.ValidateRequiredFlags() != nil {
 		fmt.Fprintln(os.Stderr, "see llamaxr --help")
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// printable puts question marks for what is not: an error may quote a file from outside, and a terminal would obey its control characters.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func newRoot() *cobra.Command {

@@ -83,3 +83,10 @@ func TestServiceReadsWhatRootWrote(t *testing.T) {
 		t.Errorf("the state belongs to %+v", owner)
 	}
 }
+
+// TestErrorsMoveNoCursor: an error that quotes a hostile file does nothing to a terminal.
+func TestErrorsMoveNoCursor(t *testing.T) {
+	if got, want := printable("a\x1b[2J\u009bb\n\tc \"Größe\""), "a?[2J?b\n\tc \"Größe\""; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -224,7 +224,7 @@ func (s *Source) shards(path string) (map[string]*safetensors.Index, error) {
 		files = nil
 		for tensor, name := range index.WeightMap {
 			if name != filepath.Base(name) || !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("llama: %s: tensor %s lies in %q, which is no file name", indexFile, tensor, name)
+				return nil, fmt.Errorf("llama: %s: tensor %.200q lies in %q, which is no file name", indexFile, tensor, name)
 			}
 			if !slices.Contains(files, name) {
 				files = append(files, name)
@@ -248,7 +248,7 @@ func (s *Source) shards(path string) (map[string]*safetensors.Index, error) {
 		}
 		for tensor := range x.Spans {
 			if held[tensor] != nil {
-				return nil, fmt.Errorf("llama: %s: tensor %s is in another file too", name, tensor)
+				return nil, fmt.Errorf("llama: %s: tensor %.200q is in another file too", name, tensor)
 			}
 			held[tensor] = x
 		}

@@ -34,7 +34,7 @@ func (m *mergePair) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '[' {
 		var parts []string
 		if err := json.Unmarshal(data, &parts); err != nil || len(parts) != 2 {
-			return fmt.Errorf("merge %s is no pair", data)
+			return fmt.Errorf("merge %.200q is no pair", data)
 		}
 		*m = mergePair(parts)
 		return nil
@@ -237,7 +237,7 @@ func (t *Tokenizer) setSteps(file *tokenizerJSON) error {
 		case s.Type == "Split" && s.Pattern != nil && s.Behavior == "Isolated" && !is(s.Invert, false):
 			piece, ok := pieceLengths[s.Pattern.Regex]
 			if !ok {
-				return fmt.Errorf("pre_tokenizer splits by a pattern that is not known: %s", s.Pattern.Regex)
+				return fmt.Errorf("pre_tokenizer splits by a pattern that is not known: %.400q", s.Pattern.Regex)
 			}
 			t.pieces = append(t.pieces, piece)
 		case s.Type == "Digits" && is(s.Individual, false):

@@ -110,7 +110,7 @@ func (c *Config) strangers(held map[string]*safetensors.Index) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		if !known[name] && !strings.HasSuffix(name, ".rotary_emb.inv_freq") {
-			return fmt.Errorf("llama: tensor %s has no place in the model that %s describes", name, ConfigFile)
+			return fmt.Errorf("llama: tensor %.200q has no place in the model that %s describes", name, ConfigFile)
 		}
 	}
 	return nil
@@ -266,15 +266,15 @@ func checkPlain(configJSON []byte) error {
 		return err
 	}
 	if bias := string(fields["bias"]); bias != "" && bias != `"none"` {
-		return fmt.Errorf("bias is %s: only plain LoRA is done here", bias)
+		return fmt.Errorf("bias is %.100q: only plain LoRA is done here", bias)
 	}
 	if start := string(fields["init_lora_weights"]); !slices.Contains(plainStarts, start) {
-		return fmt.Errorf("init_lora_weights is %s: it changed the base's weights; convert the adapter to plain LoRA (PEFT, save_pretrained)", start)
+		return fmt.Errorf("init_lora_weights is %.100q: it changed the base's weights; convert the adapter to plain LoRA (PEFT, save_pretrained)", start)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		unset := slices.Contains([]string{"null", "false", "{}", "[]", "0", `""`}, string(fields[name]))
 		if !unset && !slices.Contains(plainFields, name) {
-			return fmt.Errorf("%s is %.100s: only plain LoRA is done here", name, fields[name])
+			return fmt.Errorf("%.100q is %.100q: only plain LoRA is done here", name, fields[name])
 		}
 	}
 	return nil

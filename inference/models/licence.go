@@ -36,7 +36,7 @@ func acceptLicence(what Import, named string) (Licence, error) {
 	case what.AcceptLicence == "" && named == "":
 		return Licence{}, fmt.Errorf("models: %w: the files name none; read the licence where the model came from and pass its name with --accept-licence", ErrLicence)
 	case what.AcceptLicence == "":
-		return Licence{}, fmt.Errorf("models: %w: it is %q; read it, and pass --accept-licence %s", ErrLicence, named, named)
+		return Licence{}, fmt.Errorf("models: %w: it is %q; read it, and pass --accept-licence %q", ErrLicence, named, named)
 	case named != "" && !strings.EqualFold(named, what.AcceptLicence):
 		return Licence{}, fmt.Errorf("models: %w: it is %q, --accept-licence says %q", ErrLicence, named, what.AcceptLicence)
 	}
