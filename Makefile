@@ -95,9 +95,9 @@ gpu-check:
 	@packaging/setup/smollm2.sh
 	@LD_LIBRARY_PATH="$$(find $(CURDIR)/.cache/cuda/nvidia -type d -name lib | paste -sd:):$$LD_LIBRARY_PATH" $(GO) run ./daemon/bench -gpu -out docs/BENCHMARKS.md
 
-# The long forms: perplexity on 200 reports; kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations (at the server and at the appliance), 1,000 phantoms with lying headers, grounding on 300.
+# The long forms: a real language model's text on all prompts and reports; kill -9 at 200 random moments under load and at 1,000 with a hostile destination, a million mutated associations (at the server and at the appliance), 1,000 phantoms with lying headers, grounding on 300.
 torture: test-setup
-	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut|LargeSite|Perplexity' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/... ./inference/llama
+	LLAMAXR_TORTURE=1 LLAMAXR_LONG=1 $(GO) test -p 1 -timeout 5h -run 'Kill|Mutated|Grounding|Pairing|Phantoms|Fault|PowerCut|LargeSite|Perplexity|SmolLM2|Int16KeepsTheText' -v ./daemon/... ./dicomnet/... ./ingest/... ./finetune/... ./inference/llama
 
 # 2,000 studies of twenty modalities through kills, restarts, a new certificate, a reload, a backup and a restore (12 minutes on 2 cores of its own, 45 GB of disk).
 soak: test-setup

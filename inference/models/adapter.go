@@ -45,7 +45,7 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	}
 	data := map[string][]byte{}
 	for _, name := range []string{llama.AdapterConfigFile, llama.AdapterWeightsFile} {
-		if data[name], err = readSmall(filepath.Join(what.From, name), maxAdapter); err != nil {
+		if data[name], err = readFound(filepath.Join(what.From, name), maxAdapter); err != nil {
 			return nil, fmt.Errorf("models: adapter: %w", err)
 		}
 	}
@@ -59,6 +59,9 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	}
 	if _, err := llama.ReadAdapter(config, data[llama.AdapterConfigFile], data[llama.AdapterWeightsFile]); err != nil {
 		return nil, fmt.Errorf("models: adapter for %s: %w", what.Base, err)
+	}
+	if _, err := readFound(filepath.Join(what.From, llama.AdapterManifestFile), maxManifest); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("models: adapter: %w", err)
 	}
 	manifest, err := llama.ReadAdapterManifest(os.DirFS(what.From))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

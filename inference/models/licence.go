@@ -45,7 +45,7 @@ func acceptLicence(what Import, named string) (Licence, error) {
 
 // licenceInCard reads "license: NAME" from the head of a Hugging Face model card.
 func licenceInCard(path string) string {
-	data, err := readSmall(path, maxLicence)
+	data, err := readFound(path, maxLicence)
 	if err != nil {
 		return ""
 	}
@@ -72,7 +72,7 @@ func licenceText(given, folder string) (string, error) {
 		return string(data), nil
 	}
 	for _, name := range []string{"LICENSE", "LICENSE.txt", "LICENSE.md", "COPYING"} {
-		data, err := readSmall(filepath.Join(folder, name), maxLicence)
+		data, err := readFound(filepath.Join(folder, name), maxLicence)
 		if err == nil {
 			return string(data), nil
 		}
@@ -89,7 +89,7 @@ const SumsFile = "SHA256SUMS"
 // checkSums holds a source's files to SHA256SUMS beside them.
 func checkSums(ctx context.Context, from string, files []string, progress func(Progress)) error {
 	folder := folderOf(from)
-	text, err := readSmall(filepath.Join(folder, SumsFile), maxLicence)
+	text, err := readFound(filepath.Join(folder, SumsFile), maxLicence)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -106,10 +106,17 @@ func checkSums(ctx context.Context, from string, files []string, progress func(P
 		name = strings.TrimPrefix(strings.TrimLeft(name, " *"), "./")
 		if slices.Contains(files, name) {
 			want[name] = strings.ToLower(sum)
-			if info, err := os.Stat(filepath.Join(folder, name)); err == nil {
-				total += info.Size()
-			}
 		}
+	}
+	for _, name := range files {
+		info, err := os.Stat(filepath.Join(folder, name))
+		if err != nil {
+			continue // one that may be missing, or is told below
+		}
+		if want[name] == "" {
+			return fmt.Errorf("models: %s does not list %s: make it in this folder with sha256sum *, or take it away", SumsFile, name)
+		}
+		total += info.Size()
 	}
 	meter := newMeter(progress, total)
 	for name, sum := range want {

@@ -134,10 +134,15 @@ func parseManifest(data []byte, sum string) (*Model, error) {
 	return m, nil
 }
 
-func readSmall(path string, most int64) ([]byte, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe waits for somebody who writes to it
+// readFound reads a file that lies in a folder from elsewhere. A pipe is none: opening it waits for somebody who writes to it.
+func readFound(path string, most int64) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file", path)
 	}
+	return readSmall(path, most)
+}
+
+func readSmall(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

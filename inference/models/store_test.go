@@ -248,8 +248,12 @@ func TestHostileSourcesInstallNothing(t *testing.T) {
 	}{
 		"truncated": {func(f string) error { return os.Truncate(filepath.Join(f, llama.WeightsFile), 100_000) }, llama.WeightsFile},
 		"tampered": {func(f string) error {
-			return os.WriteFile(filepath.Join(f, SumsFile), []byte(strings.Repeat("0", 64)+"  "+llama.WeightsFile+"\n"), 0o600)
-		}, SumsFile},
+			return errors.Join(sums(f), poison(filepath.Join(f, llama.WeightsFile)))
+		}, "damaged on its way"},
+		"sums of others": {func(f string) error {
+			return os.WriteFile(filepath.Join(f, SumsFile), []byte(strings.Repeat("0", 64)+"  tiny/"+llama.WeightsFile+"\n"), 0o600)
+		}, "does not list"},
+		"sums of a device": {func(f string) error { return os.Symlink(os.DevNull, filepath.Join(f, SumsFile)) }, "no file"}, // a pipe would wait
 		"sums of nonsense": {func(f string) error { return os.WriteFile(filepath.Join(f, SumsFile), []byte("hello\n"), 0o600) }, SumsFile},
 		"not a number":     {func(f string) error { return poison(filepath.Join(f, llama.WeightsFile)) }, "tensor"},
 		"no config":        {func(f string) error { return os.Remove(filepath.Join(f, llama.ConfigFile)) }, llama.ConfigFile},
@@ -353,6 +357,23 @@ func TestOneDamagedModelHindersNoOther(t *testing.T) {
 	if _, err := s.Get("good"); err != nil || good.Digest() == "" {
 		t.Error(err)
 	}
+}
+
+// sums lists a folder's files in SHA256SUMS.
+func sums(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	text := ""
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			return err
+		}
+		text += sumOf(data) + "  " + entry.Name() + "\n"
+	}
+	return os.WriteFile(filepath.Join(folder, SumsFile), []byte(text), 0o600)
 }
 
 // poison makes the last value of a file of float32 no number.
