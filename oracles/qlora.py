@@ -1,7 +1,7 @@
-"""Golden files of QLoRA steps: what torch and PEFT make of 20 AdamW steps on the tiny model of oracles/llama.py.
+"""Golden files of QLoRA and prefix tuning: what torch and PEFT make of 20 AdamW steps on the tiny model of oracles/llama.py.
 
-Writes finetune/qlora/testdata/{steps.json,adapter.safetensors}: batches, losses, and the adapter after the last step. The base stays
-what NF4 gives back; the loss is the weighted mean cross-entropy of the next token; the rate warms up over a twentieth of the steps
+Writes finetune/qlora/testdata/{steps.json,adapter.safetensors} of LoRA and {prefix.json,prefix.safetensors} of a prefix: batches, losses,
+versions, and the adapter after the last step. The base stays what NF4 gives back; the loss is the weighted mean cross-entropy of the next token; the rate warms up over a twentieth of the steps
 (at least one) and falls by a cosine to a twentieth; the whole gradient's norm is cut to 1.
 Needs what oracles/llama.py needs.
 """
@@ -11,9 +11,11 @@ import math
 import sys
 from pathlib import Path
 
+import peft
 import torch
+import transformers
 from llama import pack, tiny
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model, load_peft_weights
 from safetensors.torch import save_file
 
 STEPS, PEAK, DECAY = 20, 5e-3, 0.1
@@ -27,11 +29,18 @@ def rate(step):
     return PEAK * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(STEPS - warm, 1))))
 
 
-def main(root):
+def train(root, adapter):
+    """Trains on from an adapter's folder; returns the record and what has trained."""
     _, model = tiny()
     pack(model)
-    folder = root / "inference" / "llama" / "testdata" / "tiny" / "adapter"
-    model = PeftModel.from_pretrained(model, folder, is_trainable=True)
+    folder = root / "inference" / "llama" / "testdata" / "tiny" / adapter
+    if adapter == "prefix":  # which PEFT does not train on from a folder
+        settings = PeftConfig.from_pretrained(folder)
+        settings.inference_mode = False
+        model = get_peft_model(model, settings)
+        model.prompt_encoder["default"].load_prompt_embeddings(load_peft_weights(folder, device="cpu")["prompt_embeddings"])
+    else:
+        model = PeftModel.from_pretrained(model, folder, is_trainable=True)
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=PEAK, betas=(0.9, 0.98), eps=1e-8, weight_decay=DECAY)
@@ -51,12 +60,21 @@ def main(root):
         optimiser.step()
         batches.append({"tokens": tokens.flatten().tolist(), "weights": weights.flatten().tolist()})
         losses.append(loss.item())
+    settings = {"steps": STEPS, "peak": PEAK, "decay": DECAY, "size": SIZE, "length": LENGTH}
+    versions = {m.__name__: m.__version__ for m in (peft, torch, transformers)}
+    state = {name.replace(".default", ""): p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    return settings | {"versions": versions, "losses": losses, "norms": norms, "batches": batches}, state
+
+
+def main(root):
     out = root / "finetune" / "qlora" / "testdata"
     out.mkdir(parents=True, exist_ok=True)
-    settings = {"steps": STEPS, "peak": PEAK, "decay": DECAY, "size": SIZE, "length": LENGTH}
-    (out / "steps.json").write_text(json.dumps(settings | {"losses": losses, "norms": norms, "batches": batches}) + "\n")
-    state = {name.replace(".default", ""): p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    record, state = train(root, "adapter")
+    (out / "steps.json").write_text(json.dumps(record) + "\n")
     save_file(state, out / "adapter.safetensors")
+    record, state = train(root, "prefix")
+    (out / "prefix.json").write_text(json.dumps(record) + "\n")
+    save_file({"prompt_embeddings": next(iter(state.values()))}, out / "prefix.safetensors")
 
 
 if __name__ == "__main__":

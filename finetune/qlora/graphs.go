@@ -33,10 +33,20 @@ func (t *trainer) loss(batch, params, frozen []*Node) (sum, weight *Node) {
 			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, byName[name+".A"]), byName[name+".B"]), scale)
 		}
 	}
+	if n := t.opts.Prefix; n > 0 {
+		prefix := Reshape(byName[prefixName], 1, n, 2*c.Layers, c.KVHeads, c.HeadDim)
+		network.Cache = func(layer int, k, v *Node) (*Node, *Node) {
+			after := func(part int, rows *Node) *Node {
+				first := Reshape(Slice(prefix, AxisRange(), AxisRange(), AxisElem(2*layer+part)), 1, n, c.KVHeads, c.HeadDim)
+				return Concatenate([]*Node{BroadcastToDims(first, rows.Shape().Dimensions[0], n, c.KVHeads, c.HeadDim), rows}, 1)
+			}
+			return after(0, k), after(1, v)
+		}
+	}
 	read := Slice(tokens, AxisRange(), AxisRange(0, length))
 	next := Slice(tokens, AxisRange(), AxisRange(1))
 	asked := Gather(Reshape(next, next.Shape().Size()), ExpandAxes(places, -1))
-	hidden := network.Forward(t.embed(read, byName[llama.EmbeddingName]), cos, sin, llama.Causal(tokens.Graph(), length))
+	hidden := network.Forward(t.embed(read, byName[llama.EmbeddingName]), cos, sin, llama.Causal(tokens.Graph(), length, t.opts.Prefix))
 	hidden = Gather(Reshape(hidden, read.Shape().Size(), c.HiddenSize), ExpandAxes(places, -1))
 	logits := network.Logits(hidden)
 	highest := StopGradient(ReduceMax(logits, -1))
@@ -47,7 +57,7 @@ func (t *trainer) loss(batch, params, frozen []*Node) (sum, weight *Node) {
 
 // embed looks tokens up in a matrix with a row for each. Where it trains, as a product, whose gradient is one too.
 func (t *trainer) embed(tokens, embedding *Node) *Node {
-	if t.opts.Rank == 0 {
+	if t.opts.full() {
 		flat := OneHot(Reshape(tokens, tokens.Shape().Size()), t.opts.Config.VocabSize, dtypes.Float32)
 		return Reshape(Einsum("rv,vh->rh", flat, embedding), append(slices.Clone(tokens.Shape().Dimensions), t.opts.Config.HiddenSize)...)
 	}

@@ -1,5 +1,5 @@
-// Package qlora trains Llama models on GoMLX: all parameters, or a LoRA adapter over a frozen base whose linear layers are what NF4
-// gives back (QLoRA, Dettmers et al. 2023). The loss is the cross-entropy of the next token, weighted token by token, so that a
+// Package qlora trains Llama models on GoMLX: all parameters, or over a frozen base, whose linear layers are what NF4 gives back
+// (QLoRA, Dettmers et al. 2023), a LoRA adapter or a prefix (Li and Liang 2021). The loss is the cross-entropy of the next token, weighted token by token, so that a
 // prompt can weigh nothing. A run that was interrupted goes on from its last checkpoint and ends with the weights that it would have
 // had without the interruption, bit for bit on a CPU.
 package qlora
@@ -55,10 +55,11 @@ func (b Batch) passes(tokens int) (out []Batch) {
 // Options are the settings of one run.
 type Options struct {
 	Config *llama.Config
-	// Base are the weights to start from. They train, unless Rank is above zero: then they stay and an adapter trains.
+	// Base are the weights to start from. They train, unless Rank or Prefix is above zero: then they stay and an adapter trains.
 	Base        llama.Weights
 	Rank, Alpha int
-	// Adapter is one to go on from, of the same rank and alpha; nil starts a new one that at first changes nothing.
+	Prefix      int // virtual tokens of a prefix; not with a Rank
+	// Adapter is one to go on from, of the same rank and alpha, or as long a prefix; nil starts a new one.
 	Adapter *llama.Adapter
 	Seed    uint64
 
@@ -133,6 +134,9 @@ const (
 	// clip bounds the norm of a whole gradient.
 	clip = 1.0
 )
+
+// full reports whether the base's own weights train.
+func (o *Options) full() bool { return o.Rank == 0 && o.Prefix == 0 }
 
 func (o *Options) defaults() {
 	if o.Schedule == nil {

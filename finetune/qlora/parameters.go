@@ -25,22 +25,33 @@ func (s slot) size() int {
 // slots lists what trains with the values it starts from, and what stays.
 func slots(opts Options) (trained []slot, values [][]float32, frozen []slot, constants [][]float32, err error) {
 	c := opts.Config
+	if opts.Rank > 0 && opts.Prefix > 0 {
+		return nil, nil, nil, nil, fmt.Errorf("qlora: an adapter is LoRA of rank %d or a prefix of %d tokens, not both", opts.Rank, opts.Prefix)
+	}
 	for _, p := range Parameters(c) {
-		if opts.Rank > 0 {
-			frozen, constants = append(frozen, slot(p)), append(constants, opts.Base[p.name])
-		} else {
+		if opts.full() {
 			trained, values = append(trained, slot(p)), append(values, opts.Base[p.name])
+		} else {
+			frozen, constants = append(frozen, slot(p)), append(constants, opts.Base[p.name])
 		}
 	}
-	if opts.Rank == 0 {
+	if opts.full() {
 		return trained, values, nil, nil, nil
 	}
 	start := opts.Adapter
 	if start == nil {
 		start = newAdapter(c, opts)
+	} else if start.Prefix.Tokens != opts.Prefix {
+		return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from has %d virtual tokens, not %d", start.Prefix.Tokens, opts.Prefix)
 	} else if start.Rank != opts.Rank || start.Alpha != opts.Alpha {
 		return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from has rank %d and alpha %d, not %d and %d",
 			start.Rank, start.Alpha, opts.Rank, opts.Alpha)
+	}
+	if opts.Prefix > 0 {
+		if len(start.Prefix.Values) != opts.Prefix*c.PrefixWidth() {
+			return nil, nil, nil, nil, fmt.Errorf("qlora: the prefix to go on from does not fit the model")
+		}
+		return []slot{{prefixName, []int{opts.Prefix, c.PrefixWidth()}}}, [][]float32{start.Prefix.Values}, frozen, constants, nil
 	}
 	for _, l := range c.Linears() {
 		a, b := start.A[l.Name], start.B[l.Name]
@@ -62,9 +73,19 @@ func Trainable(c *llama.Config, rank int) int {
 	return n
 }
 
-// newAdapter is PEFT's: A from kaiming_uniform with a = sqrt(5), B zero.
+// prefixName is the one tensor of a prefix.
+const prefixName = "prefix"
+
+// newAdapter is PEFT's: A from kaiming_uniform with a = sqrt(5), B zero; a prefix from the normal distribution.
 func newAdapter(c *llama.Config, opts Options) *llama.Adapter {
 	rng := rand.New(rand.NewPCG(opts.Seed, 5))
+	if opts.Prefix > 0 {
+		values := make([]float32, opts.Prefix*c.PrefixWidth())
+		for i := range values {
+			values[i] = float32(rng.NormFloat64())
+		}
+		return &llama.Adapter{Prefix: llama.Prefix{Tokens: opts.Prefix, Values: values}}
+	}
 	adapter := &llama.Adapter{Rank: opts.Rank, Alpha: opts.Alpha, A: map[string][]float32{}, B: map[string][]float32{}}
 	for _, l := range c.Linears() {
 		a := make([]float32, opts.Rank*l.In)

@@ -59,6 +59,17 @@ func options() Options {
 
 // TestResumedRunIsTheSame: a run killed after any checkpoint goes on from it and ends with the same adapter, bit for bit.
 func TestResumedRunIsTheSame(t *testing.T) {
+	t.Run("LoRA", func(t *testing.T) { resumedRunIsTheSame(t, options) })
+	t.Run("prefix", func(t *testing.T) {
+		resumedRunIsTheSame(t, func() Options {
+			opts := options()
+			opts.Rank, opts.Alpha, opts.Prefix = 0, 0, 40 // wide enough for moments in 8 bits
+			return opts
+		})
+	})
+}
+
+func resumedRunIsTheSame(t *testing.T, options func() Options) {
 	eng := openEngine(t)
 	whole := options()
 	var checkpoints [][]byte
@@ -87,9 +98,9 @@ func TestResumedRunIsTheSame(t *testing.T) {
 		if got.BestStep != want.BestStep || got.BestLoss != want.BestLoss {
 			t.Errorf("resumed at step %d: best %g after %d, without a break %g after %d", at, got.BestLoss, got.BestStep, want.BestLoss, want.BestStep)
 		}
-		for _, l := range small.Linears() {
-			if !slices.Equal(got.Adapter.A[l.Name], want.Adapter.A[l.Name]) || !slices.Equal(got.Adapter.B[l.Name], want.Adapter.B[l.Name]) {
-				t.Errorf("resumed at step %d: %s is another", at, l.Name)
+		for name, values := range parts(small, want.Adapter) {
+			if !slices.Equal(parts(small, got.Adapter)[name], values) {
+				t.Errorf("resumed at step %d: %s is another", at, name)
 			}
 		}
 	}

@@ -193,7 +193,8 @@ func (t *trainer) validate() error {
 // batch makes the first inputs of a graph.
 func (t *trainer) batch(b Batch) []any {
 	c := t.opts.Config
-	cos, sin := c.Rotary(b.Length)
+	cos, sin := c.Rotary(t.opts.Prefix + b.Length)
+	cos, sin = cos[t.opts.Prefix*c.HeadDim:], sin[t.opts.Prefix*c.HeadDim:]
 	places, weights := b.asked()
 	return []any{
 		tensors.FromFlatDataAndDimensions(b.Tokens, b.Size, b.Length+1), tensors.FromFlatDataAndDimensions(places, len(places)),
@@ -245,8 +246,12 @@ func (t *trainer) result() *Result {
 	for i, s := range t.trained {
 		byName[s.name] = values[i]
 	}
-	if t.opts.Rank == 0 {
+	if t.opts.full() {
 		r.Weights = byName
+		return r
+	}
+	if n := t.opts.Prefix; n > 0 {
+		r.Adapter = &llama.Adapter{Prefix: llama.Prefix{Tokens: n, Values: byName[prefixName]}}
 		return r
 	}
 	r.Adapter = &llama.Adapter{Rank: t.opts.Rank, Alpha: t.opts.Alpha, A: map[string][]float32{}, B: map[string][]float32{}}

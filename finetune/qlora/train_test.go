@@ -25,18 +25,36 @@ func file(t *testing.T, path ...string) []byte {
 	return data
 }
 
-func adapterOf(t *testing.T, c *llama.Config, path ...string) *llama.Adapter {
+// adapterOf reads an adapter of the tiny model whose settings are those of its folder of that name.
+func adapterOf(t *testing.T, c *llama.Config, folder string, path ...string) *llama.Adapter {
 	t.Helper()
-	adapter, err := llama.ReadAdapter(c, file(t, tiny, "adapter", "adapter_config.json"), file(t, path...))
+	adapter, err := llama.ReadAdapter(c, file(t, tiny, folder, "adapter_config.json"), file(t, path...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return adapter
 }
 
+// parts are an adapter's tensors by name.
+func parts(c *llama.Config, a *llama.Adapter) map[string][]float32 {
+	if a.Prefix.Tokens > 0 {
+		return map[string][]float32{prefixName: a.Prefix.Values}
+	}
+	out := map[string][]float32{}
+	for _, l := range c.Linears() {
+		out[l.Name+" A"], out[l.Name+" B"] = a.A[l.Name], a.B[l.Name]
+	}
+	return out
+}
+
 // TestStepsAreThoseOfPEFT: from the same adapter, the same batches give the losses, within 1e-3, and the adapter, within 1e-3 of its size, that torch
-// and PEFT give after 20 steps (oracles/qlora.py): forward, gradient, its clipping, AdamW, decay and the rate's schedule.
+// and PEFT give after 20 steps (oracles/qlora.py), of LoRA and of a prefix: forward, gradient, its clipping, AdamW, decay and the rate's schedule.
 func TestStepsAreThoseOfPEFT(t *testing.T) {
+	t.Run("LoRA", func(t *testing.T) { stepsAreThoseOfPEFT(t, "adapter", "steps.json") })
+	t.Run("prefix", func(t *testing.T) { stepsAreThoseOfPEFT(t, "prefix", "prefix.json") })
+}
+
+func stepsAreThoseOfPEFT(t *testing.T, kind, record string) {
 	var want struct {
 		Steps, Size, Length int
 		Peak, Decay         float64
@@ -46,7 +64,7 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 			Weights []float32
 		}
 	}
-	if err := json.Unmarshal(file(t, "testdata", "steps.json"), &want); err != nil {
+	if err := json.Unmarshal(file(t, "testdata", record), &want); err != nil {
 		t.Fatal(err)
 	}
 	config, err := llama.ParseConfig(file(t, tiny, "config.json"))
@@ -57,8 +75,8 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := adapterOf(t, config, tiny, "adapter", "adapter_model.safetensors")
-	end := adapterOf(t, config, "testdata", "adapter.safetensors")
+	start := adapterOf(t, config, kind, tiny, kind, "adapter_model.safetensors")
+	end := adapterOf(t, config, kind, "testdata", kind+".safetensors")
 	for name, test := range map[string]struct {
 		engine string
 		tokens int // of a pass
@@ -69,7 +87,7 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 				t.Skip(err)
 			}
 			result, err := Train(context.Background(), eng, Options{
-				Config: config, Base: base, Rank: start.Rank, Alpha: start.Alpha, Adapter: start, Steps: want.Steps, PeakRate: want.Peak,
+				Config: config, Base: base, Rank: start.Rank, Alpha: start.Alpha, Prefix: start.Prefix.Tokens, Adapter: start, Steps: want.Steps, PeakRate: want.Peak,
 				Decay: want.Decay, passTokens: test.tokens,
 				Next: func(step int) Batch {
 					b := want.Batches[step]
@@ -85,14 +103,11 @@ func TestStepsAreThoseOfPEFT(t *testing.T) {
 				t.Fatal(err)
 			}
 			furthest := 0.0
-			for _, l := range config.Linears() {
-				for part, pair := range map[string][3][]float32{
-					"A": {result.Adapter.A[l.Name], end.A[l.Name], start.A[l.Name]}, "B": {result.Adapter.B[l.Name], end.B[l.Name], start.B[l.Name]},
-				} {
-					off, size := distance(pair[0], pair[1]), distance(pair[1], make([]float32, len(pair[1])))
-					if furthest = max(furthest, off/size); off > 1e-3*size {
-						t.Errorf("%s %s: %.2g from PEFT's, which is %.2g and moved %.2g", l.Name, part, off, size, distance(pair[2], pair[1]))
-					}
+			got, began := parts(config, result.Adapter), parts(config, start)
+			for name, want := range parts(config, end) {
+				off, size := distance(got[name], want), distance(want, make([]float32, len(want)))
+				if furthest = max(furthest, off/size); off > 1e-3*size {
+					t.Errorf("%s: %.2g from PEFT's, which is %.2g and moved %.2g", name, off, size, distance(began[name], want))
 				}
 			}
 			t.Logf("no matrix of the adapter is further than %.1e from PEFT's, relative to its size", furthest)
@@ -199,9 +214,19 @@ func TestForeignAdaptersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := adapterOf(t, config, tiny, "adapter", "adapter_model.safetensors")
-	_, err = Train(context.Background(), eng, Options{Config: config, Base: RandomWeights(config, 1), Rank: 8, Alpha: 8, Adapter: start, Steps: 1})
-	if err == nil {
-		t.Error("an adapter of rank 4 goes on as rank 8")
+	lora := adapterOf(t, config, "adapter", tiny, "adapter", "adapter_model.safetensors")
+	prefix := adapterOf(t, config, "prefix", tiny, "prefix", "adapter_model.safetensors")
+	for what, opts := range map[string]Options{
+		"rank 4 goes on as rank 8":   {Rank: 8, Alpha: 8, Adapter: lora},
+		"LoRA goes on as a prefix":   {Prefix: 6, Adapter: lora},
+		"a prefix goes on as LoRA":   {Rank: 4, Alpha: 10, Adapter: prefix},
+		"a prefix of 6 goes on as 8": {Prefix: 8, Adapter: prefix},
+		"LoRA and a prefix in one":   {Prefix: 6, Rank: 4, Alpha: 4},
+		"a prefix of another model":  {Prefix: 6, Adapter: &llama.Adapter{Prefix: llama.Prefix{Tokens: 6, Values: []float32{1}}}},
+	} {
+		opts.Config, opts.Base, opts.Steps = config, RandomWeights(config, 1), 1
+		if _, err := Train(context.Background(), eng, opts); err == nil {
+			t.Errorf("%s: accepted", what)
+		}
 	}
 }

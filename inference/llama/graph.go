@@ -113,9 +113,9 @@ func rows(x *Node, f func(flat *Node) *Node) *Node {
 // timesTransposed is x [rows, in] times w [out, in] transposed.
 func timesTransposed(x, w *Node) *Node { return Einsum("ri,oi->ro", x, w) }
 
-// Causal returns the [t, t] mask in which a row attends to itself and what is before it.
-func Causal(g *Graph, t int) *Node {
-	row := Iota(g, shapes.Make(dtypes.Int32, t, t), 0)
-	column := Iota(g, shapes.Make(dtypes.Int32, t, t), 1)
-	return LessOrEqual(column, row)
+// Causal returns the [t, before+t] mask in which a row attends to itself, the rows before it, and as many positions before them all.
+func Causal(g *Graph, t, before int) *Node {
+	row := Iota(g, shapes.Make(dtypes.Int32, t, before+t), 0)
+	column := Iota(g, shapes.Make(dtypes.Int32, t, before+t), 1)
+	return LessOrEqual(column, AddScalar(row, before))
 }

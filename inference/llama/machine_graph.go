@@ -32,6 +32,7 @@ type graphMachine struct {
 	adapter  []any // A and B for every linear layer; zeros when there is none
 	rank     int
 	alpha    int
+	prefix   int // virtual tokens before the text
 	context  int
 	cos, sin []float32 // of all positions
 	caches   []*tensors.Tensor
@@ -68,8 +69,11 @@ func (m *graphMachine) mostWanted() int { return 1 }
 func (m *graphMachine) invariant() bool { return false }
 
 func (m *graphMachine) adapt(a *Adapter) error {
-	m.rank, m.alpha, m.adapter = 0, 0, nil
-	if a != nil {
+	m.rank, m.alpha, m.prefix, m.adapter = 0, 0, 0, nil
+	if a != nil && a.Prefix.Tokens > 0 {
+		m.prefixed(a.Prefix)
+	}
+	if a != nil && a.Rank > 0 {
 		m.rank, m.alpha = a.Rank, a.Alpha
 		for _, l := range m.config.Linears() {
 			for _, part := range []struct {
@@ -86,8 +90,25 @@ func (m *graphMachine) adapt(a *Adapter) error {
 	return m.compile()
 }
 
+// prefixed makes caches that begin with a prefix.
+func (m *graphMachine) prefixed(p Prefix) {
+	c := m.config
+	m.prefix = p.Tokens
+	caches := make([][]float32, len(m.caches))
+	for i := range caches {
+		caches[i] = make([]float32, m.context*c.KVHeads*c.HeadDim)
+	}
+	p.each(c, func(token, layer, part, head int, values []float32) {
+		copy(caches[2*layer+part][(token*c.KVHeads+head)*c.HeadDim:], values)
+	})
+	for i, values := range caches {
+		m.caches[i] = tensors.FromFlatDataAndDimensions(values, 1, m.context, c.KVHeads, c.HeadDim)
+	}
+}
+
 // forward implements machine. A prompt is padded: the rows that are too many come last and are overwritten by what follows.
 func (m *graphMachine) forward(tokens []int, from, _ int) error {
+	from += m.prefix
 	padded := len(tokens)
 	if padded > 1 {
 		padded = min((padded+prefillStep-1)/prefillStep*prefillStep, m.context-from)

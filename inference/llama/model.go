@@ -142,7 +142,8 @@ func LoadSource(eng *engine.Engine, s *Source, kind Kind) (*Model, error) {
 
 // build makes a model of a source whose bytes lie in file.
 func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, error) {
-	m := &Model{Config: s.Config, context: min(s.Config.MaxPositions, maxContext)}
+	m := &Model{Config: s.Config}
+	m.context = m.positions()
 	var err error
 	if m.Tokenizer, err = ParseTokenizer(s.Tokenizer); err == nil {
 		err = m.Tokenizer.Fit(s.Config)
@@ -167,7 +168,7 @@ func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, err
 // Engine names what computes.
 func (m *Model) Engine() string { return m.machine.name() }
 
-// SetAdapter puts a PEFT folder's adapter over the base, nil for none; the base stays as it is.
+// SetAdapter puts a PEFT folder's adapter, LoRA or a prefix, over the base, nil for none; the base stays as it is.
 func (m *Model) SetAdapter(files fs.FS) error {
 	if files == nil {
 		return m.adapt(nil)
@@ -187,10 +188,16 @@ func (m *Model) SetAdapter(files fs.FS) error {
 	return m.adapt(a)
 }
 
+// positions is how many are computed with: those of a text, and of a prefix before it.
+func (m *Model) positions() int { return min(m.Config.MaxPositions, maxContext) }
+
 func (m *Model) adapt(a *Adapter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.kept = nil
+	if m.context = m.positions(); a != nil {
+		m.context -= a.Prefix.Tokens
+	}
 	return m.machine.adapt(a)
 }
 

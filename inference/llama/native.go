@@ -30,6 +30,7 @@ type native struct {
 	context   int
 	room      int     // positions that keys and values have room for
 	alpha     float32 // of the adapter, over its rank
+	prefix    int     // virtual tokens before the text
 	buffers   buffers
 }
 
@@ -206,9 +207,18 @@ func (m *native) adapt(a *Adapter) error {
 			}
 		}
 	}
-	if a != nil {
+	if m.prefix = 0; a == nil {
+		return nil
+	}
+	if a.Rank > 0 {
 		m.alpha = float32(a.Alpha) / float32(a.Rank)
 	}
+	m.prefix = a.Prefix.Tokens
+	m.grow(m.prefix)
+	a.Prefix.each(m.config, func(token, layer, part, head int, values []float32) {
+		into := [2][]float32{m.layers[layer].keys, m.layers[layer].values}[part]
+		copy(into[(head*m.room+token)*m.config.HeadDim:], values)
+	})
 	return nil
 }
 
@@ -242,6 +252,7 @@ const prefillRows = 96
 // forward implements machine.
 func (m *native) forward(tokens []int, from, want int) error {
 	defer runtime.KeepAlive(m) // its matrices lie in a mapping that goes with it
+	from += m.prefix
 	if from+len(tokens) > m.context {
 		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}

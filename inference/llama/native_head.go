@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// state implements headKeeper: for each layer and head the keys, then the values, of n positions in float32, little endian.
+// state implements headKeeper: for each layer and head the keys, then the values, of n tokens in float32, little endian.
 func (m *native) state(n int) []byte {
 	out := make([]byte, 0, m.stateSize(n))
 	m.eachKept(n, func(values []float32) {
@@ -19,10 +19,10 @@ func (m *native) state(n int) []byte {
 
 // restore implements headKeeper.
 func (m *native) restore(n int, state []byte) error {
-	if n > m.context || len(state) != m.stateSize(n) {
+	if n+m.prefix > m.context || len(state) != m.stateSize(n) {
 		return fmt.Errorf("%w: %d bytes for %d tokens, not %d", errHead, len(state), n, m.stateSize(n))
 	}
-	m.grow(n)
+	m.grow(m.prefix + n)
 	m.eachKept(n, func(values []float32) {
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(state[4*i:]))
@@ -36,12 +36,12 @@ func (m *native) stateSize(n int) int {
 	return 2 * 4 * len(m.layers) * m.config.KVHeads * m.config.HeadDim * n
 }
 
-// eachKept goes over the keys and values of the first n positions.
+// eachKept goes over the keys and values of the first n tokens; an adapter's prefix comes with the adapter.
 func (m *native) eachKept(n int, do func(values []float32)) {
 	d := m.config.HeadDim
 	for i := range m.layers {
 		for h := range m.config.KVHeads {
-			at := h * m.room * d
+			at := (h*m.room + m.prefix) * d
 			do(m.layers[i].keys[at : at+n*d])
 			do(m.layers[i].values[at : at+n*d])
 		}

@@ -68,11 +68,11 @@ func exactWays(t testing.TB) []way {
 }
 
 // TestTransformers holds every engine's logits, and 30 greedy tokens through the KV cache, to what transformers, bitsandbytes and
-// PEFT make of the same folder (oracles/llama.py): grouped-query attention, Llama 3's rope scaling, NF4 and an unmerged adapter.
+// PEFT make of the same folder (oracles/llama.py): grouped-query attention, Llama 3's rope scaling, NF4, an unmerged adapter and a prefix.
 func TestTransformers(t *testing.T) {
 	var expected struct {
-		Tokens        []int32
-		Base, Adapted answers
+		Tokens                  []int32
+		Base, Adapted, Prefixed answers
 	}
 	if err := json.Unmarshal(read(t, "tiny", "expected.json"), &expected); err != nil {
 		t.Fatal(err)
@@ -89,6 +89,14 @@ func TestTransformers(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, "adapted", model, expected.Tokens, expected.Adapted)
+			if err := model.SetAdapter(os.DirFS("testdata/tiny/prefix")); err != nil {
+				t.Fatal(err)
+			}
+			check(t, "prefixed", model, expected.Tokens, expected.Prefixed)
+			if err := model.SetAdapter(nil); err != nil {
+				t.Fatal(err)
+			}
+			check(t, "base again", model, expected.Tokens, expected.Base)
 		})
 	}
 }

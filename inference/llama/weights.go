@@ -231,10 +231,12 @@ func readPacked(x *safetensors.Index, name string, q quantState, length int) (*q
 }
 
 // Adapter is a LoRA adapter as PEFT stores it: for each linear layer A [rank, in] and B [out, rank]; the layer's output gains
-// x A' B' times Alpha/Rank.
+// x A' B' times Alpha/Rank. Or it is a prefix: Rank is 0 then.
 type Adapter struct {
 	Rank, Alpha int
 	A, B        map[string][]float32 // by linear layer name
+
+	Prefix Prefix
 }
 
 type adapterConfig struct {
@@ -261,8 +263,8 @@ var plainStarts = []string{"", "true", "false", `"gaussian"`, `"eva"`, `"orthogo
 
 // checkPlain refuses an adapter that asks for other arithmetic than LoRA's, now known or not.
 func checkPlain(configJSON []byte) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(configJSON, &fields); err != nil {
+	fields, err := checkFields(configJSON, plainFields, "LoRA")
+	if err != nil {
 		return err
 	}
 	if bias := string(fields["bias"]); bias != "" && bias != `"none"` {
@@ -271,13 +273,21 @@ func checkPlain(configJSON []byte) error {
 	if start := string(fields["init_lora_weights"]); !slices.Contains(plainStarts, start) {
 		return fmt.Errorf("init_lora_weights is %.100q: it changed the base's weights; convert the adapter to plain LoRA (PEFT, save_pretrained)", start)
 	}
+	return nil
+}
+
+// checkFields reads adapter_config.json and refuses fields that are set and not among the plain ones of a method.
+func checkFields(configJSON []byte, plain []string, method string) (fields map[string]json.RawMessage, err error) {
+	if err := json.Unmarshal(configJSON, &fields); err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		unset := slices.Contains([]string{"null", "false", "{}", "[]", "0", `""`}, string(fields[name]))
-		if !unset && !slices.Contains(plainFields, name) {
-			return fmt.Errorf("%.100q is %.100q: only plain LoRA is done here", name, fields[name])
+		if !unset && !slices.Contains(plain, name) {
+			return nil, fmt.Errorf("%.100q is %.100q: only plain %s is done here", name, fields[name], method)
 		}
 	}
-	return nil
+	return fields, nil
 }
 
 const (
@@ -293,6 +303,9 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 		Alpha    float64 `json:"lora_alpha"`
 	}
 	err := json.Unmarshal(configJSON, &cfg)
+	if err == nil && cfg.PeftType == prefixType {
+		return readPrefix(c, configJSON, data)
+	}
 	if err == nil {
 		err = checkPlain(configJSON)
 	}
@@ -300,7 +313,7 @@ func ReadAdapter(c *Config, configJSON, data []byte) (*Adapter, error) {
 		return nil, fmt.Errorf("llama: adapter_config.json: %w", err)
 	}
 	if cfg.PeftType != "LORA" || cfg.Rank < 1 || cfg.Rank > maxRank {
-		return nil, fmt.Errorf("llama: adapter_config.json: peft_type %q with r %d, want LORA with r 1 to %d", cfg.PeftType, cfg.Rank, maxRank)
+		return nil, fmt.Errorf("llama: adapter_config.json: peft_type %q with r %d, want LORA with r 1 to %d, or PREFIX_TUNING", cfg.PeftType, cfg.Rank, maxRank)
 	}
 	if cfg.Alpha < 1 || cfg.Alpha > math.MaxInt16 || cfg.Alpha != math.Trunc(cfg.Alpha) {
 		return nil, fmt.Errorf("llama: adapter_config.json: lora_alpha is %g, want a whole number from 1 to %d", cfg.Alpha, math.MaxInt16)
@@ -350,14 +363,19 @@ func readMatrix(x *safetensors.Index, name string, rows, length int) ([]float32,
 
 // WriteAdapter returns the two files of a PEFT folder.
 func WriteAdapter(c *Config, a *Adapter, base string) (configJSON, data []byte, err error) {
-	configJSON, err = json.MarshalIndent(adapterConfig{
+	var settings any = adapterConfig{
 		PeftType: "LORA", TaskType: "CAUSAL_LM", BaseModel: base, Rank: a.Rank, Alpha: a.Alpha, Bias: "none", InferenceMode: true,
 		TargetModules: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-	}, "", "  ")
+	}
+	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}, Metadata: map[string]string{"format": "pt"}}
+	if n := a.Prefix.Tokens; n > 0 {
+		settings = prefixConfigOf(c, n, base)
+		file.Tensors[prefixTensor] = safetensors.FromFloats(safetensors.F16, []int{n, c.PrefixWidth()}, a.Prefix.Values)
+	}
+	configJSON, err = json.MarshalIndent(settings, "", "  ")
 	if err != nil {
 		return nil, nil, fmt.Errorf("llama: adapter_config.json: %w", err)
 	}
-	file := &safetensors.File{Tensors: map[string]safetensors.Tensor{}, Metadata: map[string]string{"format": "pt"}}
 	for _, l := range c.Linears() {
 		if a.A[l.Name] == nil {
 			continue
