@@ -57,6 +57,10 @@ func (a *Appliance) StartTuning(presetName string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	base, _, _, _ := a.reader.LanguageModel()
+	if err := preset.Check(base); err != nil {
+		return "", err
+	}
 	list, err := ledger{a.db, a.drafts}.corrections()
 	if err != nil {
 		return "", err
@@ -121,7 +125,7 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 // settleTuning puts the new adapter into the registry and, when the gate lets it, to work.
 func (a *Appliance) settleTuning(record *tune.Record, err error) {
 	folder := filepath.Join(a.tuneRoot(), record.ID)
-	if err == nil && record.Verdict != nil {
+	if err == nil && record.Verdict != nil && record.Model == "" { // a whole model needs a restart and a person
 		store := a.models()
 		name := "site-" + record.ID
 		_, err = store.ImportAdapter(models.AdapterImport{From: filepath.Join(folder, tune.AdapterFolder), Name: name, Base: store.LanguageModelName(), Now: time.Now()})

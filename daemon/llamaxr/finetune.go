@@ -52,7 +52,7 @@ func newFinetuneStart() *cobra.Command {
 		},
 	}
 	stateFlag(cmd, &state)
-	cmd.Flags().StringVar(&preset, "preset", tune.Site.Name, "settings: site, or paper for those of LLaMA-XR")
+	cmd.Flags().StringVar(&preset, "preset", tune.Site.Name, "settings: site (LoRA), prefix, full for the whole of a small model, or paper for those of LLaMA-XR")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until the run has ended")
 	return cmd
 }
@@ -242,5 +242,8 @@ func printRun(out io.Writer, r *tune.Record) {
 	fmt.Fprintf(out, "  gate: %s\n", r.Verdict.Why)
 	if r.Adapter != "" {
 		fmt.Fprintf(out, "  adapter %s\n", r.Adapter)
+	}
+	if r.Model != "" {
+		fmt.Fprintf(out, "  a whole model: llamaxr models import %s --precision full --name site-%s\n", r.Model, r.ID)
 	}
 }

@@ -100,7 +100,10 @@ func starterIn(cards []study.ModelCard) bool {
 const weeksShown = 26
 
 func learn(list []*study.Correction, runs []*tune.Record) learningPage {
-	p := learningPage{Corrections: len(list), Needed: tune.LeastCorrections, Presets: []string{tune.Site.Name, tune.Paper.Name}}
+	p := learningPage{Corrections: len(list), Needed: tune.LeastCorrections}
+	for _, preset := range tune.Presets {
+		p.Presets = append(p.Presets, preset.Name)
+	}
 	slices.SortFunc(list, func(a, b *study.Correction) int { return b.Time.Compare(a.Time) })
 	byWeek := map[time.Time]*week{}
 	for _, c := range list {

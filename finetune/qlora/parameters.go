@@ -64,11 +64,16 @@ func slots(opts Options) (trained []slot, values [][]float32, frozen []slot, con
 	return trained, values, frozen, constants, nil
 }
 
-// Trainable counts the numbers that train: 41,943,040 for a LoRA of rank 16 on Llama 3.1 8B.
-func Trainable(c *llama.Config, rank int) int {
-	n := 0
+// Trainable counts the numbers that train: of LoRA (41,943,040 for rank 16 on Llama 3.1 8B), of a prefix, or with neither all.
+func Trainable(c *llama.Config, rank, prefix int) int {
+	n := prefix * c.PrefixWidth()
 	for _, l := range c.Linears() {
 		n += rank * (l.In + l.Out)
+	}
+	if n == 0 {
+		for _, p := range Parameters(c) {
+			n += slot(p).size()
+		}
 	}
 	return n
 }

@@ -245,7 +245,7 @@ func TestYieldIsAskedBeforeEachStep(t *testing.T) {
 	}
 }
 
-// TestTrainable counts what the paper trains: rank 16 on all seven linear layers of the 32 layers of Llama 3.1 8B.
+// TestTrainable counts what the paper trains, rank 16 on all seven linear layers of the 32 layers of Llama 3.1 8B; a prefix of it; and all of it.
 func TestTrainable(t *testing.T) {
 	config, err := llama.ParseConfig([]byte(`{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
 		"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
@@ -254,8 +254,10 @@ func TestTrainable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := Trainable(config, 16); got != 41_943_040 {
-		t.Errorf("%d parameters train, the paper has 41,943,040", got)
+	for _, c := range []struct{ rank, prefix, want int }{{16, 0, 41_943_040}, {0, 20, 20 * 32 * 2 * 8 * 128}, {0, 0, 8_030_261_248}} {
+		if got := Trainable(config, c.rank, c.prefix); got != c.want {
+			t.Errorf("rank %d, prefix %d: %d parameters train, want %d", c.rank, c.prefix, got, c.want)
+		}
 	}
 }
 

@@ -70,6 +70,8 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	var grounded, alone, followed [2][]float64
 	for k := range 2 {
 		switch {
+		case k == 1 && r.opts.Preset.full():
+			model, err = llama.Load(r.eng, os.DirFS(filepath.Join(r.opts.Folder, ModelFolder)))
 		case k == 1:
 			err = model.SetAdapter(os.DirFS(filepath.Join(r.opts.Folder, AdapterFolder)))
 		case r.opts.Adapter != nil:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/starter"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
@@ -60,7 +61,7 @@ func TestGateHoldsBackABadAdapter(t *testing.T) {
 					values[i] *= test.scale
 				}
 			}
-			if err := r.write(adapter); err != nil {
+			if err := r.write(&qlora.Result{Adapter: adapter}); err != nil {
 				t.Fatal(err)
 			}
 			verdict, err := r.judge(t.Context(), heldOut)

@@ -2,10 +2,13 @@ package tune
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
+	"strings"
 
 	"llamaxr/finetune/qlora"
 	"llamaxr/finetune/rows"
+	"llamaxr/inference/llama"
 )
 
 // Preset are the settings of a run.
@@ -13,6 +16,7 @@ type Preset struct {
 	Name          string       `json:"name"`
 	Rank          int          `json:"rank"`
 	Alpha         int          `json:"alpha"`
+	Prefix        int          `json:"prefix,omitempty"` // virtual tokens; with neither these nor a rank the whole model trains
 	Batch         int          `json:"batch"`
 	Accumulate    int          `json:"accumulate"`
 	Epochs        float64      `json:"epochs"`
@@ -22,7 +26,7 @@ type Preset struct {
 	Decay         float64      `json:"weight_decay"`
 	Beta2         float64      `json:"beta2"`
 	EightBit      bool         `json:"eight_bit_moments"`
-	Continue      bool         `json:"continue"` // go on from the adapter in use, where its rank fits; else begin a new one
+	Continue      bool         `json:"continue"` // go on from the adapter in use, where it is of the same shape; else begin a new one. A whole model begins with it merged
 	Composed      float64      `json:"composed"` // composed reports for each correction
 	Weights       rows.Weights `json:"weights"`
 	HeldOut       float64      `json:"held_out"` // share of the patients kept for the gate
@@ -33,7 +37,8 @@ type Preset struct {
 }
 
 // Paper holds the values of LLaMA-XR (arXiv 2506.03178, section 3.5); its own reproduction shows that they hardly move the model.
-// Site holds values that work on a few dozen to a few thousand corrections.
+// Site holds values that work on a few dozen to a few thousand corrections. SitePrefix and SiteFull are Site with a prefix and with the
+// whole model in LoRA's place.
 var (
 	Paper = Preset{
 		Name: "paper", Rank: 16, Alpha: 16, Batch: 8, Accumulate: 4, Epochs: 3, PeakRate: 2e-6, Warmup: 30, Decay: 0.01, Beta2: 0.999, EightBit: true,
@@ -43,16 +48,51 @@ var (
 		Name: "site", Rank: 16, Alpha: 16, Batch: 4, Accumulate: 1, Epochs: 5, MaxSteps: 800, PeakRate: 2e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,
 		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 512,
 	}
+	SitePrefix = Site.instead("prefix", 20, 5e-2)
+	SiteFull   = Site.instead("full", 0, 2e-4)
 )
+
+// Presets are all of them, the usual one first.
+var Presets = []Preset{Site, SitePrefix, SiteFull, Paper}
+
+// instead is a preset without LoRA.
+func (p Preset) instead(name string, prefix int, rate float64) Preset {
+	p.Name, p.Rank, p.Alpha, p.Prefix, p.PeakRate = name, 0, 0, prefix, rate
+	return p
+}
+
+// full reports whether the whole model trains.
+func (p Preset) full() bool { return p.Rank == 0 && p.Prefix == 0 }
+
+// mostFull is the most parameters of a model that trains whole: each takes about 20 bytes, for itself, its gradient, moments and the best so
+// far in float32, beside the model that drafts.
+const mostFull = 200_000_000
+
+// Check refuses a preset that a language model's folder is too large for.
+func (p Preset) Check(base fs.FS) error {
+	text, err := fs.ReadFile(base, llama.ConfigFile)
+	if err != nil {
+		return fmt.Errorf("tune: the language model: %w", err)
+	}
+	c, err := llama.ParseConfig(text)
+	if err != nil {
+		return err
+	}
+	if n := qlora.Trainable(c, 0, 0); p.full() && n > mostFull {
+		return fmt.Errorf("tune: preset %s trains all of a model's parameters, %d million at most; this one has %d: presets %s and %s train few", p.Name, mostFull/1_000_000, n/1_000_000, Site.Name, SitePrefix.Name)
+	}
+	return nil
+}
 
 // PresetByName finds a preset.
 func PresetByName(name string) (Preset, error) {
-	for _, p := range []Preset{Site, Paper} {
-		if p.Name == name {
+	var names []string
+	for _, p := range Presets {
+		if names = append(names, p.Name); p.Name == name {
 			return p, nil
 		}
 	}
-	return Preset{}, fmt.Errorf("tune: unknown preset %q: site or paper", name)
+	return Preset{}, fmt.Errorf("tune: unknown preset %q, none of %s", name, strings.Join(names, ", "))
 }
 
 // steps is the number of updates for so many rows.

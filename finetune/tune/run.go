@@ -1,6 +1,7 @@
 package tune
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,6 +86,7 @@ type Record struct {
 	BestStep    int       `json:"best_step"`
 	Verdict     *Verdict  `json:"verdict,omitempty"`
 	Adapter     string    `json:"adapter,omitempty"` // its name in the registry
+	Model       string    `json:"model,omitempty"`   // the folder of a whole model, which a person imports
 }
 
 // Files of a run's folder.
@@ -92,6 +94,7 @@ const (
 	RecordFile     = "record.json"
 	checkpointFile = "checkpoint.safetensors"
 	AdapterFolder  = "adapter"
+	ModelFolder    = "model" // in the adapter's place, of a run that trained the whole model
 )
 
 // example is one prompt with the report that is learnt.
@@ -155,11 +158,11 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.load(); err != nil {
 		return err
 	}
-	adapter, err := r.train(ctx, train, heldOut)
+	learnt, err := r.train(ctx, train, heldOut)
 	if err != nil {
 		return err
 	}
-	if err := r.write(adapter); err != nil {
+	if err := r.write(learnt); err != nil {
 		return err
 	}
 	r.record.State = Judging
@@ -169,7 +172,7 @@ func (r *run) all(ctx context.Context) error {
 	if r.record.Verdict, err = r.judge(ctx, heldOut); err != nil {
 		return err
 	}
-	if r.record.State = Kept; r.record.Verdict.Pass {
+	if r.record.State = Kept; r.record.Verdict.Pass && !r.opts.Preset.full() {
 		r.record.State = Promoted
 	}
 	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile))
@@ -203,6 +206,9 @@ func (r *run) load() error {
 		return fmt.Errorf("tune: the language model: %w", err)
 	}
 	if r.config, err = llama.ParseConfig(text); err != nil {
+		return err
+	}
+	if err := r.opts.Preset.Check(r.opts.Base); err != nil {
 		return err
 	}
 	if text, err = read(llama.TokenizerFile); err != nil {
@@ -329,7 +335,7 @@ func (r *run) generate(ctx context.Context, model *llama.Model, scores study.Pai
 	return result.Text, nil
 }
 
-func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapter, error) {
+func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Result, error) {
 	composed, err := r.composed(ctx, train)
 	if err != nil {
 		return nil, err
@@ -347,7 +353,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapt
 	}
 	tokens, started, first := 0, r.opts.Now(), -1
 	opts := qlora.Options{
-		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Prefix: p.Prefix, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
 		Schedule: p.schedule(), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, Validate: validate, ValidateEvery: p.ValidateEvery,
 		Patience: p.Patience, CheckpointEvery: p.Checkpoint, Checkpoint: r.checkpoint, Yield: r.opts.Yield,
 		Next: func(number int) qlora.Batch {
@@ -380,8 +386,16 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapt
 		},
 	}
 	if p.Continue {
-		if opts.Adapter, err = r.adapterInUse(); err != nil {
+		adapter, err := r.adapterInUse()
+		if err != nil {
 			return nil, err
+		}
+		switch {
+		case adapter == nil:
+		case p.full():
+			adapter.Merge(r.config, r.weights)
+		case adapter.Rank == p.Rank && adapter.Alpha == p.Alpha && adapter.Prefix.Tokens == p.Prefix && (p.Rank == 0 || len(adapter.A) == len(r.config.Linears())):
+			opts.Adapter = adapter
 		}
 	}
 	if data, err := os.ReadFile(filepath.Join(r.opts.Folder, checkpointFile)); err == nil {
@@ -390,11 +404,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*llama.Adapt
 		}
 	}
 	r.weights = nil // the trainer has them
-	result, err := qlora.Train(ctx, r.eng, opts)
-	if err != nil {
-		return nil, err
-	}
-	return result.Adapter, nil
+	return qlora.Train(ctx, r.eng, opts)
 }
 
 func batches(list []example, size int, row func(example) rows.Row, longest, padding int) ([]qlora.Batch, error) {
@@ -410,7 +420,7 @@ func batches(list []example, size int, row func(example) rows.Row, longest, padd
 	return out, nil
 }
 
-// adapterInUse is the adapter to go on from; nil where there is none of the preset's rank.
+// adapterInUse is the adapter that drafts are written with; nil where there is none.
 func (r *run) adapterInUse() (*llama.Adapter, error) {
 	if r.opts.Adapter == nil {
 		return nil, nil
@@ -423,11 +433,7 @@ func (r *run) adapterInUse() (*llama.Adapter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tune: the adapter in use: %w", err)
 	}
-	adapter, err := llama.ReadAdapter(r.config, config, data)
-	if err != nil || adapter.Rank != r.opts.Preset.Rank || adapter.Alpha != r.opts.Preset.Alpha || len(adapter.A) != len(r.config.Linears()) {
-		return nil, err
-	}
-	return adapter, nil
+	return llama.ReadAdapter(r.config, config, data)
 }
 
 func (r *run) checkpoint(s *qlora.State) error {
@@ -441,9 +447,12 @@ func (r *run) checkpoint(s *qlora.State) error {
 	return r.save()
 }
 
-// write puts the adapter beside the record, as a PEFT folder with its manifest.
-func (r *run) write(adapter *llama.Adapter) error {
-	config, data, err := llama.WriteAdapter(r.config, adapter, "language model "+r.opts.Digest[:min(16, len(r.opts.Digest))])
+// write puts what was learnt beside the record: an adapter as a PEFT folder with its manifest, a whole model as a Hugging Face folder.
+func (r *run) write(learnt *qlora.Result) error {
+	if learnt.Weights != nil {
+		return r.writeModel(learnt.Weights)
+	}
+	config, data, err := llama.WriteAdapter(r.config, learnt.Adapter, "language model "+r.opts.Digest[:min(16, len(r.opts.Digest))])
 	if err != nil {
 		return err
 	}
@@ -451,11 +460,35 @@ func (r *run) write(adapter *llama.Adapter) error {
 	if err != nil {
 		return fmt.Errorf("tune: %w", err)
 	}
-	folder := filepath.Join(r.opts.Folder, AdapterFolder)
+	return r.put(AdapterFolder, map[string][]byte{llama.AdapterConfigFile: config, llama.AdapterWeightsFile: data, llama.AdapterManifestFile: manifest})
+}
+
+// writeModel keeps 16 bits of the weights: 4 would lose most of what few steps change.
+func (r *run) writeModel(weights llama.Weights) error {
+	files := map[string][]byte{}
+	for _, name := range []string{llama.ConfigFile, llama.TokenizerFile} {
+		data, err := fs.ReadFile(r.opts.Base, name)
+		if err != nil {
+			return fmt.Errorf("tune: the language model: %w", err)
+		}
+		files[name] = data
+	}
+	var whole bytes.Buffer
+	if err := llama.WriteWeights(r.config, weights, llama.Full, &whole); err != nil {
+		return err
+	}
+	files[llama.WeightsFile] = whole.Bytes()
+	r.record.Model = filepath.Join(r.opts.Folder, ModelFolder)
+	return r.put(ModelFolder, files)
+}
+
+// put writes files into a folder of the run's.
+func (r *run) put(folder string, files map[string][]byte) error {
+	folder = filepath.Join(r.opts.Folder, folder)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("tune: %w", err)
 	}
-	for name, content := range map[string][]byte{llama.AdapterConfigFile: config, llama.AdapterWeightsFile: data, llama.AdapterManifestFile: manifest} {
+	for name, content := range files {
 		if err := renameio.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
 			return fmt.Errorf("tune: %w", err)
 		}

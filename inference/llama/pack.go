@@ -234,7 +234,10 @@ func (p *Packing) writeNF4(step int, w weight, to io.Writer) error {
 }
 
 // WriteNF4 writes model.safetensors with the linear layers packed as NF4 with double quantisation and the rest as F16.
-func WriteNF4(c *Config, weights Weights, w io.Writer) error {
+func WriteNF4(c *Config, weights Weights, w io.Writer) error { return WriteWeights(c, weights, NF4, w) }
+
+// WriteWeights writes model.safetensors of values in memory: as WriteNF4 does, or all in F16.
+func WriteWeights(c *Config, weights Weights, as Precision, w io.Writer) error {
 	s := &Source{Config: c, weights: map[string]weight{}}
 	for name, shape := range c.shapes() {
 		s.weights[name] = weight{shape: shape, stored: safetensors.F16, rows: func(from, n int, out []float32) error {
@@ -242,7 +245,7 @@ func WriteNF4(c *Config, weights Weights, w io.Writer) error {
 			return nil
 		}}
 	}
-	p, err := s.Pack(NF4)
+	p, err := s.Pack(as)
 	if err != nil {
 		return err
 	}

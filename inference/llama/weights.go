@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"llamaxr/inference/kernel"
 	"llamaxr/inference/quant"
 	"llamaxr/inference/safetensors"
 )
@@ -237,6 +238,22 @@ type Adapter struct {
 	A, B        map[string][]float32 // by linear layer name
 
 	Prefix Prefix
+}
+
+// Merge adds a LoRA adapter to the weights of its base; they write what the two wrote.
+func (a *Adapter) Merge(c *Config, w Weights) {
+	scale := float32(a.Alpha) / float32(max(a.Rank, 1))
+	for _, l := range c.Linears() {
+		if a.A[l.Name] == nil {
+			continue
+		}
+		for o := range l.Out {
+			row := w[l.Name+".weight"][o*l.In : (o+1)*l.In]
+			for r := range a.Rank {
+				kernel.AddScaled(row, a.A[l.Name][r*l.In:(r+1)*l.In], scale*a.B[l.Name][o*a.Rank+r])
+			}
+		}
+	}
 }
 
 type adapterConfig struct {

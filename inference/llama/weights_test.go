@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"llamaxr/inference/safetensors"
 )
@@ -56,6 +57,51 @@ func TestWrittenWeightsComeBack(t *testing.T) {
 	}
 	if back.Rank != adapter.Rank || back.Alpha != adapter.Alpha || len(back.A) != len(adapter.A) {
 		t.Errorf("rank %d, alpha %d, %d layers came back as %d, %d, %d", adapter.Rank, adapter.Alpha, len(adapter.A), back.Rank, back.Alpha, len(back.A))
+	}
+}
+
+// TestMergedAdapter: weights with an adapter merged into them, written in 16 bits, have the logits that the base has with the adapter beside it.
+func TestMergedAdapter(t *testing.T) {
+	config := tinyConfig(t)
+	base, adapter := tinyFiles(t)
+	model, err := LoadAs(nil, base, NativeExact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := model.SetAdapter(adapter); err != nil {
+		t.Fatal(err)
+	}
+	weights, err := ReadWeights(config, read(t, "tiny", WeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lora, err := ReadAdapter(config, read(t, "tiny", "adapter", AdapterConfigFile), read(t, "tiny", "adapter", AdapterWeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lora.Merge(config, weights)
+	var whole bytes.Buffer
+	if err := WriteWeights(config, weights, Full, &whole); err != nil {
+		t.Fatal(err)
+	}
+	base.(fstest.MapFS)[WeightsFile] = &fstest.MapFile{Data: whole.Bytes()}
+	merged, err := LoadAs(nil, base, NativeExact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []int{5, 9, 2, 7, 3, 11}
+	want, err := model.Logits(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := merged.Logits(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range want {
+		if off := math.Abs(float64(v - got[i])); off > 1e-2 { // what 16 bits round off
+			t.Fatalf("logit %d is %g, with the adapter beside the base %g", i, got[i], v)
+		}
 	}
 }
 
