@@ -55,7 +55,7 @@ const (
 	Running  = "running"
 	Judging  = "judging"
 	Promoted = "promoted" // by the gate, or by a person
-	Kept     = "kept"     // the gate said no; the adapter is there, marked and explained
+	Kept     = "kept"     // the gate said no, or it is a whole model; what was learnt is there, marked and explained
 	Stopped  = "stopped"
 	Failed   = "failed"
 )
