@@ -1,7 +1,7 @@
 // Package qlora trains Llama models on GoMLX: all parameters, or over a frozen base, whose linear layers are what NF4 gives back
-// (QLoRA, Dettmers et al. 2023), a LoRA adapter or a prefix (Li and Liang 2021). The loss is the cross-entropy of the next token, weighted token by token, so that a
-// prompt can weigh nothing. A run that was interrupted goes on from its last checkpoint and ends with the weights that it would have
-// had without the interruption, bit for bit on a CPU.
+// (QLoRA, Dettmers et al. 2023), a LoRA adapter or a prefix (Li and Liang 2021). The loss is the cross-entropy of the next token, weighted
+// token by token, so that a prompt can weigh nothing. A run that was interrupted goes on from its last checkpoint and ends with the weights
+// that it would have had without the interruption, bit for bit on a CPU.
 package qlora
 
 import (
