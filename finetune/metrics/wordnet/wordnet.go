@@ -22,14 +22,31 @@ type speech struct {
 	endings    [][2]string           // regular ending and what stands in its place in the base form
 }
 
-// parts are noun, verb, adjective and adverb, in the order of words.gz, with the endings of morphy(7WN).
+// The endings of morphy(7WN).
+var (
+	nounEndings      = [][2]string{{"s", ""}, {"ses", "s"}, {"ves", "f"}, {"xes", "x"}, {"zes", "z"}, {"ches", "ch"}, {"shes", "sh"}, {"men", "man"}, {"ies", "y"}}
+	verbEndings      = [][2]string{{"s", ""}, {"ies", "y"}, {"es", "e"}, {"es", ""}, {"ed", "e"}, {"ed", ""}, {"ing", "e"}, {"ing", ""}}
+	adjectiveEndings = [][2]string{{"er", ""}, {"est", ""}, {"er", "e"}, {"est", "e"}}
+)
+
+// parts are noun, verb, adjective and adverb, in the order of words.gz.
 var parts = sync.OnceValues(func() ([]*speech, error) {
-	all := []*speech{
-		{endings: [][2]string{{"s", ""}, {"ses", "s"}, {"ves", "f"}, {"xes", "x"}, {"zes", "z"}, {"ches", "ch"}, {"shes", "sh"}, {"men", "man"}, {"ies", "y"}}},
-		{endings: [][2]string{{"s", ""}, {"ies", "y"}, {"es", "e"}, {"es", ""}, {"ed", "e"}, {"ed", ""}, {"ing", "e"}, {"ing", ""}}},
-		{endings: [][2]string{{"er", ""}, {"est", ""}, {"er", "e"}, {"est", "e"}}},
-		{},
+	all := []*speech{{endings: nounEndings}, {endings: verbEndings}, {endings: adjectiveEndings}, {}}
+	sections, err := sections()
+	if err != nil {
+		return nil, err
 	}
+	if len(sections) != len(all) {
+		return nil, fmt.Errorf("wordnet: %d sections, want %d parts of speech", len(sections), len(all))
+	}
+	for i, section := range sections {
+		all[i].read(section)
+	}
+	return all, nil
+})
+
+// sections are those of words.gz after the licence.
+func sections() ([]string, error) {
 	reader, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return nil, fmt.Errorf("wordnet: %w", err)
@@ -38,15 +55,8 @@ var parts = sync.OnceValues(func() ([]*speech, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wordnet: %w", err)
 	}
-	sections := strings.Split(string(text), "\n\n")
-	if len(sections) != 1+len(all) {
-		return nil, fmt.Errorf("wordnet: %d sections, want the licence and %d parts of speech", len(sections), len(all))
-	}
-	for i, section := range sections[1:] {
-		all[i].read(section)
-	}
-	return all, nil
-})
+	return strings.Split(string(text), "\n\n")[1:], nil
+}
 
 // read takes a section of words.gz: a synset a line, an exception a line that begins with ">".
 func (s *speech) read(section string) {
