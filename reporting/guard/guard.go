@@ -58,7 +58,7 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 		if c.callsNormal(s.Text) {
 			return fmt.Sprintf("%q %s", s.Text, normalAgainstScores)
 		}
-		for f, said := range claimed(s.Text) {
+		for f, said := range labeler.Claims(s.Text) {
 			if score, _ := scores.Combined(f); !scores.Scored(f) || (said != study.Absent) != scores.Present(f) {
 				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
 			}
@@ -84,12 +84,15 @@ func (c *checker) section(section study.Section, text string) []study.Sentence {
 	var out []study.Sentence
 	for _, original := range labeler.Sentences(text) {
 		s := c.judge(section, original)
+		out = append(out, s)
+		if s.Verdict == study.VerdictRemoved {
+			continue
+		}
 		for f, p := range labeler.Label(s.Text) { // a meaning that is only offered does not say a finding
-			if s.Verdict != study.VerdictRemoved && p != study.Absent {
+			if p != study.Absent {
 				c.said[f] = true
 			}
 		}
-		out = append(out, s)
 	}
 	return out
 }
@@ -151,7 +154,7 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if c.callsAbnormal(read) {
 		return c.removed(section, original, abnormalAgainstScores)
 	}
-	return c.sentence(section, original, study.VerdictKept, "")
+	return c.evidenced(study.Sentence{Section: section, Text: original, Verdict: study.VerdictKept}, labels)
 }
 
 func (c *checker) removed(section study.Section, original, reason string) study.Sentence {
@@ -165,10 +168,13 @@ func (c *checker) replaced(section study.Section, original, text, reason string)
 }
 
 func (c *checker) sentence(section study.Section, text string, verdict study.Verdict, reason string) study.Sentence {
-	s := study.Sentence{Section: section, Text: text, Verdict: verdict, Reason: reason}
-	labels := claimed(text)
+	return c.evidenced(study.Sentence{Section: section, Text: text, Verdict: verdict, Reason: reason}, labeler.Claims(text))
+}
+
+// evidenced is a sentence with the evidence for what it claims.
+func (c *checker) evidenced(s study.Sentence, claims labeler.Labels) study.Sentence {
 	for _, f := range study.Findings() {
-		said, ok := labels[f]
+		said, ok := claims[f]
 		if !ok {
 			continue
 		}
@@ -180,19 +186,6 @@ func (c *checker) sentence(section study.Section, text string, verdict study.Ver
 		s.Evidence = append(s.Evidence, evidence)
 	}
 	return s
-}
-
-// claimed are the claims of a text, which may be several template sentences.
-func claimed(text string) labeler.Labels {
-	all := labeler.Labels{}
-	for _, s := range labeler.Sentences(text) {
-		for f, p := range labeler.LabelSentence(s) {
-			if all[f] == "" || all[f] == study.Absent || p == study.Present {
-				all[f] = p
-			}
-		}
-	}
-	return all
 }
 
 func split(raw string) (findings, impression string) {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"llamaxr/study"
@@ -23,11 +24,11 @@ type region struct {
 }
 
 var regions = []region{
-	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|spin(?:e|al)|vertebra\w*)\b`), func(f study.Finding) bool { return f == study.Fracture }},
+	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|spin(?:e|al)|vertebra\w*)\b`), only(study.Fracture)},
 	{regexp.MustCompile(`\b(?:lungs?|pulmonary|parenchym\w+|air-?space)\b`), inLungs},
 	{regexp.MustCompile(`\bpleural?\b`), inPleura},
-	{regexp.MustCompile(`\b(?:cardiac|heart)\b`), func(f study.Finding) bool { return f == study.Cardiomegaly }},
-	{regexp.MustCompile(`\bmediastin\w+\b`), func(f study.Finding) bool { return f == study.EnlargedCardiomediastinum }},
+	{regexp.MustCompile(`\b(?:cardiac|heart)\b`), only(study.Cardiomegaly)},
+	{regexp.MustCompile(`\bmediastin\w+\b`), only(study.EnlargedCardiomediastinum)},
 	{regexp.MustCompile(`\b(?:soft tissues?|hilar|hil(?:a|um)|degenerative|vascular|aort\w+|abdom\w+|diaphragm\w*)\b`), func(study.Finding) bool { return false }},
 }
 
@@ -50,9 +51,9 @@ var normals = []region{
 		`\b(?:clear|normal|healthy|unremarkable|good) lungs?(?: fields?| parenchyma| bases)?\W*(?:$|,|and|with)`), inLungs},
 	{regexp.MustCompile(`\b(?:pleura|pleural (?:spaces?|surfaces?|reflections?|margins?)|costophrenic (?:angles?|sulc\w+|recess\w*)|cp angles?)(?: (?:and|or) [\w ]{3,30}?)? (?:(?:is|are|remain|appear)s? )?(?:\w+ ){0,2}?` + fine + `(?:\W|$)|` +
 		`\b(?:clear|normal|unremarkable) (?:pleura\b|pleural s)|\b(?:clear|sharp) costophrenic`), inPleura},
-	{regexp.MustCompile(`\b(?:heart|cardiac \w+|cardiovascular \w+) (?:is |appears )?(?:\w+ )?(?:unremarkable|normal)\b`), func(f study.Finding) bool { return f == study.Cardiomegaly }},
+	{regexp.MustCompile(`\b(?:heart|cardiac \w+|cardiovascular \w+) (?:is |appears )?(?:\w+ )?(?:unremarkable|normal)\b`), only(study.Cardiomegaly)},
 	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|rib cage|thoracic (?:cage|spine)|spine|clavicles?|vertebra\w*)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|` +
-		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bones?|ribs?|skeleton|osseous)`), func(f study.Finding) bool { return f == study.Fracture }},
+		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bones?|ribs?|skeleton|osseous)`), only(study.Fracture)},
 }
 
 // anatomy is what sentences that name no finding may be about.
@@ -69,6 +70,10 @@ func off(sentence string) bool {
 var callAbnormal = regexp.MustCompile(`^\W*(?:\w+: )?abnormal\b|\b(?:chest|thorax|study|exam(?:ination)?|radiographs?|lungs?(?: fields?)?) (?:is|are|appears?) (?:abnormal|not (?:clear|normal))`)
 
 func everything(study.Finding) bool { return true }
+
+func only(one study.Finding) func(study.Finding) bool {
+	return func(f study.Finding) bool { return f == one }
+}
 
 // inLungs are the findings that do not leave the lungs clear.
 func inLungs(f study.Finding) bool {
@@ -112,12 +117,7 @@ func denied(between string) func(study.Finding) bool {
 		return everything
 	}
 	return func(f study.Finding) bool {
-		for _, has := range of {
-			if has(f) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(of, func(has func(study.Finding) bool) bool { return has(f) })
 	}
 }
 

@@ -12,10 +12,15 @@ type Labels map[study.Finding]study.Polarity
 
 // Label labels a whole text: present in any sentence is present, else uncertain in any is uncertain, else absent. What a sentence only
 // offers as a meaning of something else ("an opacity that may represent pneumonia") is no statement of it.
-func Label(text string) Labels {
+func Label(text string) Labels { return labelText(text, false) }
+
+// Claims labels a whole text likewise, with all that its sentences claim (LabelSentence).
+func Claims(text string) Labels { return labelText(text, true) }
+
+func labelText(text string, offered bool) Labels {
 	all := Labels{}
 	for _, sentence := range Sentences(text) {
-		for f, p := range label(sentence, false) {
+		for f, p := range label(sentence, offered) {
 			all[f] = stronger(all[f], p)
 		}
 	}

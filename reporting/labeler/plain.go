@@ -75,7 +75,7 @@ func Plain(sentence string, labels Labels) bool {
 // Words of denials, and what may stand around them.
 const (
 	sight     = `(?:clearly |definitely )?` + seen
-	finding18 = `(?:evidence|signs?|findings?|suggestion|suspicion|radiographic evidence)`
+	evidence  = `(?:evidence|signs?|findings?|suggestion|suspicion|radiographic evidence)`
 	modifiers = `(?:focal|lobar|active|appreciable|typical|associated|frontal|lateral|views?|to|suggest|acute|chronic|definite|definitive|obvious|large|small|suspicious|significant|discrete|dominant|overt|frank|confluent|gross|patchy|displaced|` +
 		`pulmonary|pleural|pericardial|lung|lungs|parenchymal|airspace|air|space|interstitial|alveolar|rib|bony|osseous|mediastinal|hiatal|hiatus|cavitary|visible|` +
 		`radiographic|convincing|evidence|signs?|sign|findings?|of|for|in|on|the|an?|any|either|other|chest|area|areas|region|process|disease|change|changes|cardiac|heart|` +
@@ -89,7 +89,7 @@ var (
 	// parts stand beside each other in a sentence; each says one thing.
 	parts = regexp.MustCompile(`;|[.:] |,? \b(?:but|however)\b,?|\n`)
 	// opener begins what is denied.
-	opener = regexp.MustCompile(`(?:,? (?:and|with) |, |^| )(?:no|without|negative for|(?:free|clear|absence) of|free from|neither)(?: any)?(?: ` + finding18 + ` (?:of|for))? `)
+	opener = regexp.MustCompile(`(?:,? (?:and|with) |, |^| )(?:no|without|negative for|(?:free|clear|absence) of|free from|neither)(?: any)?(?: ` + evidence + ` (?:of|for))? `)
 	// ending closes it.
 	ending = regexp.MustCompile(` (?:(?:is|are) )?` + sight + `$`)
 	// notSeen denies what stands before it.
