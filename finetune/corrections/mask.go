@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -28,51 +29,56 @@ const (
 )
 
 // patterns find identifiers by their form (after the eighteen of the HIPAA safe harbour that text can hold), in this order. Too much is masked rather
-// than too little: a sentence with something masked does not train.
-var patterns = []struct {
+// than too little: a sentence with something masked does not train. They are made when they are wanted: most commands mask nothing.
+var patterns = sync.OnceValue(func() []pattern {
+	return []pattern{
+		{regexp.MustCompile(`\S*@\S+|\S+ at \S+ dot \w+|\\\\\S+|\b[A-Za-z]:\\\S+|(?:^|\s)/\w+/\S+`), "[address]"},
+		{regexp.MustCompile(`(?i)\b(?:https?://|www\.)\S+|\b[\w-]+\.(?:org|com|net|edu|gov|info|eu|de|ch|at|fr|uk)\b\S*`), "[address]"},
+		{regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b|(?i)\b[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4}){4,}\b`), "[address]"},
+		{regexp.MustCompile(`\b\d+(?:\.\d+){3,}`), "[number]"},
+		{regexp.MustCompile(`\b\d{1,5}[A-Za-z]? (?:\p{Lu}[\p{L}.'’-]+ ){1,4}(?i:street|st|road|rd|avenue|ave|lane|ln|drive|boulevard|blvd|court|way|square|terrace)\b\.?(?: [NS]?[EW]\b)?(?:, \p{Lu}\p{L}+)?`), "[address]"},
+		{regexp.MustCompile(`\p{Lu}\p{L}*(?:straße|strasse|gasse|weg|platz|allee) \d+\w?|\b(?i:p\.? ?o\.? box) \d+|\b\p{Lu}\p{L}+(?: \p{Lu}\p{L}+)?, [A-Z]{2} \d{5}(?:-\d{4})?|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b`), "[address]"},
+		{regexp.MustCompile(`(?:\b\p{Lu}[\p{L}.'’&-]*\s+(?:(?:of|the|and|for)\s+)*){0,5}\b(?:Hospitals?|Clinics?|Infirmary|Medical Cent(?:er|re)|Health(?:care)?|Hospice|University|Institute|Klinikum|Kantonsspital|` +
+			`Universitätsspital|Krankenhaus|Ospedale|CHU)\b(?:\s+\p{Lu}[\p{L}'’-]+)*|\bHôpital(?:\s+\p{Lu}[\p{L}'’-]+)+`), "[address]"},
+		{regexp.MustCompile(`(?i)\b(?:the )?(?:\d{1,2}(?:st|nd|rd|th)?|` + ordinals + `)(?: day)?(?:[ .-]*|[ .]+of )` + months + `(?:\.?,?[ .'’-]*\d{2,4}\b|\b)`), "[date]"},
+		{regexp.MustCompile(`(?i)\b` + months + `\b\.?,?[ -](?:\d{1,2}(?:st|nd|rd|th)?(?: ?- ?\d{1,2})?|` + ordinals + `)\b(?:,? \d{4})?`), "[date]"},
+		{regexp.MustCompile(`(?i)\b` + months + `\b\.?,? (?:of )?(?:\d{4}\b|['’]\d{2})|\b(?:in|since|from|until|last|early|late|mid)[ -](?:january|february|march|april|may|june|july|august|september|october|november|december)\b`), "[date]"},
+		{regexp.MustCompile(`(?i)\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b`), "[date]"},
+		{regexp.MustCompile(`\b(?:19|20)\d{2} ?[-/.] ?\d{1,2} ?[-/.] ?\d{1,2}(?:T[\d:.]+Z?)?\b`), "[date]"},
+		{regexp.MustCompile(`\b\d{1,2} ?[-/.] ?\d{1,2} ?[-/.] ?(?:\d{4}|\d{2})\b|\b\d{1,2}[-/.](?:19|20)\d{2}\b|\b\d{2}\.\d{2}\.(?:\s|$)|\b0\d/\d{2}\b`), "[date]"},
+		{regexp.MustCompile(`(?i)\b(?:on|dated?|from|since|until|with|at|film|study|exam\w*|ct|radiographs?) \d{1,2}[-/]\d{1,2}(?:\b|$)`), "[date]"},
+		{regexp.MustCompile(`\b(?:19|20)\d{6}(?:\d{6})?\b|\b(?:19|20)\d{2}\b`), "[date]"},
+		{regexp.MustCompile(`(?i)\b\d{1,2}[:.]\d{2}(?::\d{2})?\s*(?:[ap]\.?m\b\.?|hours|hrs|h\b|o['’]clock)|\b\d{1,2}[:h]\d{2}(?::\d{2})?\b|\b\d{1,2} ?(?:[ap]\.?m\b\.?|o['’]clock)|\b\d{4} ?(?:h|hrs|hours)\b|\bat (?:noon|midnight)\b`), "[time]"},
+		{regexp.MustCompile(`(?i)\b(?:9\d|1[0-2]\d)[ -]?(?:years?|yrs?|y[-/. ]?o)\b(?:[ -]old)?|\bninety(?:-\w+)?(?:[ -](?:years?|yrs?)(?:[ -]old)?)?\b|\bage[d:]? ?(?:9\d|1[0-2]\d)\b`), "[number]"},
+		{regexp.MustCompile(`(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?|\b\d{2,5}[ .-])\d{3,4}[ .-]\d{3,5}\b(?: ?x ?\d+)?`), "[phone]"},
+		{regexp.MustCompile(`(?i)\b(?:tel|phone|telephone|pager|ext|extension|fax|beeper|bleep|mobile|cell|call|dial)\b\.?:?\s*(?:#\s*)?\+?[\d ().-]{2,}\d|\bx ?\d{3,6}\b`), "[phone]"},
+		{regexp.MustCompile(`\b\d{3}[- ]\d{2}[- ]\d{4}\b|\b\d-\d{4}\b|\b\d(?:[ ().-]?\d){6,}\b`), "[number]"},
+		{regexp.MustCompile(`(?i)\b(?:m\.?r\.?n|med(?:ical)? rec(?:ord)?|hosp(?:ital)?|patient|pt|identifier|id|accession|acc|acct|account|order|req(?:uisition)?|exam|study|case|visit|encounter|fin|room|rm|bed|ward|bay|unit|box|zip|` +
+			`ssn|social security|nhs|chi|insurance|policy|medicare|medicaid|passport|licen[cs]e|dea|npi|serial|s/n|sn|device|detector|lot|model|uid|episode|level|theatre|theater|floor)\b[.#]?(?:\s*(?:id|number|num|no|nr|serial|#)\b\.?)?(?: is)?\s*[:#]*\s*` +
+			`(?:[A-Z]{1,4}[- /]?)?\d[\w/-]*(?:[- ]\d[\w-]*)*(?: (?:north|south|east|west)\b)?`), "[number]"},
+		{regexp.MustCompile(`(?i)\b(?:medicare|serial|sn|s/n|lot|model|device|id)\b\.?(?: (?:no|number|id|serial)\b\.?)?\s*[:#]*\s*(?:[A-Z]+\d|\d+[A-Z])[\w-]*|\b[A-Z]{0,2}ICU[- ]?\d+|\b\d{1,2}(?:st|nd|rd|th) floor`), "[number]"},
+		{regexp.MustCompile(`\b[A-Z]{1,4}[- ]\d{5,}\b|\b[A-Za-z]{2,}\d{2,}\w*|\b[A-Z]\d{2,}-\d{2,}\b|\b[\w-]*\d{4,}[\w-]*`), "[number]"},
+		{regexp.MustCompile(`\p{L}[\p{L}'’-]*\^[\p{L}^'’ -]*`), "[name]"},
+		{regexp.MustCompile(`\b` + title + `\s*` + title + `?` + wordsOf), "[name]"},
+		{regexp.MustCompile(`(?i)\b(?:dr|doctor)\b\.?\s+[a-z][a-z'’-]+`), "[name]"},
+		{regexp.MustCompile(`(?:` + wordsOf + `),?\s+(?:M\.?D|D\.?O|R\.?N|Ph\.?D|FRC\w+|FFR|FRANZCR|FACR|MB ?B?S|MBB?Ch\w*|LPN|APRN|CRNA|MSc|DDS)\b\.?|(?:` + wordsOf + `), (?:PA(?:-C)?|NP|RT(?:\(R\))?|BSc)(?:\W|$)`), "[name]"},
+		{regexp.MustCompile(`\b(?i:(?:dictat|e-?sign|sign|read|review|verif|approv|interpret|report|finali[sz]|authenticat|transcrib|perform|prepar|order|request|referr|attest|cosign|edit|author|agree|supervis|typ|complet|tak)(?:e?d|ied|ten|en)?` +
+			`(?: electronically| and \w+)?(?: by|\s*:)|(?:dictated|signed|verified|approved|transcribed|interpreted)|(?:discussed|reviewed|consulted|conferred) with|spoke (?:with|to)|` +
+			`(?:communicated|reported|relayed|conveyed|called|copy|copied|faxed|given|telephoned|phoned|cc|attn)(?: to|\s*:)|cc|(?:notified|informed|paged|contacted|told|alerted)|per(?: dr\.?| doctor))` +
+			`\s*:?\s+` + title + `?` + wordsOf), "[name]"},
+		{regexp.MustCompile(`(?i:\b(?:radiologist|attending|resident|fellow|physician|provider|clinician|consultant|registrar|surgeon|technologist|technician|radiographer|tech|transcriptionist|author|reporter|patient(?:['’]s)? name|name|signature|` +
+			`patient|pt|dictated|signed|ordering|requesting|referring|cc|attn)(?: \w+)?)\s*:\s*` + title + `?` + wordsOf), "[name]"},
+		{regexp.MustCompile(`(?i:\b(?:radiologist|attending|resident|fellow|physician|consultant|registrar|surgeon|technologist|radiographer|patient|mother|father|wife|husband|son|daughter|brother|partner)),?\s+` +
+			`\p{Lu}\p{Ll}[\p{L}'’-]*(?:\s+\p{Lu}\p{Ll}[\p{L}'’-]*)*`), "[name]"},
+		{regexp.MustCompile(`\p{Lu}\p{Ll}[\p{L}'’-]+(?:\s+\p{Lu}\p{Ll}[\p{L}'’-]*)*\s+(?:(?:was|is|has been|were)\s+)?(?:informed|notified|paged|told|contacted|aware|telephoned)\b`), "[name]"},
+		{regexp.MustCompile(`\[name\](?:(?:,\s*|\s+and\s+|\s*[/&]\s*|\s+)(?:\p{Lu}[\p{Ll}'’-]+|\[name\]|Jr\.?|Sr\.?|II+\b))+`), "[name]"},
+	}
+})
+
+// pattern is a form and what stands in its place.
+type pattern struct {
 	form *regexp.Regexp
 	with string
-}{
-	{regexp.MustCompile(`\S*@\S+|\S+ at \S+ dot \w+|\\\\\S+|\b[A-Za-z]:\\\S+|(?:^|\s)/\w+/\S+`), "[address]"},
-	{regexp.MustCompile(`(?i)\b(?:https?://|www\.)\S+|\b[\w-]+\.(?:org|com|net|edu|gov|info|eu|de|ch|at|fr|uk)\b\S*`), "[address]"},
-	{regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b|(?i)\b[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4}){4,}\b`), "[address]"},
-	{regexp.MustCompile(`\b\d+(?:\.\d+){3,}`), "[number]"},
-	{regexp.MustCompile(`\b\d{1,5}[A-Za-z]? (?:\p{Lu}[\p{L}.'’-]+ ){1,4}(?i:street|st|road|rd|avenue|ave|lane|ln|drive|boulevard|blvd|court|way|square|terrace)\b\.?(?: [NS]?[EW]\b)?(?:, \p{Lu}\p{L}+)?`), "[address]"},
-	{regexp.MustCompile(`\p{Lu}\p{L}*(?:straße|strasse|gasse|weg|platz|allee) \d+\w?|\b(?i:p\.? ?o\.? box) \d+|\b\p{Lu}\p{L}+(?: \p{Lu}\p{L}+)?, [A-Z]{2} \d{5}(?:-\d{4})?|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b`), "[address]"},
-	{regexp.MustCompile(`(?:\b\p{Lu}[\p{L}.'’&-]*\s+(?:(?:of|the|and|for)\s+)*){0,5}\b(?:Hospitals?|Clinics?|Infirmary|Medical Cent(?:er|re)|Health(?:care)?|Hospice|University|Institute|Klinikum|Kantonsspital|` +
-		`Universitätsspital|Krankenhaus|Ospedale|CHU)\b(?:\s+\p{Lu}[\p{L}'’-]+)*|\bHôpital(?:\s+\p{Lu}[\p{L}'’-]+)+`), "[address]"},
-	{regexp.MustCompile(`(?i)\b(?:the )?(?:\d{1,2}(?:st|nd|rd|th)?|` + ordinals + `)(?: day)?(?:[ .-]*|[ .]+of )` + months + `(?:\.?,?[ .'’-]*\d{2,4}\b|\b)`), "[date]"},
-	{regexp.MustCompile(`(?i)\b` + months + `\b\.?,?[ -](?:\d{1,2}(?:st|nd|rd|th)?(?: ?- ?\d{1,2})?|` + ordinals + `)\b(?:,? \d{4})?`), "[date]"},
-	{regexp.MustCompile(`(?i)\b` + months + `\b\.?,? (?:of )?(?:\d{4}\b|['’]\d{2})|\b(?:in|since|from|until|last|early|late|mid)[ -](?:january|february|march|april|may|june|july|august|september|october|november|december)\b`), "[date]"},
-	{regexp.MustCompile(`(?i)\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b`), "[date]"},
-	{regexp.MustCompile(`\b(?:19|20)\d{2} ?[-/.] ?\d{1,2} ?[-/.] ?\d{1,2}(?:T[\d:.]+Z?)?\b`), "[date]"},
-	{regexp.MustCompile(`\b\d{1,2} ?[-/.] ?\d{1,2} ?[-/.] ?(?:\d{4}|\d{2})\b|\b\d{1,2}[-/.](?:19|20)\d{2}\b|\b\d{2}\.\d{2}\.(?:\s|$)|\b0\d/\d{2}\b`), "[date]"},
-	{regexp.MustCompile(`(?i)\b(?:on|dated?|from|since|until|with|at|film|study|exam\w*|ct|radiographs?) \d{1,2}[-/]\d{1,2}(?:\b|$)`), "[date]"},
-	{regexp.MustCompile(`\b(?:19|20)\d{6}(?:\d{6})?\b|\b(?:19|20)\d{2}\b`), "[date]"},
-	{regexp.MustCompile(`(?i)\b\d{1,2}[:.]\d{2}(?::\d{2})?\s*(?:[ap]\.?m\b\.?|hours|hrs|h\b|o['’]clock)|\b\d{1,2}[:h]\d{2}(?::\d{2})?\b|\b\d{1,2} ?(?:[ap]\.?m\b\.?|o['’]clock)|\b\d{4} ?(?:h|hrs|hours)\b|\bat (?:noon|midnight)\b`), "[time]"},
-	{regexp.MustCompile(`(?i)\b(?:9\d|1[0-2]\d)[ -]?(?:years?|yrs?|y[-/. ]?o)\b(?:[ -]old)?|\bninety(?:-\w+)?(?:[ -](?:years?|yrs?)(?:[ -]old)?)?\b|\bage[d:]? ?(?:9\d|1[0-2]\d)\b`), "[number]"},
-	{regexp.MustCompile(`(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?|\b\d{2,5}[ .-])\d{3,4}[ .-]\d{3,5}\b(?: ?x ?\d+)?`), "[phone]"},
-	{regexp.MustCompile(`(?i)\b(?:tel|phone|telephone|pager|ext|extension|fax|beeper|bleep|mobile|cell|call|dial)\b\.?:?\s*(?:#\s*)?\+?[\d ().-]{2,}\d|\bx ?\d{3,6}\b`), "[phone]"},
-	{regexp.MustCompile(`\b\d{3}[- ]\d{2}[- ]\d{4}\b|\b\d-\d{4}\b|\b\d(?:[ ().-]?\d){6,}\b`), "[number]"},
-	{regexp.MustCompile(`(?i)\b(?:m\.?r\.?n|med(?:ical)? rec(?:ord)?|hosp(?:ital)?|patient|pt|identifier|id|accession|acc|acct|account|order|req(?:uisition)?|exam|study|case|visit|encounter|fin|room|rm|bed|ward|bay|unit|box|zip|` +
-		`ssn|social security|nhs|chi|insurance|policy|medicare|medicaid|passport|licen[cs]e|dea|npi|serial|s/n|sn|device|detector|lot|model|uid|episode|level|theatre|theater|floor)\b[.#]?(?:\s*(?:id|number|num|no|nr|serial|#)\b\.?)?(?: is)?\s*[:#]*\s*` +
-		`(?:[A-Z]{1,4}[- /]?)?\d[\w/-]*(?:[- ]\d[\w-]*)*(?: (?:north|south|east|west)\b)?`), "[number]"},
-	{regexp.MustCompile(`(?i)\b(?:medicare|serial|sn|s/n|lot|model|device|id)\b\.?(?: (?:no|number|id|serial)\b\.?)?\s*[:#]*\s*(?:[A-Z]+\d|\d+[A-Z])[\w-]*|\b[A-Z]{0,2}ICU[- ]?\d+|\b\d{1,2}(?:st|nd|rd|th) floor`), "[number]"},
-	{regexp.MustCompile(`\b[A-Z]{1,4}[- ]\d{5,}\b|\b[A-Za-z]{2,}\d{2,}\w*|\b[A-Z]\d{2,}-\d{2,}\b|\b[\w-]*\d{4,}[\w-]*`), "[number]"},
-	{regexp.MustCompile(`\p{L}[\p{L}'’-]*\^[\p{L}^'’ -]*`), "[name]"},
-	{regexp.MustCompile(`\b` + title + `\s*` + title + `?` + wordsOf), "[name]"},
-	{regexp.MustCompile(`(?i)\b(?:dr|doctor)\b\.?\s+[a-z][a-z'’-]+`), "[name]"},
-	{regexp.MustCompile(`(?:` + wordsOf + `),?\s+(?:M\.?D|D\.?O|R\.?N|Ph\.?D|FRC\w+|FFR|FRANZCR|FACR|MB ?B?S|MBB?Ch\w*|LPN|APRN|CRNA|MSc|DDS)\b\.?|(?:` + wordsOf + `), (?:PA(?:-C)?|NP|RT(?:\(R\))?|BSc)(?:\W|$)`), "[name]"},
-	{regexp.MustCompile(`\b(?i:(?:dictat|e-?sign|sign|read|review|verif|approv|interpret|report|finali[sz]|authenticat|transcrib|perform|prepar|order|request|referr|attest|cosign|edit|author|agree|supervis|typ|complet|tak)(?:e?d|ied|ten|en)?` +
-		`(?: electronically| and \w+)?(?: by|\s*:)|(?:dictated|signed|verified|approved|transcribed|interpreted)|(?:discussed|reviewed|consulted|conferred) with|spoke (?:with|to)|` +
-		`(?:communicated|reported|relayed|conveyed|called|copy|copied|faxed|given|telephoned|phoned|cc|attn)(?: to|\s*:)|cc|(?:notified|informed|paged|contacted|told|alerted)|per(?: dr\.?| doctor))` +
-		`\s*:?\s+` + title + `?` + wordsOf), "[name]"},
-	{regexp.MustCompile(`(?i:\b(?:radiologist|attending|resident|fellow|physician|provider|clinician|consultant|registrar|surgeon|technologist|technician|radiographer|tech|transcriptionist|author|reporter|patient(?:['’]s)? name|name|signature|` +
-		`patient|pt|dictated|signed|ordering|requesting|referring|cc|attn)(?: \w+)?)\s*:\s*` + title + `?` + wordsOf), "[name]"},
-	{regexp.MustCompile(`(?i:\b(?:radiologist|attending|resident|fellow|physician|consultant|registrar|surgeon|technologist|radiographer|patient|mother|father|wife|husband|son|daughter|brother|partner)),?\s+` +
-		`\p{Lu}\p{Ll}[\p{L}'’-]*(?:\s+\p{Lu}\p{Ll}[\p{L}'’-]*)*`), "[name]"},
-	{regexp.MustCompile(`\p{Lu}\p{Ll}[\p{L}'’-]+(?:\s+\p{Lu}\p{Ll}[\p{L}'’-]*)*\s+(?:(?:was|is|has been|were)\s+)?(?:informed|notified|paged|told|contacted|aware|telephoned)\b`), "[name]"},
-	{regexp.MustCompile(`\[name\](?:(?:,\s*|\s+and\s+|\s*[/&]\s*|\s+)(?:\p{Lu}[\p{Ll}'’-]+|\[name\]|Jr\.?|Sr\.?|II+\b))+`), "[name]"},
 }
 
 // Identifiers are what a study's header knows of its patient: the parts of names, and the numbers.
@@ -130,7 +136,7 @@ func Mask(text string, identifiers ...string) (masked string, replaced int) {
 		}
 	}
 	text = maskNames(text, identifiers, &replaced)
-	for _, p := range patterns {
+	for _, p := range patterns() {
 		replaced += len(p.form.FindAllString(text, -1))
 		text = p.form.ReplaceAllString(text, p.with)
 	}

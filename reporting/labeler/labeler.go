@@ -49,7 +49,7 @@ func label(sentence string, offered bool) Labels {
 	}
 	mentions := rules
 	if offered {
-		mentions = everyClaim
+		mentions = everyClaim()
 	}
 	if !slices.ContainsFunc(mentions, func(r rule) bool { return r.find(text) != nil }) && !normalWord.MatchString(text) {
 		return labels

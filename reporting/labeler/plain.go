@@ -153,7 +153,7 @@ func affirms(text string) bool {
 
 // cut puts a zero in the place of each finding that a text names, whole words.
 func cut(text string) string {
-	for _, r := range everyClaim {
+	for _, r := range everyClaim() {
 		for _, at := range slices.Backward(r.find(text)) {
 			end := at[1]
 			for end < len(text) && isWord(text[end]) {
@@ -168,7 +168,7 @@ func cut(text string) string {
 // claimed are the findings that a text names, whatever it says of them.
 func claimed(text string) map[study.Finding]bool {
 	out := map[study.Finding]bool{}
-	for _, r := range everyClaim {
+	for _, r := range everyClaim() {
 		for _, at := range r.find(text) {
 			if !excluded(r.finding, text, at) {
 				out[r.finding] = true

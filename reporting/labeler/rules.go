@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync"
 
 	"llamaxr/study"
 )
@@ -102,8 +103,8 @@ var normals = []struct {
 	{regexp.MustCompile(`\bnormal mediastin(?:um|al)|mediastin(?:um|al (?:contours?|silhouettes?|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
 }
 
-// everyClaim finds both.
-var everyClaim = compile(named, implied)
+// everyClaim finds both. It is made when it is wanted: most commands label nothing.
+var everyClaim = sync.OnceValue(func() []rule { return compile(named, implied) })
 
 // normalWord is in every one of normals.
 var normalWord = regexp.MustCompile(`normal|unremarkable|not enlarged|not widened`)
