@@ -691,14 +691,12 @@ loop:
 	VZEROUPPER
 	RET
 
-// What packs: a mask of all but the sign, the smallest magnitude that is divided by, half of packBuckets, halfUnit, and ones.
+// What packs, beside packTables: a mask of all but the sign, the smallest magnitude that is divided by, and ones.
 DATA packing512<>+0(SB)/4, $0x7fffffff
 DATA packing512<>+4(SB)/4, $0x006ce3ee // 1e-38
-DATA packing512<>+8(SB)/4, $0x417fd70a // packBuckets / 2, 15.99
-DATA packing512<>+12(SB)/4, $0x36800000 // 2^-18
-DATA packing512<>+16(SB)/4, $0x3f800000 // 1
-DATA packing512<>+20(SB)/4, $1
-GLOBL packing512<>(SB), RODATA|NOPTR, $24
+DATA packing512<>+8(SB)/4, $0x3f800000 // 1
+DATA packing512<>+12(SB)/4, $1
+GLOBL packing512<>(SB), RODATA|NOPTR, $16
 
 // PACKED packs sixteen values to eight bytes at (DI) and adds to the sums. Z2 is the inverse magnitude, Z3 the scale; Z20 to Z25 are spent.
 #define PACKED(values, at) \
@@ -736,11 +734,12 @@ TEXT ·packAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z12, Z12, Z12
 	VPXORD       Z13, Z13, Z13
 	VPBROADCASTD packing512<>+0(SB), Z31
-	VBROADCASTSS packing512<>+16(SB), Z30
-	VBROADCASTSS packing512<>+8(SB), Z29
-	VPBROADCASTD packing512<>+20(SB), Z28
+	VBROADCASTSS packing512<>+8(SB), Z30
+	VBROADCASTSS 264(AX), Z29
+	VPBROADCASTD packing512<>+12(SB), Z28
 	VMOVSS       packing512<>+4(SB), X27
 	VMOVSS       256(AX), X26
+	VMOVSS       260(AX), X15
 
 blocks:
 	VMOVUPS       (SI), Z16
@@ -767,10 +766,10 @@ blocks:
 	VPEXTRW       $0, X3, AX
 	MOVW          AX, (R8)
 	VCVTPH2PS     X3, X3
-	VMULSS        packing512<>+12(SB), X3, X3
+	VMULSS        X15, X3, X3
 	VBROADCASTSS  X3, Z3
 	VMAXSS        X27, X0, X1
-	VMOVSS        packing512<>+16(SB), X2
+	VMOVSS        packing512<>+8(SB), X2
 	VDIVSS        X1, X2, X2
 	VBROADCASTSS  X2, Z2
 	PACKED(Z16, 0)

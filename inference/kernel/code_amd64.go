@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"math"
-
 	"llamaxr/inference/quant"
 
 	"golang.org/x/sys/cpu"
@@ -198,28 +196,24 @@ func gatherAVX2(x *float32, stride int, at *[winogradOutputs]*float32, n int)
 
 // packTables are what packAVX512 looks up. Buckets divide [-1, 1] so finely that none holds two of the half-way points between levels.
 type packTables struct {
-	below   [2 * lanes]int32 // of each bucket, the level of what lies just below it
-	halfway [lanes]float32   // between a level and the next
-	rounded [lanes]float32
-	toHalf  float32 // scales of rounded levels in 16 bits, of magnitudes
+	below       [2 * lanes]int32 // of each bucket, the level of what lies just below it
+	halfway     [lanes]float32   // between a level and the next
+	rounded     [lanes]float32
+	toHalf      float32 // scales of rounded levels in 16 bits, of magnitudes
+	fromHalf    float32
+	halfBuckets float32
 }
 
 // packBuckets is a little less than the lanes of below, so that 1 is in the last bucket and not past it.
 const packBuckets = 2*lanes - 0.02
 
-var packing = func() (t packTables) {
-	t.toHalf = unit / halfUnit
-	for i := range t.halfway {
-		t.rounded[i], t.halfway[i] = float32(rounded[i]), math.MaxFloat32
-		if i < lanes-1 {
-			t.halfway[i] = (quant.NF4[i] + quant.NF4[i+1]) / 2
-		}
+var packing = func() packTables {
+	t := packTables{halfway: quant.Halfway, toHalf: unit / halfUnit, fromHalf: halfUnit, halfBuckets: packBuckets / 2}
+	for i := range t.rounded {
+		t.rounded[i] = float32(rounded[i])
 	}
 	for b := range t.below {
-		edge := float32(b)*2/packBuckets - 1 - 1e-5 // the slack takes up the rounding of a product
-		for t.below[b] < lanes-1 && edge > t.halfway[t.below[b]] {
-			t.below[b]++
-		}
+		t.below[b] = int32(quant.LevelBelow(float32(b)*2/packBuckets - 1))
 	}
 	return t
 }()

@@ -112,26 +112,36 @@ const smallest = 1e-38
 // buckets divide [-1, 1] so finely that none holds two of the half-way points between levels.
 const buckets = 256
 
-// below holds, for each bucket, the level of what lies just below it; halfway holds the points between a level and the next.
-var below, halfway = func() (below [buckets + 1]byte, halfway [16]float32) {
+// Halfway are the points between a level and the next; nothing is past the last.
+var Halfway = func() (out [16]float32) {
 	for i := range len(NF4) - 1 {
-		halfway[i] = (NF4[i] + NF4[i+1]) / 2
+		out[i] = (NF4[i] + NF4[i+1]) / 2
 	}
-	halfway[15] = math.MaxFloat32
-	for b := range below {
-		edge := float32(b)*2/buckets - 1 - 1e-5 // the slack takes up the rounding of level's product
-		for below[b] < 15 && edge > halfway[below[b]] {
-			below[b]++
-		}
+	out[15] = math.MaxFloat32
+	return out
+}()
+
+// LevelBelow is the level of what lies just below x: by a slack that takes up the rounding of a product.
+func LevelBelow(x float32) (level int) {
+	for x-1e-5 > Halfway[level] {
+		level++
 	}
-	return below, halfway
+	return level
+}
+
+// below holds, for each bucket, the level of what lies just below it.
+var below = func() (out [buckets + 1]byte) {
+	for b := range out {
+		out[b] = byte(LevelBelow(float32(b)*2/buckets - 1))
+	}
+	return out
 }()
 
 // level returns the index of the NF4 level for x in [-1, 1], or a rounding beyond.
 func level(x float32) byte {
 	index := below[int((x+1)*(buckets/2))]
 	above := byte(0) // no branch: it would be a coin's
-	if x > halfway[index] {
+	if x > Halfway[index] {
 		above = 1
 	}
 	return index + above
