@@ -29,7 +29,7 @@ const (
 	smolLM2       = ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 	classifier    = "inference/models/starter/densenet121.safetensors"
 	textTokens    = 100  // of the report that is written, about
-	learntReports = 2000 // that speculation has seen: a site's own of some months
+	learntReports = 2000 // that speculation has seen, at most: a site's own of some months
 
 	experimentFolder = "out/experiment" // has the wording that is searched for drafts
 )
@@ -325,12 +325,8 @@ func otherScores() study.PairScores {
 }
 
 // draftsOf makes the drafts of each kind of the public reports. Those of groundedOwn are what `make experiment` teaches (its scores are simulated)
-// of test studies of which a quarter, half and three quarters take less; their prompts are of the usual length, too.
+// of test studies of which a quarter, half and three quarters take less; the human report is drafted with the scores of the middle one.
 func draftsOf(path string) ([]kind, error) {
-	human, err := reportTexts(path)
-	if err != nil {
-		return nil, err
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -344,37 +340,28 @@ func draftsOf(path string) ([]kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []kind{{Template: prompt.Paper.Name, Seen: human[1:]}, {Template: prompt.Planned.Name, Seen: human[1:]}, {Template: prompt.Planned.Name}}
+	var learnt []string
 	for _, lesson := range train[:learntReports] {
-		out[groundedOwn].Seen = append(out[groundedOwn].Seen, lesson.Text)
+		learnt = append(learnt, lesson.Text)
 	}
 	size := func(l experiment.Lesson) int { return len(prompt.Planned.Fill(l.Scores)) + len(l.Text) }
 	slices.SortStableFunc(test, func(a, b experiment.Lesson) int { return size(a) - size(b) })
-	for _, quarter := range []int{1, 2, 3} {
-		typical := test[len(test)*quarter/4]
-		out[groundedOwn].Drafts = append(out[groundedOwn].Drafts, draft(typical))
-		if quarter == 2 {
-			out[paperHuman].Drafts = []draft{{typical.Scores, human[0]}}
-			out[groundedHuman].Drafts = out[paperHuman].Drafts
-		}
-	}
-	return out, nil
+	typical := func(quarter int) draft { return draft(test[len(test)*quarter/4]) }
+	human := humanTexts(all)
+	written := []draft{{typical(2).Scores, human[0]}}
+	return []kind{
+		paperHuman:    {prompt.Paper.Name, human[1:], written},
+		groundedHuman: {prompt.Planned.Name, human[1:], written},
+		groundedOwn:   {prompt.Planned.Name, learnt, []draft{typical(1), typical(2), typical(3)}},
+	}, nil
 }
 
-// reportTexts are human reports: first one of the usual length, which is written, then others, which speculation has seen.
-func reportTexts(path string) ([]string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+// humanTexts are human reports: first one of the usual length, which is written, then others, which speculation has seen.
+func humanTexts(all []experiment.Report) []string {
 	var texts []string
-	for line := range strings.Lines(string(data)) {
-		var report struct{ Findings, Impression string }
-		if err := json.Unmarshal([]byte(line), &report); err != nil {
-			return nil, err
-		}
-		if report.Findings != "" && !strings.Contains(report.Findings+report.Impression, "XXXX") { // what was taken out is no text
-			texts = append(texts, report.Findings+" "+report.Impression)
+	for _, r := range all {
+		if text := r.Plain(); !strings.Contains(text, "XXXX") { // what was taken out is no text
+			texts = append(texts, text)
 		}
 	}
 	const characters = 4.5 * textTokens
@@ -384,5 +371,5 @@ func reportTexts(path string) ([]string, error) {
 			break
 		}
 	}
-	return texts[:min(len(texts), 1+learntReports)], nil
+	return texts[:min(len(texts), 1+learntReports)]
 }

@@ -39,7 +39,7 @@ func (r *modelsReport) section() *figures.Section {
 			p.Decode/o.Decode, prompt/o.Prefill, text/o.Decode, prompt/p.Prefill, text/p.Decode, o.PeakMB, d.Peer.PeakMB, o.Load, o.FirstToken, o.FirstGrounded, o.Engine)
 	}
 	s.Line("")
-	s.Line("Whole drafts, ours with what the appliance does: the head of the prompt kept, lossless speculation from %d other reports. Each beside llama.cpp's", learntReports)
+	s.Line("Whole drafts, ours with what the appliance does: the head of the prompt kept, lossless speculation from at most %d other reports. Each beside llama.cpp's", learntReports)
 	s.Line("draft by the paper's prompt, beside its draft by the same prompt, and beside that with the head kept as ours. The human report is the same by both")
 	s.Line("prompts; learnt texts are those that `make experiment` teaches an adapter, of three studies of the usual lengths, with simulated scores.\n")
 	s.Line("| model | threads | prompt, text | whole draft / llama.cpp's by the paper's prompt | / by the same | / with the head kept | text, speculating | tokens a pass | ours, llama.cpp's (s) | tokens: prompt, kept of it, text |")

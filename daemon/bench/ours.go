@@ -69,43 +69,44 @@ func measureOurs(ctx context.Context, folder string, rounds int) (*ourTimes, err
 			t.FirstToken = now() - started
 		}
 	}
-	if rounds > 0 {
-		keep(drafts[0].Template)
-		first := drafts[0].Drafts[0]
-		var prefill, decode []float64
+	if rounds == 0 {
+		return t, err
+	}
+	keep(drafts[0].Template)
+	first := drafts[0].Drafts[0]
+	var prefill, decode []float64
+	for range rounds {
+		model.SetHead(nil)
+		if _, err := model.Replay(ctx, "forget", ""); err != nil { // begins otherwise: nothing of the prompt stays
+			return nil, err
+		}
+		began := now()
+		replay(first, "")
+		read := now()
+		replay(first, first.Text) // the prompt is there
+		prefill, decode = append(prefill, read-began), append(decode, now()-read)
+	}
+	t.Prefill, t.Decode = median(prefill), median(decode)
+	model.Speculate(true)
+	for i, k := range drafts {
+		model.Learn(k.Seen)
+		keep(k.Template)
+		var whole, texts []float64
 		for range rounds {
-			model.SetHead(nil)
-			if _, err := model.Replay(ctx, "forget", ""); err != nil { // begins otherwise: nothing of the prompt stays
-				return nil, err
+			passes, spent, writing := 0, 0.0, 0.0
+			for _, d := range k.Drafts {
+				replay(draft{Scores: otherScores()}, "") // of the prompt only the head is kept
+				began := now()
+				replay(d, "")
+				read := now()
+				passes += replay(d, d.Text)
+				spent, writing = spent+now()-began, writing+now()-read
 			}
-			began := now()
-			replay(first, "")
-			read := now()
-			replay(first, first.Text) // the prompt is there
-			prefill, decode = append(prefill, read-began), append(decode, now()-read)
+			n := float64(len(k.Drafts))
+			whole, texts = append(whole, spent/n), append(texts, writing/n)
+			t.Passes[i] = float64(passes) / n
 		}
-		t.Prefill, t.Decode = median(prefill), median(decode)
-		model.Speculate(true)
-		for i, k := range drafts {
-			model.Learn(k.Seen)
-			keep(k.Template)
-			var whole, texts []float64
-			for range rounds {
-				passes, spent, writing := 0, 0.0, 0.0
-				for _, d := range k.Drafts {
-					replay(draft{Scores: otherScores()}, "") // of the prompt only the head is kept
-					began := now()
-					replay(d, "")
-					read := now()
-					passes += replay(d, d.Text)
-					spent, writing = spent+now()-began, writing+now()-read
-				}
-				n := float64(len(k.Drafts))
-				whole, texts = append(whole, spent/n), append(texts, writing/n)
-				t.Passes[i] = float64(passes) / n
-			}
-			t.Drafts[i], t.Speculated[i] = median(whole), median(texts)
-		}
+		t.Drafts[i], t.Speculated[i] = median(whole), median(texts)
 	}
 	if err != nil {
 		return nil, err
