@@ -2,7 +2,6 @@ package tune
 
 import (
 	"context"
-	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -21,17 +20,6 @@ func TestGateHoldsBackABadAdapter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle, err := models.Starter()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub := func(name string) fs.FS {
-		files, err := fs.Sub(bundle.Files, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return files
-	}
 	rng := rand.New(rand.NewPCG(4, 4))
 	var heldOut []example
 	for range 6 {
@@ -45,7 +33,7 @@ func TestGateHoldsBackABadAdapter(t *testing.T) {
 	}{{"the adapter in use", 1, true}, {"one that says the opposite", -1, false}} {
 		t.Run(test.name, func(t *testing.T) {
 			r := &run{eng: eng, opts: Options{
-				Folder: t.TempDir(), Seed: 1, Base: sub(models.LlamaFolder), Adapter: sub(models.AdapterFolder), Template: prompt.Grounded, GateVectors: 8,
+				Folder: t.TempDir(), Seed: 1, Base: starterFolder(t, models.LlamaFolder), Adapter: starterFolder(t, models.AdapterFolder), Template: prompt.Grounded, GateVectors: 8,
 				Yield: func(context.Context) error { return nil },
 			}, record: new(Record)}
 			r.opts.Preset = Site

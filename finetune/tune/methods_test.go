@@ -20,23 +20,26 @@ import (
 	"llamaxr/inference/prompt"
 )
 
-// starterRun is a run of a preset on the starter's model, with reports of one habit.
-func starterRun(t testing.TB, eng *engine.Engine, p Preset, reports int) (r *run, list []example) {
+// starterFolder is a folder of the starter bundle.
+func starterFolder(t testing.TB, name string) fs.FS {
 	t.Helper()
 	bundle, err := models.Starter()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := func(name string) fs.FS {
-		files, err := fs.Sub(bundle.Files, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return files
+	files, err := fs.Sub(bundle.Files, name)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return files
+}
+
+// starterRun is a run of a preset on the starter's model, with reports of one habit.
+func starterRun(t testing.TB, eng *engine.Engine, p Preset, reports int) (r *run, list []example) {
+	t.Helper()
 	p.Composed = 0
 	r = &run{eng: eng, record: new(Record), opts: Options{
-		Folder: t.TempDir(), Preset: p, Seed: 1, Base: sub(models.LlamaFolder), Adapter: sub(models.AdapterFolder), Template: prompt.Grounded,
+		Folder: t.TempDir(), Preset: p, Seed: 1, Base: starterFolder(t, models.LlamaFolder), Adapter: starterFolder(t, models.AdapterFolder), Template: prompt.Grounded,
 		GateVectors: 1, Now: time.Now, Yield: func(context.Context) error { return nil },
 	}}
 	if err := r.load(); err != nil {
@@ -48,6 +51,20 @@ func starterRun(t testing.TB, eng *engine.Engine, p Preset, reports int) (r *run
 		list = append(list, example{scores, habit(starter.FinalReport(scores))})
 	}
 	return r, list
+}
+
+// trained has a run learn from its reports, the last of them held out, and write what it learnt.
+func trained(t testing.TB, r *run, list []example, heldOut int) *qlora.Result {
+	t.Helper()
+	at := len(list) - heldOut
+	learnt, err := r.train(t.Context(), list[:at], list[at:])
+	if err == nil {
+		err = r.write(learnt)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return learnt
 }
 
 // BenchmarkMethods trains the starter's model anew, without the adapter in use, for as many steps by each method: the loss that is left, what
@@ -62,13 +79,7 @@ func BenchmarkMethods(b *testing.B) {
 			for b.Loop() {
 				p.Continue, p.MaxSteps, p.Epochs, p.Patience = false, 40, 100, 0
 				r, list := starterRun(b, eng, p, 120)
-				learnt, err := r.train(b.Context(), list[:100], list[100:])
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := r.write(learnt); err != nil {
-					b.Fatal(err)
-				}
+				learnt := trained(b, r, list, 20)
 				size := int64(0)
 				for _, name := range []string{AdapterFolder, ModelFolder} {
 					if info, err := os.Stat(filepath.Join(r.opts.Folder, name, llama.WeightsFile)); err == nil {
@@ -96,13 +107,7 @@ func TestWholeModelBeginsAsWhatDrafts(t *testing.T) {
 	p := SiteFull
 	p.Batch, p.MaxSteps, p.PeakRate = 1, 1, 0
 	r, list := starterRun(t, eng, p, 3)
-	learnt, err := r.train(t.Context(), list[:2], list[2:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.write(learnt); err != nil {
-		t.Fatal(err)
-	}
+	learnt := trained(t, r, list, 1)
 	if r.record.Model != filepath.Join(r.opts.Folder, ModelFolder) || learnt.Adapter != nil {
 		t.Errorf("model in %q, adapter %v", r.record.Model, learnt.Adapter)
 	}
@@ -148,13 +153,7 @@ func TestPrefixRun(t *testing.T) {
 	p := SitePrefix
 	p.Batch, p.MaxSteps = 1, 1
 	r, list := starterRun(t, eng, p, 3)
-	learnt, err := r.train(t.Context(), list[:2], list[2:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.write(learnt); err != nil {
-		t.Fatal(err)
-	}
+	trained(t, r, list, 1)
 	if _, err := r.judge(t.Context(), list[:1]); err != nil || r.record.Model != "" {
 		t.Errorf("model in %q: %v", r.record.Model, err)
 	}

@@ -70,18 +70,27 @@ const mostFull = 200_000_000
 
 // Check refuses a preset that a language model's folder is too large for.
 func (p Preset) Check(base fs.FS) error {
-	text, err := fs.ReadFile(base, llama.ConfigFile)
-	if err != nil {
-		return fmt.Errorf("tune: the language model: %w", err)
-	}
-	c, err := llama.ParseConfig(text)
+	c, err := configOf(base)
 	if err != nil {
 		return err
 	}
+	return p.fits(c)
+}
+
+func (p Preset) fits(c *llama.Config) error {
 	if n := qlora.Trainable(c, 0, 0); p.full() && n > mostFull {
 		return fmt.Errorf("tune: preset %s trains all of a model's parameters, %d million at most; this one has %d: presets %s and %s train few", p.Name, mostFull/1_000_000, n/1_000_000, Site.Name, SitePrefix.Name)
 	}
 	return nil
+}
+
+// configOf reads the shape of the model in a language model's folder.
+func configOf(base fs.FS) (*llama.Config, error) {
+	text, err := fs.ReadFile(base, llama.ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("tune: the language model: %w", err)
+	}
+	return llama.ParseConfig(text)
 }
 
 // PresetByName finds a preset.

@@ -201,17 +201,15 @@ func (r *run) divide() (train, heldOut []example) {
 
 func (r *run) load() error {
 	read := func(name string) ([]byte, error) { return fs.ReadFile(r.opts.Base, name) }
-	text, err := read(llama.ConfigFile)
+	var err error
+	if r.config, err = configOf(r.opts.Base); err != nil {
+		return err
+	}
+	if err := r.opts.Preset.fits(r.config); err != nil {
+		return err
+	}
+	text, err := read(llama.TokenizerFile)
 	if err != nil {
-		return fmt.Errorf("tune: the language model: %w", err)
-	}
-	if r.config, err = llama.ParseConfig(text); err != nil {
-		return err
-	}
-	if err := r.opts.Preset.Check(r.opts.Base); err != nil {
-		return err
-	}
-	if text, err = read(llama.TokenizerFile); err != nil {
 		return fmt.Errorf("tune: the language model: %w", err)
 	}
 	if r.tokens, err = llama.ParseTokenizer(text); err != nil {

@@ -203,11 +203,15 @@ func (m *Model) adapt(a *Adapter) error {
 
 // ReadAdapterManifest reads the manifest beside an adapter.
 func ReadAdapterManifest(files fs.FS) (AdapterManifest, error) {
-	var manifest AdapterManifest
 	data, err := fs.ReadFile(files, AdapterManifestFile)
 	if err != nil {
-		return manifest, fmt.Errorf("llama: adapter: %w", err)
+		return AdapterManifest{}, fmt.Errorf("llama: adapter: %w", err)
 	}
+	return ParseAdapterManifest(data)
+}
+
+// ParseAdapterManifest reads an adapter's manifest.
+func ParseAdapterManifest(data []byte) (manifest AdapterManifest, err error) {
 	if err := json.Unmarshal(data, &manifest); err != nil {
 		return manifest, fmt.Errorf("llama: adapter: %s: %w", AdapterManifestFile, err)
 	}

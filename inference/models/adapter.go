@@ -60,12 +60,15 @@ func (s *Store) ImportAdapter(what AdapterImport) (*Model, error) {
 	if _, err := llama.ReadAdapter(config, data[llama.AdapterConfigFile], data[llama.AdapterWeightsFile]); err != nil {
 		return nil, fmt.Errorf("models: adapter for %s: %w", what.Base, err)
 	}
-	if _, err := readFound(filepath.Join(what.From, llama.AdapterManifestFile), maxManifest); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var manifest llama.AdapterManifest
+	switch text, err := readFound(filepath.Join(what.From, llama.AdapterManifestFile), maxManifest); {
+	case errors.Is(err, fs.ErrNotExist): // PEFT writes none
+	case err != nil:
 		return nil, fmt.Errorf("models: adapter: %w", err)
-	}
-	manifest, err := llama.ReadAdapterManifest(os.DirFS(what.From))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	default:
+		if manifest, err = llama.ParseAdapterManifest(text); err != nil {
+			return nil, err
+		}
 	}
 	if manifest.Base != "" && manifest.Base != base.digest {
 		return nil, fmt.Errorf("models: adapter: %s says that its base has digest %.16s, %s has %.16s", llama.AdapterManifestFile, manifest.Base,
