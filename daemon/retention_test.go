@@ -224,6 +224,36 @@ func (k *keeper) left(uid string) string {
 	return strings.Join(names, " ")
 }
 
+// TestAClockSetAheadRemovesNothing: a clock that leaps by years, between two looks or while the appliance is off, is believed after a day of
+// running only; put right before, it costs nothing.
+func TestAClockSetAheadRemovesNothing(t *testing.T) {
+	k := newKeeper(t, config.Retention{KeepDays: 30})
+	k.delivered("1.2.3")
+	var doubt clockDoubt
+	look := func(running time.Duration, want bool) {
+		t.Helper()
+		if believed, err := k.believeClock(&doubt, running); err != nil || believed != want {
+			t.Fatalf("after %s of running the clock is believed: %v, error %v", running, believed, err)
+		}
+	}
+	look(0, true)
+	k.wait(6) // off over some holidays
+	look(time.Hour, true)
+	right := k.clock()
+	k.pass(10 * 365 * 24 * time.Hour)
+	look(2*time.Hour, false)
+	look(25*time.Hour, false)
+	k.now = right // by whoever looks after it
+	look(25*time.Hour+time.Minute, true)
+	k.pass(10 * 365 * 24 * time.Hour)
+	look(26*time.Hour, false)
+	doubt = clockDoubt{} // a start: the day begins anew
+	look(0, false)
+	look(23*time.Hour, false)
+	look(24*time.Hour, true)
+	look(24*time.Hour+sweepTime, true)
+}
+
 // TestRetentionTakesWhatIsOver: each study that still has a way to go, or that something was promised of, is kept; the rest goes when it is of
 // age, and leaves what traces its draft.
 func TestRetentionTakesWhatIsOver(t *testing.T) {
