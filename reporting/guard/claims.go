@@ -40,7 +40,8 @@ var unknowable = []struct {
 		regexp.MustCompile(`(?i)\b(?:free (?:\w+ )?air|pneumo-?(?:peritoneum|mediastinum)|pericardial|(?:subcutaneous|surgical|soft tissue|mediastinal) emphysema|aneurysm\w*|dissection|` +
 			`embol\w+|(?:lymph)?adenopath\w*|lymph nodes?|bronchiectasis|bronchiectatic|bronchitis|asthma|sarcoid\w*|silicosis|asbestosis|pneumoconiosis|scoliosis|kyphosis|scar(?:s|red|ring)?|osteophyt\w*|elevated hemidiaphragm|dislocat\w+|` +
 			`(?:lytic|sclerotic|bone|bony|osseous) lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
-			`(?:coronary|aortic|vascular) calcif\w+)\b`),
+			`(?:coronary|aortic|vascular) calcif\w+|degenerat\w+|spondyl\w+|arthri\w+|arthro(?:sis|pathy|tic)|spurs?|spurring|hyperostosis|demineral\w+|osteop[eo]\w+|tortuo\w+|ectatic|ectasia|uncoil\w+|unfold\w+|` +
+			`deviat\w+|shift\w*|narrow(?:ed|ing)|crowding|crowded|cuffing|dilat(?:ed|ation|ion)|pectus|azygos|cervical ribs?|gyna?ecomastia|goit\w+|thyroid|miliary)\b`),
 		"names a condition that is not scored",
 	},
 }

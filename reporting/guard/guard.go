@@ -118,6 +118,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if !labeler.Plain(read, labels) {
 		wrong = append(wrong, "can be read in more than one way")
 	}
+	if len(labels) > 0 && unscored(read) {
+		wrong = append(wrong, wrongUnscored)
+	}
 	if read != legibly {
 		wrong = append(wrong, "pleural thinning is no finding: pleural thickening is")
 	}
@@ -153,6 +156,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	}
 	if c.callsAbnormal(read) {
 		return c.removed(section, original, abnormalAgainstScores)
+	}
+	if unscored(read) {
+		return c.removed(section, original, wrongUnscored)
 	}
 	return c.evidenced(study.Sentence{Section: section, Text: original, Verdict: study.VerdictKept}, labels)
 }

@@ -166,7 +166,7 @@ func TestHumanClaims(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"The heart is enlarged.", "Increased interstitial markings.", "Decreased lung volumes.", "Degenerative changes of the spine.", "The trachea is midline.",
+		"The heart is enlarged.", "Increased interstitial markings.", "Decreased lung volumes.", "The trachea is midline.",
 		"No pleural line is visible.", "Chronic changes.", "Old granulomatous disease.", "There is a nodule.", "1. Emphysema.", "Lung opacity suggests pneumonia.",
 	} {
 		if got := Claim(s); got != "" {

@@ -27,7 +27,7 @@ func every(score float32) study.PairScores {
 	return study.PairScores{Frontal: s}
 }
 
-// TestHardWords: ways to call a chest normal do not stand where all is scored present, ways to claim something do not where nothing is; in both sections,
+// TestHardWords: ways to call a chest normal do not stand where all is scored present, ways to claim something do not where nothing is, and what no score is about stands nowhere; in both sections,
 // with slips of spelling and letters that only look like ours. What is true stands.
 func TestHardWords(t *testing.T) {
 	for _, test := range []struct {
@@ -37,6 +37,8 @@ func TestHardWords(t *testing.T) {
 	}{
 		{"testdata/denials.txt", every(0.9), false},
 		{"testdata/claims.txt", every(0), false},
+		{"testdata/unscored.txt", every(0), false},
+		{"testdata/unscored.txt", every(0.9), false},
 		{"testdata/true_of_an_abnormal_chest.txt", every(0.9), true},
 		{"testdata/true_of_a_normal_chest.txt", every(0), true},
 	} {

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"llamaxr/reporting/labeler"
 	"llamaxr/study"
 )
 
 const (
 	normalAgainstScores   = "calls the chest normal, which the scores do not say"
 	abnormalAgainstScores = "calls the chest abnormal, which the scores do not say"
+	wrongUnscored         = "calls something wrong that is not scored"
 )
 
 // fine is what is said of what is as it should be.
@@ -64,6 +66,42 @@ var anatomy = regexp.MustCompile(`\b(?:trachea\w*|vascul\w+|vessels?|bon(?:e|es|
 func off(sentence string) bool {
 	text := strings.ToLower(sentence)
 	return !anatomy.MatchString(text) && !normals[0].name.MatchString(text) && !nothingWrong.MatchString(text) && !callAbnormal.MatchString(text)
+}
+
+const right = `(?:normal\w*|unremarkable|intact|clear|midline|sharp|well|preserved|maintained|satisfactory|healthy|patent|adequate\w*|good|symmetric\w*|fine|okay|excellent|wnl)\b`
+
+// What no score is about may only be called right: reassuring words say that something is as it should be or not there, amiss ones, which a denial
+// must come before, that something is wrong.
+var (
+	denying    = regexp.MustCompile(`\b(?:no|not|without|free|negative|nothing|neither|nor)\b`)
+	reassuring = regexp.MustCompile(`\b` + right)
+	notRight   = regexp.MustCompile(`\b(?:(?:not|no longer|less than|poorly|barely|hardly|never)(?: [\w-]+){0,2}?|(?:no|without)(?: [\w-]+)?) ` + right)
+	amiss      = regexp.MustCompile(`\b(?:abnormal\w*|diseases?|patholog\w*|changes?|problems?|process\w*|disorders?|elevated|prominen\w+|enlarge\w+|displaced|flatten\w+|low|high|thick\w+|calcif\w+|` +
+		`irregular\w*|asymmetr\w+|increased?|decreased?|reduced|diminished|poor|limited|coarse\w*|haz[ey]\w*|dense|density|densities|deform\w+)\b`)
+	// apart begins what is said beside, or in contrast.
+	apart = regexp.MustCompile(`; | but | however,? | although | though | while | whereas | except | apart from | other than | aside from | and (?:the|there|an?) `)
+)
+
+// unscored reports whether a part of a sentence that names no finding calls anything but right what it is about.
+func unscored(sentence string) bool {
+	for _, part := range apart.Split(strings.ToLower(sentence), -1) {
+		if anatomy.MatchString(part) && len(labeler.LabelSentence(part)) == 0 && !reassures(part) {
+			return true
+		}
+	}
+	return false
+}
+
+func reassures(part string) bool {
+	if notRight.MatchString(part) {
+		return false
+	}
+	for _, at := range amiss.FindAllStringIndex(part, -1) {
+		if !denying.MatchString(part[:at[0]]) {
+			return false
+		}
+	}
+	return denying.MatchString(part) || reassuring.MatchString(part)
 }
 
 // callAbnormal calls the chest, or the lungs, abnormal without saying how.
