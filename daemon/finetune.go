@@ -51,9 +51,13 @@ type tuner struct {
 
 func (a *Appliance) tuneRoot() string { return filepath.Join(a.cfg().State, tuneFolder) }
 
-// StartTuning begins a run on all corrections; its identifier is returned at once.
-func (a *Appliance) StartTuning(presetName string) (string, error) {
-	preset, err := tune.PresetByName(presetName)
+// StartTuning begins a run on all corrections, with settings in place of the preset's own; its identifier is returned at once. No preset
+// is what the configuration says.
+func (a *Appliance) StartTuning(presetName string, settings ...string) (string, error) {
+	if learning := a.cfg().Learning; presetName == "" {
+		presetName, settings = learning.Preset, append(slices.Clone(learning.Set), settings...)
+	}
+	preset, err := tune.PresetByName(presetName, settings...)
 	if err != nil {
 		return "", err
 	}
@@ -281,7 +285,7 @@ func (a *Appliance) answerTuning(mux *http.ServeMux, reply func(http.ResponseWri
 	})
 	mux.HandleFunc("GET /finetune", func(w http.ResponseWriter, _ *http.Request) { out, err := a.tuningRuns(); reply(w, out, err) })
 	mux.HandleFunc("POST /finetune/start", func(w http.ResponseWriter, r *http.Request) {
-		id, err := a.StartTuning(r.URL.Query().Get("preset"))
+		id, err := a.StartTuning(r.URL.Query().Get("preset"), r.URL.Query()["set"]...)
 		reply(w, id, err)
 	})
 	mux.HandleFunc("POST /finetune/stop", func(w http.ResponseWriter, _ *http.Request) {
@@ -303,8 +307,8 @@ func TuningRuns(state string) (out []*tune.Record, err error) {
 }
 
 // StartTuning asks the running appliance to begin a run.
-func StartTuning(state, preset string) (id string, err error) {
-	return command(state, "/finetune/start?preset="+url.QueryEscape(preset))
+func StartTuning(state, preset string, settings ...string) (id string, err error) {
+	return command(state, "/finetune/start?"+url.Values{"preset": {preset}, "set": settings}.Encode())
 }
 
 // StopTuning ends the run under way; what it has learnt so far is dropped.

@@ -26,7 +26,7 @@ func (a *Appliance) scheduleTuning(ctx context.Context) {
 	}
 }
 
-// tuneWhenDue begins a run of preset site when it is time for one and enough is new. What a run began with is not new for the next, however
+// tuneWhenDue begins a run when it is time for one and enough is new. What a run began with is not new for the next, however
 // it ended.
 func (a *Appliance) tuneWhenDue(at time.Time) error {
 	learning := a.cfg().Learning
@@ -51,7 +51,7 @@ func (a *Appliance) tuneWhenDue(at time.Time) error {
 	if len(teach) < tune.LeastCorrections || !learning.Due(at, fresh) {
 		return nil
 	}
-	id, err := a.StartTuning(tune.Site.Name)
+	id, err := a.StartTuning("")
 	if errors.Is(err, errTuning) {
 		return nil
 	}

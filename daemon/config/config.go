@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"llamaxr/dicomnet"
+	"llamaxr/finetune/tune"
 	"llamaxr/study"
 
 	"github.com/goccy/go-yaml"
@@ -63,7 +64,7 @@ type Config struct {
 	Retention    Retention     `yaml:"retention" explain:"when files of finished studies are removed; the ledger's records, scores and texts stay"`
 	Commitment   Commitment    `yaml:"storage_commitment" explain:"requests of ours to destinations that have storage_commitment: true"`
 	Encryption   Encryption    `yaml:"encryption" explain:"of images, documents and drafts on this machine's disk; see docs/ADMIN.md"`
-	Learning     Learning      `yaml:"learning" explain:"when fine-tuning on corrections begins by itself; see docs/FINETUNING.md"`
+	Learning     Learning      `yaml:"learning" explain:"when fine-tuning on corrections begins by itself, and how it is done; see docs/FINETUNING.md"`
 	Limits       Limits        `yaml:"limits" explain:"bounds on what peers may use"`
 	Tracing      Tracing       `yaml:"tracing" explain:"traces of studies, from association to delivery; they name no patient and no UID"`
 	Audit        Audit         `yaml:"audit" explain:"DICOM audit messages by syslog"`
@@ -125,6 +126,7 @@ func Default() Config {
 		TLS:        TLS{MinVersion: "1.2"},
 		Audit:      Audit{Protocol: "tls"},
 		HL7:        HL7{Application: "LLAMAXR", TLS: TLS{MinVersion: "1.2"}, Connections: 16, IdleTime: 10 * time.Minute},
+		Learning:   Learning{Preset: tune.Site.Name, Set: []string{}},
 		Archive:    Archive{Retrieve: RetrieveMove, FetchTime: 30 * time.Second},
 		QuietTime:  30 * time.Second,
 		HTTP:       "127.0.0.1:8042",

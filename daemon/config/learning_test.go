@@ -41,9 +41,29 @@ func TestLearningIsDue(t *testing.T) {
 func TestLearningIsChecked(t *testing.T) {
 	for _, learning := range []Learning{{Hours: "22-5"}, {Hours: "22:00"}, {Hours: "22:00-24:00"}, {Hours: "05:00-05:00"}, {Hours: "a-b"}, {After: -1}} {
 		faults := 0
+		learning.Preset = "site"
 		Config{Learning: learning}.checkLearning(func(string, string, ...any) { faults++ })
 		if faults != 1 {
 			t.Errorf("%+v has %d faults", learning, faults)
+		}
+	}
+}
+
+// TestPresetIsChecked: an unknown preset, or a setting that no run works with, is refused by its key.
+func TestPresetIsChecked(t *testing.T) {
+	for _, test := range []struct {
+		learning Learning
+		key      string
+	}{
+		{Learning{Preset: "site", Set: []string{"rank=8", "max_steps=10"}}, ""},
+		{Learning{Preset: "sight"}, "learning.preset"},
+		{Learning{Preset: "site", Set: []string{"rank=-8"}}, "learning.set"},
+		{Learning{Preset: "site", Set: []string{"rang=8"}}, "learning.set"},
+	} {
+		got := ""
+		Config{Learning: test.learning}.checkLearning(func(key, _ string, _ ...any) { got += key })
+		if got != test.key {
+			t.Errorf("%+v: fault %q, want %q", test.learning, got, test.key)
 		}
 	}
 }

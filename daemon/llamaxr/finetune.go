@@ -26,13 +26,14 @@ func newFinetune() *cobra.Command {
 
 func newFinetuneStart() *cobra.Command {
 	var state, preset string
+	var settings []string
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "start --state DIR",
 		Short: "Begin a run in the running appliance; drafting goes first",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := daemon.StartTuning(state, preset)
+			id, err := daemon.StartTuning(state, preset, settings...)
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,8 @@ func newFinetuneStart() *cobra.Command {
 		},
 	}
 	stateFlag(cmd, &state)
-	cmd.Flags().StringVar(&preset, "preset", tune.Site.Name, "settings: site (LoRA), prefix, full for the whole of a small model, or paper for those of LLaMA-XR")
+	cmd.Flags().StringVar(&preset, "preset", "", "settings: site (LoRA), prefix, full for the whole of a small model, or paper for those of LLaMA-XR; without, what the configuration says")
+	cmd.Flags().StringArrayVar(&settings, "set", nil, "one setting in place of the preset's own, as rank=8; may be given again")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until the run has ended")
 	return cmd
 }

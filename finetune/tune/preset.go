@@ -1,6 +1,8 @@
 package tune
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"math"
@@ -93,15 +95,81 @@ func configOf(base fs.FS) (*llama.Config, error) {
 	return llama.ParseConfig(text)
 }
 
-// PresetByName finds a preset.
-func PresetByName(name string) (Preset, error) {
+// PresetByName finds a preset, with settings in place of its own, each as rank=8: a field's name in JSON and its value. The result's name says
+// what was changed.
+func PresetByName(name string, settings ...string) (Preset, error) {
 	var names []string
 	for _, p := range Presets {
 		if names = append(names, p.Name); p.Name == name {
-			return p, nil
+			return p.with(settings)
 		}
 	}
 	return Preset{}, fmt.Errorf("tune: unknown preset %q, none of %s", name, strings.Join(names, ", "))
+}
+
+func (p Preset) with(settings []string) (Preset, error) {
+	if len(settings) == 0 {
+		return p, nil
+	}
+	name := p.Name
+	for _, setting := range settings {
+		key, value, ok := strings.Cut(setting, "=")
+		if !ok || key == "" || value == "" || key == "name" {
+			return Preset{}, fmt.Errorf("tune: setting %q is not of the form rank=8", setting)
+		}
+		one, err := json.Marshal(map[string]json.RawMessage{key: json.RawMessage(value)})
+		if err != nil {
+			return Preset{}, fmt.Errorf("tune: setting %q: the value is neither a number nor true or false", setting)
+		}
+		in := json.NewDecoder(bytes.NewReader(one))
+		in.DisallowUnknownFields()
+		if err := in.Decode(&p); err != nil {
+			return Preset{}, fmt.Errorf("tune: setting %q: %w", setting, err)
+		}
+	}
+	p.Name = name + " with " + strings.Join(settings, ", ")
+	return p, p.check()
+}
+
+// check refuses values that no run works with.
+func (p Preset) check() error {
+	for _, field := range []struct {
+		name               string
+		value, least, most float64
+	}{
+		{"rank", float64(p.Rank), 0, 256},
+		{"alpha", float64(p.Alpha), 0, 4096},
+		{"prefix", float64(p.Prefix), 0, 512},
+		{"batch", float64(p.Batch), 1, 1024},
+		{"accumulate", float64(p.Accumulate), 1, 4096},
+		{"epochs", p.Epochs, 0.01, 1000},
+		{"max_steps", float64(p.MaxSteps), 0, 1_000_000},
+		{"peak_rate", p.PeakRate, 1e-9, 10},
+		{"warmup_steps", float64(p.Warmup), 0, 1_000_000},
+		{"weight_decay", p.Decay, 0, 1},
+		{"beta2", p.Beta2, 0.5, 0.99999},
+		{"composed", p.Composed, 0, 1000},
+		{"held_out", p.HeldOut, 0.05, 0.9},
+		{"validate_every", float64(p.ValidateEvery), 1, 1_000_000},
+		{"patience", float64(p.Patience), 0, 1_000_000},
+		{"checkpoint_every", float64(p.Checkpoint), 1, 1_000_000},
+		{"max_tokens", float64(p.MaxTokens), 64, 16384},
+		{"weights.prompt", float64(p.Weights.Prompt), 0, 1000},
+		{"weights.token", float64(p.Weights.Token), 0, 1000},
+		{"weights.decision", float64(p.Weights.Decision), 0, 1000},
+		{"weights.impression", float64(p.Weights.Impression), 0, 1000},
+	} {
+		if !(field.value >= field.least && field.value <= field.most) {
+			return fmt.Errorf("tune: preset %s: %s %g is outside %g to %g", p.Name, field.name, field.value, field.least, field.most)
+		}
+	}
+	switch {
+	case p.Rank > 0 && p.Prefix > 0:
+		return fmt.Errorf("tune: preset %s trains a LoRA adapter or a prefix, not both: set rank or prefix to 0", p.Name)
+	case p.Rank > 0 && p.Alpha == 0:
+		return fmt.Errorf("tune: preset %s has a rank and alpha 0, by which the adapter would add nothing", p.Name)
+	}
+	return nil
 }
 
 // steps is the number of updates for so many rows.
