@@ -12,6 +12,23 @@ type huffman struct {
 
 const fastBits = 9
 
+// huffmanTables reads a DHT body into the tables of each class, 0 for DC and 1 for AC (B.2.4.2).
+func huffmanTables(b []byte, into [2]*[4]*huffman) error {
+	for len(b) > 0 {
+		class, id := b[0]>>4, b[0]&15
+		if id > 3 || class > 1 {
+			return fail(ErrMalformed, "Huffman table %d of class %d", id, class)
+		}
+		table, rest, err := parseHuffman(b[1:])
+		if err != nil {
+			return err
+		}
+		into[class][id] = table
+		b = rest
+	}
+	return nil
+}
+
 // parseHuffman reads the table at the start of a DHT body (B.2.4.2) and returns what follows it.
 func parseHuffman(b []byte) (*huffman, []byte, error) {
 	if len(b) < 16 {

@@ -84,7 +84,7 @@ func (d *dctDecoder) decode(ctx context.Context, b []byte) error {
 		case markerDQT:
 			err = d.quantisation(s.body)
 		case markerDHT:
-			err = d.huffmanTables(s.body)
+			err = huffmanTables(s.body, [...]*[4]*huffman{&d.dc, &d.ac})
 		case markerDRI:
 			if len(s.body) < 2 {
 				return fail(ErrTruncated, "restart interval of %d bytes", len(s.body))
@@ -131,26 +131,6 @@ func (d *dctDecoder) quantisation(b []byte) error {
 		}
 		d.quantity[id] = table
 		b = b[1+64*(wide+1):]
-	}
-	return nil
-}
-
-func (d *dctDecoder) huffmanTables(b []byte) error {
-	for len(b) > 0 {
-		class, id := b[0]>>4, b[0]&15
-		if id > 3 || class > 1 {
-			return fail(ErrMalformed, "Huffman table %d of class %d", id, class)
-		}
-		table, rest, err := parseHuffman(b[1:])
-		if err != nil {
-			return err
-		}
-		if class == 0 {
-			d.dc[id] = table
-		} else {
-			d.ac[id] = table
-		}
-		b = rest
 	}
 	return nil
 }

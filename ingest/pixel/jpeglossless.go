@@ -3,6 +3,7 @@ package pixel
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 )
 
 // losslessDecoder decodes JPEG process 14 (ITU-T T.81 annex H): Huffman-coded differences from a prediction. Transfer syntax
@@ -71,7 +72,7 @@ func (d *losslessDecoder) segments(ctx context.Context, b []byte) error {
 		b = rest
 		switch s.marker {
 		case markerDHT:
-			if err := d.huffmanTables(s.body); err != nil {
+			if err := huffmanTables(s.body, [...]*[4]*huffman{&d.tables, {}}); err != nil {
 				return err
 			}
 		case markerDRI:
@@ -83,7 +84,7 @@ func (d *losslessDecoder) segments(ctx context.Context, b []byte) error {
 			if b, err = d.scan(ctx, s.body, b); err != nil {
 				return err
 			}
-			if d.complete() {
+			if !slices.Contains(d.done, false) {
 				return nil
 			}
 		case markerEOI:
@@ -91,33 +92,6 @@ func (d *losslessDecoder) segments(ctx context.Context, b []byte) error {
 		}
 	}
 	return fail(ErrLimit, "more than %d JPEG segments", maxSegments)
-}
-
-func (d *losslessDecoder) complete() bool {
-	for _, done := range d.done {
-		if !done {
-			return false
-		}
-	}
-	return true
-}
-
-func (d *losslessDecoder) huffmanTables(b []byte) error {
-	for len(b) > 0 {
-		class, id := b[0]>>4, b[0]&15
-		if id > 3 || class > 1 {
-			return fail(ErrMalformed, "Huffman table %d of class %d", id, class)
-		}
-		table, rest, err := parseHuffman(b[1:])
-		if err != nil {
-			return err
-		}
-		if class == 0 {
-			d.tables[id] = table
-		}
-		b = rest
-	}
-	return nil
 }
 
 // lane is a component within a scan.

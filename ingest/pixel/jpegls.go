@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // JPEG-LS markers (ITU-T T.87 table C.1).
@@ -96,7 +97,7 @@ func (d *jpegLSDecoder) segments(ctx context.Context, b []byte) error {
 			if b, err = d.scan(ctx, s.body, b); err != nil {
 				return err
 			}
-			if d.complete() {
+			if !slices.Contains(d.done, false) {
 				return nil
 			}
 		case markerEOI:
@@ -104,15 +105,6 @@ func (d *jpegLSDecoder) segments(ctx context.Context, b []byte) error {
 		}
 	}
 	return fail(ErrLimit, "more than %d JPEG segments", maxSegments)
-}
-
-func (d *jpegLSDecoder) complete() bool {
-	for _, done := range d.done {
-		if !done {
-			return false
-		}
-	}
-	return true
 }
 
 // preset reads an LSE segment (C.2.4.1).
