@@ -65,15 +65,15 @@ func (m *Model) SetHead(h *Head) {
 	m.head = h
 }
 
-// recall brings the machine to the end of the head that ids begin with, by the file that keeps it or by computing it and keeping it then. It
+// recall brings a slot to the end of the head that ids begin with, by the file that keeps it or by computing it and keeping it then. It
 // returns how many tokens it computed.
-func (m *Model) recall(ids []int) (computed int, err error) {
+func (m *Model) recall(at int, ids []int) (computed int, err error) {
 	keeper, ok := m.machine.(headKeeper)
 	if m.head == nil || !ok {
 		return 0, nil
 	}
 	n := min(commonPrefix(m.Tokenizer.Prompt(m.head.Text), ids), len(ids)-1)
-	from := m.keptOf(ids)
+	from := m.keptOf(at, ids)
 	if n <= from {
 		return 0, nil
 	}
@@ -81,26 +81,28 @@ func (m *Model) recall(ids []int) (computed int, err error) {
 	path := m.head.path(header)
 	// A file that is not there, damaged or of something else is made anew.
 	if data, err := os.ReadFile(path); err == nil {
-		if state, err := parseHead(data, header); err == nil && keeper.restore(n, state) == nil {
-			m.kept = slices.Clone(ids[:n])
+		if state, err := parseHead(data, header); err == nil && keeper.restore(at, n, state) == nil {
+			m.slots[at].kept = slices.Clone(ids[:n])
 			_ = os.Chtimes(path, time.Time{}, time.Now()) // the least used goes first
 			return 0, nil
 		}
 	}
-	if err := m.forward(ids[from:n], from, 1); err != nil {
+	if err := m.forward(part{at, ids[from:n], from, 1}); err != nil {
 		return 0, err
 	}
 	// What cannot be kept, as on a full disk, is computed again at the next start: a draft does not fail for it.
-	_ = m.head.write(path, header, keeper.state(n))
+	_ = m.head.write(path, header, keeper.state(at, n))
 	return n - from, nil
 }
 
 // headKeeper is a machine whose keys and values can be taken out and put back.
 type headKeeper interface {
-	// state returns what is kept of positions 0 to n-1.
-	state(n int) []byte
+	// state returns what a slot keeps of positions 0 to n-1.
+	state(slot, n int) []byte
 	// restore takes it back, or returns an error and keeps nothing.
-	restore(n int, state []byte) error
+	restore(slot, n int, state []byte) error
+	// copy lets a slot keep what another one keeps of those positions.
+	copy(to, from, n int)
 }
 
 func commonPrefix(a, b []int) (n int) {

@@ -172,10 +172,10 @@ func TestHeadVersion(t *testing.T) {
 	for kind, sum := range want {
 		m := headed(t, t.TempDir(), kind, HeadKey{})
 		ids := m.Tokenizer.Prompt(headText)
-		if err := m.forward(ids, 0, 1); err != nil {
+		if err := m.forward(part{tokens: ids, want: 1}); err != nil {
 			t.Fatal(err)
 		}
-		got := sha256.Sum256(m.machine.(headKeeper).state(len(ids)))
+		got := sha256.Sum256(m.machine.(headKeeper).state(0, len(ids)))
 		if hex.EncodeToString(got[:]) != sum {
 			t.Errorf("%s: keys and values are %x: raise headVersion (%d) and write this here", m.Engine(), got, headVersion)
 		}

@@ -64,6 +64,8 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 
 func (m *graphMachine) name() string { return m.engine }
 
+func (m *graphMachine) mostTexts() int { return 1 }
+
 func (m *graphMachine) mostWanted() int { return 1 }
 
 func (m *graphMachine) invariant() bool { return false }
@@ -107,8 +109,8 @@ func (m *graphMachine) prefixed(p Prefix) {
 }
 
 // forward implements machine. A prompt is padded: the rows that are too many come last and are overwritten by what follows.
-func (m *graphMachine) forward(tokens []int, from, _ int) error {
-	from += m.prefix
+func (m *graphMachine) forward(parts ...part) error {
+	tokens, from := parts[0].tokens, parts[0].from+m.prefix
 	padded := len(tokens)
 	if padded > 1 {
 		padded = min((padded+prefillStep-1)/prefillStep*prefillStep, m.context-from)

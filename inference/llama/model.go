@@ -36,21 +36,26 @@ type AdapterManifest struct {
 // ErrPromptTooLong is returned when prompt and response do not fit the model's positions.
 var ErrPromptTooLong = errors.New("llama: prompt and response do not fit the model's context")
 
-// Model writes text. It is safe for concurrent use; generations run one after another.
+// Model writes text. It is safe for concurrent use: texts that are written at once share passes over the weights.
 type Model struct {
 	Config    *Config
 	Tokenizer *Tokenizer
 
-	mu      sync.Mutex
-	stops   map[int]bool // tokens that end a text
-	context int
+	stops    map[int]bool // tokens that end a text
+	context  int
+	places   chan struct{} // one taken by each text that is written
+
+	mu    sync.RWMutex // held by each text that is written: what follows does not change under it
+	head  *Head
+	plain bool // no speculation
+	end   func(text string) int
+
+	passing sync.Mutex // held during a pass, and for what follows
 	machine machine
-	// kept are the tokens whose keys and values the machine holds.
-	kept    []int
-	head    *Head
+	slots   []slot
 	guesses guesses
-	plain   bool // no speculation
-	end     func(text string) int
+	writing int // texts past their prompts
+	waiting []*request
 }
 
 // machine computes passes of one model.
@@ -59,9 +64,10 @@ type machine interface {
 	name() string
 	// adapt puts an adapter over the base, nil for none.
 	adapt(a *Adapter) error
-	// forward runs tokens at positions from, from+1, ... It keeps their keys and values, and replaces what was kept from position from on. Until
-	// the next pass it can be asked what comes after each of the last want tokens, 1 to mostWanted of them.
-	forward(tokens []int, from, want int) error
+	// forward runs parts of at most mostTexts texts. It keeps their keys and values, and replaces what was kept from each part's first position
+	// on. Until the next pass it can be asked what comes after the tokens that are wanted, part by part, 1 to mostWanted of each.
+	forward(parts ...part) error
+	mostTexts() int
 	mostWanted() int
 	// scores are those over the vocabulary, good until the next call.
 	scores() [][]float32
@@ -70,6 +76,13 @@ type machine interface {
 	// invariant reports whether a token's results have the same bits whichever tokens share its pass: then what was kept of an earlier
 	// text that begins alike can be gone on from.
 	invariant() bool
+}
+
+// part is what a pass runs of one text: tokens at positions from, from+1, ... What comes after the last want of them is wanted.
+type part struct {
+	slot       int // the place of the text's keys and values
+	tokens     []int
+	from, want int
 }
 
 // Kind is which machine computes.
@@ -162,7 +175,12 @@ func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, err
 	} else {
 		m.machine, err = newNative(s, kind, m.context, file)
 	}
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	m.slots = make([]slot, m.machine.mostTexts())
+	m.places = make(chan struct{}, len(m.slots))
+	return m, nil
 }
 
 // Engine names what computes.
@@ -194,7 +212,9 @@ func (m *Model) positions() int { return min(m.Config.MaxPositions, maxContext) 
 func (m *Model) adapt(a *Adapter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.kept = nil
+	for i := range m.slots {
+		m.slots[i].kept = nil
+	}
 	if m.context = m.positions(); a != nil {
 		m.context -= a.Prefix.Tokens
 	}
@@ -236,13 +256,11 @@ func (m *Model) SetEnd(end func(text string) int) {
 	m.end = end
 }
 
-// Generate continues prompt greedily for at most limit tokens.
+// Generate continues prompt greedily for at most limit tokens. What else is written meanwhile changes no token of it.
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	text, result, err := m.write(ctx, prompt, limit, func(likeliest, _ int) int { return likeliest })
-	if err == nil && m.mostGuessed() > 0 {
-		m.guesses.learn(text, result.PromptTokens)
+	if err == nil {
+		m.learn(text, result.PromptTokens)
 	}
 	return result, err
 }
@@ -254,18 +272,18 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 	if len(ids)+limit > m.context {
 		return nil, nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
 	}
+	if err := m.enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer m.leave()
 	started := time.Now()
-	computed, err := m.recall(ids)
+	slot, kept, likeliest, err := m.begin(ids)
 	if err != nil {
 		return nil, nil, err
 	}
-	kept := m.keptOf(ids)
-	result := &Result{PromptTokens: len(ids), KeptTokens: kept - computed}
-	if err := m.forward(ids[kept:], kept, 1); err != nil {
-		return nil, nil, err
-	}
-	next := pick(m.machine.best()[0], 0)
-	result.Prefill = time.Since(started)
+	defer m.finish(slot)
+	next := pick(likeliest, 0)
+	result := &Result{PromptTokens: len(ids), KeptTokens: kept, Prefill: time.Since(started)}
 	started = time.Now()
 	text := slices.Clone(ids) // and what is written
 	end := -1
@@ -286,13 +304,10 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 		if text = append(text, next); over() {
 			break
 		}
-		room := min(m.mostGuessed(), limit-(len(text)-len(ids)))
-		drafted := m.guesses.draft(text, room)
-		from := len(text) - 1
-		if err := m.forward(append(text[from:from+1:from+1], drafted...), from, 1+len(drafted)); err != nil {
+		drafted, best, err := m.goOn(slot, text, min(m.mostGuessed(), limit-(len(text)-len(ids))))
+		if err != nil {
 			return nil, nil, err
 		}
-		best := m.machine.best()
 		result.Passes++
 		next = pick(best[0], len(text)-len(ids))
 		for i := 0; i < len(drafted) && drafted[i] == next && !m.stops[next]; i++ {
@@ -302,7 +317,7 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 				break
 			}
 		}
-		if m.kept = m.kept[:len(text)]; end >= 0 {
+		if end >= 0 {
 			break
 		}
 	}
@@ -313,31 +328,6 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 		result.Text, result.Finished = strings.TrimRight(result.Text[:end], " \n"), true
 	}
 	return append(text, next), result, nil
-}
-
-// keptOf is how many of the first tokens of a prompt need not be computed again, all but the last at most.
-func (m *Model) keptOf(ids []int) int {
-	n := 0
-	if !m.machine.invariant() {
-		return n
-	}
-	for n < len(m.kept) && n < len(ids)-1 && m.kept[n] == ids[n] {
-		n++
-	}
-	return n
-}
-
-// forward runs tokens and remembers what the machine keeps of them.
-func (m *Model) forward(tokens []int, from, want int) error {
-	if from > len(m.kept) {
-		return fmt.Errorf("llama: a pass from position %d, %d are kept", from, len(m.kept))
-	}
-	m.kept = m.kept[:from]
-	err := m.machine.forward(tokens, from, want)
-	if err == nil {
-		m.kept = append(m.kept, tokens...)
-	}
-	return err
 }
 
 func bestOf(scores [][]float32) []int {
@@ -363,7 +353,7 @@ func argMax(scores []float32) int {
 func (m *Model) Logits(ids []int) ([]float32, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.forward(ids, 0, 1); err != nil {
+	if err := m.forward(part{tokens: ids, want: 1}); err != nil {
 		return nil, err
 	}
 	return slices.Clone(m.machine.scores()[0]), nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"llamaxr/inference/kernel"
 	"llamaxr/inference/team"
@@ -28,9 +29,9 @@ type native struct {
 	layers    []nativeLayer
 	cos, sin  []float32
 	context   int
-	room      int     // positions that keys and values have room for
+	caches    [MostTogether]cache
 	alpha     float32 // of the adapter, over its rank
-	prefix    int     // virtual tokens before the text
+	prefix    Prefix  // of the adapter: comes before every text
 	buffers   buffers
 }
 
@@ -39,6 +40,8 @@ type buffers struct {
 	x, normed, mixed, y, scores []float32
 	q, k, v, gate, up           []float32
 	rows, wide, deep, last      *kernel.Rows
+	tokens                      []int
+	blocks                      []block
 }
 
 // sized is a buffer of n values, whatever is in them.
@@ -49,11 +52,17 @@ func sized(buffer *[]float32, n int) []float32 {
 	return (*buffer)[:n]
 }
 
-// nativeLayer is one decoder layer with its cache: keys and values [KVHeads][room][HeadDim].
+// nativeLayer is one decoder layer.
 type nativeLayer struct {
 	before, between            []float32 // norms
 	q, k, v, o, gate, up, down linear
-	keys, values               []float32
+}
+
+// cache has the keys and values of one text: of each layer [KVHeads][room][HeadDim].
+type cache struct {
+	room         int  // positions
+	prefixed     bool // the adapter's prefix is there
+	keys, values [][]float32
 }
 
 // linear is a weight with what an adapter adds: x A' B' alpha/rank.
@@ -181,6 +190,8 @@ func denseOf(s *Source, name string) (*kernel.Dense, error) {
 
 func (m *native) name() string { return "cpu:" + kernel.Name() + ":" + m.arithmetic.String() }
 
+func (m *native) mostTexts() int { return MostTogether }
+
 // mostWanted implements machine. In float32 a pass of several rows costs as much as so many passes.
 func (m *native) mostWanted() int {
 	if m.arithmetic == kernel.Exact {
@@ -207,72 +218,105 @@ func (m *native) adapt(a *Adapter) error {
 			}
 		}
 	}
-	if m.prefix = 0; a == nil {
-		return nil
+	m.prefix = Prefix{}
+	if a != nil {
+		m.prefix = a.Prefix
+		if a.Rank > 0 {
+			m.alpha = float32(a.Alpha) / float32(a.Rank)
+		}
 	}
-	if a.Rank > 0 {
-		m.alpha = float32(a.Alpha) / float32(a.Rank)
+	for i := range m.caches {
+		m.caches[i].prefixed = false
 	}
-	m.prefix = a.Prefix.Tokens
-	m.grow(m.prefix)
-	a.Prefix.each(m.config, func(token, layer, part, head int, values []float32) {
-		into := [2][]float32{m.layers[layer].keys, m.layers[layer].values}[part]
-		copy(into[(head*m.room+token)*m.config.HeadDim:], values)
-	})
 	return nil
 }
 
 // roomStep is by how many positions the cache grows: that of an 8B model by 64 MB.
 const roomStep = 256
 
-// grow makes room for keys and values of n positions.
-func (m *native) grow(n int) {
-	if n <= m.room {
+// grow makes room in a slot for keys and values of n positions, the prefix among them, which it puts there.
+func (m *native) grow(slot, n int) {
+	cached := &m.caches[slot]
+	if n > cached.room {
+		m.enlarge(cached, n)
+	}
+	if cached.prefixed {
 		return
 	}
+	cached.prefixed = true
+	m.prefix.each(m.config, func(token, layer, part, head int, values []float32) {
+		into := [2][]float32{cached.keys[layer], cached.values[layer]}[part]
+		copy(into[(head*cached.room+token)*m.config.HeadDim:], values)
+	})
+}
+
+// enlarge gives a cache room for n positions.
+func (m *native) enlarge(cached *cache, n int) {
 	c := m.config
+	if cached.keys == nil {
+		cached.keys, cached.values = make([][]float32, c.Layers), make([][]float32, c.Layers)
+	}
 	room := (n + roomStep - 1) / roomStep * roomStep
 	grown := func(old []float32) []float32 {
 		out := make([]float32, c.KVHeads*room*c.HeadDim)
 		for h := range c.KVHeads {
-			copy(out[h*room*c.HeadDim:], old[h*m.room*c.HeadDim:(h+1)*m.room*c.HeadDim])
+			copy(out[h*room*c.HeadDim:], old[h*cached.room*c.HeadDim:(h+1)*cached.room*c.HeadDim])
 		}
 		return out
 	}
 	for i := range m.layers {
-		l := &m.layers[i]
-		l.keys, l.values = grown(l.keys), grown(l.values)
+		cached.keys[i], cached.values[i] = grown(cached.keys[i]), grown(cached.values[i])
 	}
-	m.room = room
+	cached.room = room
 }
 
 // prefillRows is how many rows of a prompt pass at once: enough to read the weights rarely, few enough to stay in the caches.
 const prefillRows = 96
 
 // forward implements machine.
-func (m *native) forward(tokens []int, from, want int) error {
+func (m *native) forward(parts ...part) error {
 	defer runtime.KeepAlive(m) // its matrices lie in a mapping that goes with it
-	from += m.prefix
-	if from+len(tokens) > m.context {
-		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
+	rest := slices.Clone(parts)
+	for i := range rest {
+		p := &rest[i]
+		p.from += m.prefix.Tokens
+		if p.from+len(p.tokens) > m.context {
+			return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, p.from, len(p.tokens), m.context)
+		}
 	}
-	m.grow(from + len(tokens))
-	for len(tokens)-prefillRows >= want {
-		m.pass(tokens[:prefillRows], from)
-		tokens, from = tokens[prefillRows:], from+prefillRows
+	for i := range rest {
+		p := &rest[i]
+		m.grow(p.slot, p.from+len(p.tokens))
+		for len(p.tokens)-prefillRows >= p.want {
+			m.pass(part{p.slot, p.tokens[:prefillRows], p.from, 0})
+			p.tokens, p.from = p.tokens[prefillRows:], p.from+prefillRows
+		}
 	}
-	x := m.pass(tokens, from)
-	m.buffers.last.Set(m.norm(x[(len(tokens)-want)*m.config.HiddenSize:], m.final))
+	x, h := m.pass(rest...), m.config.HiddenSize
+	at, wanted := 0, 0
+	for _, p := range rest {
+		at += len(p.tokens)
+		copy(x[wanted*h:], x[(at-p.want)*h:at*h])
+		wanted += p.want
+	}
+	m.buffers.last.Set(m.norm(x[:wanted*h], m.final))
 	return nil
 }
 
-// pass runs tokens through all layers and returns their hidden states, one after another, before the last norm.
-func (m *native) pass(tokens []int, from int) []float32 {
+// pass runs parts of texts through all layers and returns their hidden states, one after another, before the last norm.
+func (m *native) pass(parts ...part) []float32 {
 	c := m.config
 	b := &m.buffers
-	n, h := len(tokens), c.HiddenSize
+	b.tokens, b.blocks = b.tokens[:0], b.blocks[:0]
+	for _, p := range parts {
+		for row := 0; row < len(p.tokens); row += attendRows {
+			b.blocks = append(b.blocks, block{&m.caches[p.slot], len(b.tokens) + row, min(attendRows, len(p.tokens)-row), p.from + row})
+		}
+		b.tokens = append(b.tokens, p.tokens...)
+	}
+	n, h := len(b.tokens), c.HiddenSize
 	x, y := sized(&b.x, n*h), sized(&b.y, n*h)
-	for i, id := range tokens {
+	for i, id := range b.tokens {
 		m.embedding.Row(id, x[i*h:(i+1)*h])
 	}
 	q, k, v := sized(&b.q, n*c.Heads*c.HeadDim), sized(&b.k, n*c.KVHeads*c.HeadDim), sized(&b.v, n*c.KVHeads*c.HeadDim)
@@ -281,7 +325,7 @@ func (m *native) pass(tokens []int, from int) []float32 {
 		l := &m.layers[i]
 		b.rows.Set(m.norm(x, l.before))
 		m.linears(b.rows, product{&l.q, q}, product{&l.k, k}, product{&l.v, v})
-		b.deep.Set(m.attention(l, q, k, v, from))
+		b.deep.Set(m.attention(i, q, k, v))
 		m.linears(b.deep, product{&l.o, y})
 		add(x, y)
 		b.rows.Set(m.norm(x, l.between))

@@ -7,9 +7,9 @@ import (
 )
 
 // state implements headKeeper: for each layer and head the keys, then the values, of n tokens in float32, little endian.
-func (m *native) state(n int) []byte {
+func (m *native) state(slot, n int) []byte {
 	out := make([]byte, 0, m.stateSize(n))
-	m.eachKept(n, func(values []float32) {
+	m.eachKept(slot, n, func(values []float32) {
 		for _, v := range values {
 			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
 		}
@@ -18,12 +18,12 @@ func (m *native) state(n int) []byte {
 }
 
 // restore implements headKeeper.
-func (m *native) restore(n int, state []byte) error {
-	if n+m.prefix > m.context || len(state) != m.stateSize(n) {
+func (m *native) restore(slot, n int, state []byte) error {
+	if n+m.prefix.Tokens > m.context || len(state) != m.stateSize(n) {
 		return fmt.Errorf("%w: %d bytes for %d tokens, not %d", errHead, len(state), n, m.stateSize(n))
 	}
-	m.grow(m.prefix + n)
-	m.eachKept(n, func(values []float32) {
+	m.grow(slot, m.prefix.Tokens+n)
+	m.eachKept(slot, n, func(values []float32) {
 		for i := range values {
 			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(state[4*i:]))
 		}
@@ -32,18 +32,29 @@ func (m *native) restore(n int, state []byte) error {
 	return nil
 }
 
+// copy implements headKeeper.
+func (m *native) copy(to, from, n int) {
+	m.grow(to, m.prefix.Tokens+n)
+	var values [][]float32
+	m.eachKept(from, n, func(v []float32) { values = append(values, v) })
+	m.eachKept(to, n, func(v []float32) {
+		copy(v, values[0])
+		values = values[1:]
+	})
+}
+
 func (m *native) stateSize(n int) int {
 	return 2 * 4 * len(m.layers) * m.config.KVHeads * m.config.HeadDim * n
 }
 
-// eachKept goes over the keys and values of the first n tokens; an adapter's prefix comes with the adapter.
-func (m *native) eachKept(n int, do func(values []float32)) {
-	d := m.config.HeadDim
+// eachKept goes over the keys and values of the first n tokens in a slot; an adapter's prefix comes with the adapter.
+func (m *native) eachKept(slot, n int, do func(values []float32)) {
+	c, d := &m.caches[slot], m.config.HeadDim
 	for i := range m.layers {
 		for h := range m.config.KVHeads {
-			at := (h*m.room + m.prefix) * d
-			do(m.layers[i].keys[at : at+n*d])
-			do(m.layers[i].values[at : at+n*d])
+			at := (h*c.room + m.prefix.Tokens) * d
+			do(c.keys[i][at : at+n*d])
+			do(c.values[i][at : at+n*d])
 		}
 	}
 }

@@ -33,34 +33,42 @@ func gated(gate, up []float32) {
 // attendRows is how many rows of a prompt attend together: their weights stay in the second-level cache.
 const attendRows = 8
 
-// attention keeps the rows' keys and values, at positions from on, and mixes values for each row and head by what it may attend to: itself
-// and what is before it. q, k and v are rows of heads; q and k are not turned yet.
-func (m *native) attention(l *nativeLayer, q, k, v []float32, from int) []float32 {
-	c := m.config
+// block is rows of a pass that attend together: from row on, at positions from on of one text.
+type block struct {
+	*cache
+	row, rows, from int
+}
+
+// attention keeps the keys and values of the pass's rows, and mixes values for each row and head by what it may attend to: itself and what is
+// before it in its text. q, k and v are rows of heads; q and k are not turned yet.
+func (m *native) attention(layer int, q, k, v []float32) []float32 {
+	c, blocks := m.config, m.buffers.blocks
 	d, heads, kv := c.HeadDim, c.Heads, c.KVHeads
-	n := len(q) / (heads * d)
-	for i := range n {
-		cos, sin := m.cos[(from+i)*d:(from+i+1)*d], m.sin[(from+i)*d:(from+i+1)*d]
-		for h := range heads {
-			turn(q[(i*heads+h)*d:(i*heads+h+1)*d], cos, sin)
-		}
-		for h := range kv {
-			at := (h*m.room + from + i) * d
-			key := l.keys[at : at+d]
-			copy(key, k[(i*kv+h)*d:])
-			turn(key, cos, sin)
-			copy(l.values[at:at+d], v[(i*kv+h)*d:])
+	for _, b := range blocks {
+		for row := range b.rows {
+			position, i := b.from+row, b.row+row
+			cos, sin := m.cos[position*d:(position+1)*d], m.sin[position*d:(position+1)*d]
+			for h := range heads {
+				turn(q[(i*heads+h)*d:(i*heads+h+1)*d], cos, sin)
+			}
+			for h := range kv {
+				at := (h*b.room + position) * d
+				key := b.keys[layer][at : at+d]
+				copy(key, k[(i*kv+h)*d:])
+				turn(key, cos, sin)
+				copy(b.values[layer][at:at+d], v[(i*kv+h)*d:])
+			}
 		}
 	}
 	out := sized(&m.buffers.mixed, len(q))
 	scale := float32(1 / math.Sqrt(float64(d)))
-	blocks, group := (n+attendRows-1)/attendRows, heads/kv
-	team.Share(kv*blocks, func(at int) {
-		shared, row := at/blocks, at%blocks*attendRows
-		first := (row*heads + shared*group) * d
+	group := heads / kv
+	team.Share(kv*len(blocks), func(at int) {
+		shared, b := at/len(blocks), blocks[at%len(blocks)]
+		first := (b.row*heads + shared*group) * d
 		a := kernel.Attention{
-			Out: out[first:], Queries: q[first:], Rows: min(attendRows, n-row), Heads: group, Stride: heads * d, Dim: d, Positions: from + row + 1,
-			Keys: l.keys[shared*m.room*d:][:m.room*d], Values: l.values[shared*m.room*d:][:m.room*d], Scale: scale,
+			Out: out[first:], Queries: q[first:], Rows: b.rows, Heads: group, Stride: heads * d, Dim: d, Positions: b.from + 1,
+			Keys: b.keys[layer][shared*b.room*d:][:b.room*d], Values: b.values[layer][shared*b.room*d:][:b.room*d], Scale: scale,
 		}
 		a.Attend()
 	})

@@ -137,7 +137,7 @@ func TestPerplexityOfReports(t *testing.T) {
 // scoresAfter runs tokens and returns the scores after the last want of them.
 func scoresAfter(t testing.TB, m *Model, tokens []int, from, want int) [][]float32 {
 	t.Helper()
-	if err := m.forward(tokens, from, want); err != nil {
+	if err := m.forward(part{0, tokens, from, want}); err != nil {
 		t.Fatal(err)
 	}
 	var out [][]float32

@@ -130,11 +130,11 @@ func check(t *testing.T, name string, model *Model, tokens []int32, want answers
 
 // greedily returns the n most likely tokens after a prompt, through the KV cache.
 func greedily(model *Model, ids []int, n int) ([]int, error) {
-	err := model.forward(ids, 0, 1)
+	err := model.forward(part{tokens: ids, want: 1})
 	var out []int
 	for err == nil && len(out) < n {
 		out = append(out, model.machine.best()[0])
-		err = model.forward(out[len(out)-1:], len(ids)+len(out)-1, 1)
+		err = model.forward(part{0, out[len(out)-1:], len(ids) + len(out) - 1, 1})
 	}
 	return out, err
 }

@@ -4,8 +4,6 @@ import "context"
 
 // Replay decodes as Generate does, but writes text, whatever the model would: the work of a draft, for measuring with weights that write none.
 func (m *Model) Replay(ctx context.Context, prompt, text string) (*Result, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	ids := m.Tokenizer.Encode(text)
 	_, result, err := m.write(ctx, prompt, len(ids), func(_, n int) int {
 		if n < len(ids) {
@@ -18,8 +16,8 @@ func (m *Model) Replay(ctx context.Context, prompt, text string) (*Result, error
 
 // Learn makes texts all that speculation has seen.
 func (m *Model) Learn(texts []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.passing.Lock()
+	defer m.passing.Unlock()
 	m.guesses = guesses{}
 	for _, text := range texts {
 		m.guesses.learn(append(m.Tokenizer.Encode(text), m.Tokenizer.EOS), 0)

@@ -1,5 +1,10 @@
 package llama
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Speculation without loss (Leviathan et al. 2023, with a table in the place of the small model): reports repeat one another, so a table of
 // what followed the last few tokens in texts written before guesses the next ones. One pass over the weights checks them all, and only
 // what the model itself would have written is kept: the text is the same to the last token.
@@ -7,8 +12,6 @@ package llama
 const (
 	// mostDrafted is how many tokens are guessed at once: with the one before them as many rows as the kernel multiplies together.
 	mostDrafted = 3
-	// worthwhile is how many tokens a pass of guesses must promise besides its first: one of four rows costs about 2.4 of one row.
-	worthwhile = 1.5
 	// longestContext and shortestContext are how many tokens a guess hangs on; what followed the longest wins.
 	longestContext, shortestContext = 6, 2
 	// mostTimes is up to where it is counted how often the same token followed.
@@ -81,21 +84,59 @@ func (g *guesses) guess(tokens []int) (guess, bool) {
 	return guess{}, false
 }
 
-// draft guesses at most n tokens that follow, none where that does not promise to save time.
-func (g *guesses) draft(tokens []int, n int) (out []int) {
+// draft guesses at most n tokens that follow; chances are that a pass comes to each of them.
+func (g *guesses) draft(tokens []int, n int) (out []int, chances []float64) {
 	all := append([]int(nil), tokens[max(0, len(tokens)-longestContext):]...)
-	promised, chance := 0.0, 1.0
+	chance := 1.0
 	for len(out) < n {
 		guess, ok := g.guess(all)
 		if !ok {
 			break
 		}
 		chance *= g.luck[guess.context][guess.times].chance()
-		promised += chance
-		out, all = append(out, guess.token), append(all, guess.token)
+		out, chances, all = append(out, guess.token), append(chances, chance), append(all, guess.token)
 	}
-	if promised < worthwhile {
-		return nil
+	return out, chances
+}
+
+// cost is what a pass of so many rows takes, in about the time of one: the kernel multiplies four together.
+func cost(rows int) float64 {
+	const one, four, first = 0.96, 1.7, 0.7
+	c := one * float64(rows%4)
+	if rows >= 4 {
+		c += first + four*float64(rows/4)
 	}
-	return out
+	return c
+}
+
+// share guesses what follows the texts of a pass: of all guesses the likeliest, as many as promise the most tokens for the pass's time.
+func (g *guesses) share(requests []*request) {
+	type row struct {
+		of     *request
+		chance float64
+	}
+	var rows []row
+	for _, s := range requests {
+		var chances []float64
+		s.guessed, chances = g.draft(s.text, s.room)
+		for _, chance := range chances {
+			rows = append(rows, row{s, chance})
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(b.chance, a.chance) })
+	taken, promised := 0, float64(len(requests))
+	most := promised / cost(len(requests))
+	for i, r := range rows {
+		promised += r.chance
+		if value := promised / cost(len(requests)+i+1); value > most {
+			taken, most = i+1, value
+		}
+	}
+	count := map[*request]int{}
+	for _, r := range rows[:taken] {
+		count[r.of]++
+	}
+	for _, s := range requests {
+		s.guessed = s.guessed[:count[s]]
+	}
 }
