@@ -59,8 +59,10 @@ type Appliance struct {
 	engine  *engine.Engine
 	tuner   tuner
 	drafts  drafts
-	device  sr.Device
-	room    room
+	// drafting are the studies whose drafts are being written.
+	drafting turns
+	device   sr.Device
+	room     room
 	// readers are people whom drafting gives way to.
 	readers  readers
 	pictures pictureRoom

@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -12,26 +16,7 @@ import (
 // looked at for it.
 func TestAccessionThatIsNone(t *testing.T) {
 	a := withLedger(t)
-	put := func(uid, view string, lateral float64) {
-		t.Helper()
-		h := study.Header{
-			SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", StudyInstanceUID: uid, SOPInstanceUID: uid + ".1", SeriesInstanceUID: uid + ".2", PatientID: "P",
-			PatientBirthDate: "19600101", StudyDate: "20260101", AccessionNumber: "0", BodyPartExamined: "CHEST", ViewPosition: view, NumberOfFrames: 1,
-		}
-		err := a.db.Update(func(tx *queue.Tx) error {
-			i := &queue.Instance{Instance: study.Instance{Header: h}, Examined: &queue.Examination{LogOddsLateral: lateral}}
-			if err := tx.PutInstance(i); err != nil {
-				return err
-			}
-			if err := tx.IndexAccession(h.AccessionNumber, uid); err != nil {
-				return err
-			}
-			return tx.PutStudy(&queue.Study{UID: uid, State: queue.Receiving, Instances: []string{h.SOPInstanceUID}})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := func(uid, view string, lateral float64) { putView(t, a, uid, view, lateral) }
 	partner := func() string {
 		t.Helper()
 		p, err := a.pairOf("2.25.1")
@@ -51,4 +36,135 @@ func TestAccessionThatIsNone(t *testing.T) {
 	if got := partner(); got != "" {
 		t.Errorf("with many others: %q", got)
 	}
+}
+
+// putView has a study of one view in the ledger, of one patient, day and accession number.
+func putView(t *testing.T, a *Appliance, uid, view string, lateral float64) {
+	t.Helper()
+	h := study.Header{
+		SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", StudyInstanceUID: uid, SOPInstanceUID: uid + ".1", SeriesInstanceUID: uid + ".2", PatientID: "P",
+		PatientBirthDate: "19600101", StudyDate: "20260101", AccessionNumber: "0", BodyPartExamined: "CHEST", ViewPosition: view, NumberOfFrames: 1,
+	}
+	err := a.db.Update(func(tx *queue.Tx) error {
+		i := &queue.Instance{Instance: study.Instance{Header: h}, Examined: &queue.Examination{LogOddsLateral: lateral}}
+		if err := tx.PutInstance(i); err != nil {
+			return err
+		}
+		if err := tx.IndexAccession(h.AccessionNumber, uid); err != nil {
+			return err
+		}
+		return tx.PutStudy(&queue.Study{UID: uid, State: queue.Receiving, Instances: []string{h.SOPInstanceUID}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLateralWhileTheFrontalIsDrafted: a lateral view that comes as a study of its own while the frontal one's draft is written, too late for
+// that draft, has it written anew.
+func TestLateralWhileTheFrontalIsDrafted(t *testing.T) {
+	a := withLedger(t)
+	const frontal, lateral = "2.25.1", "2.25.2"
+	putView(t, a, frontal, "PA", -6)
+	lease := func(uid string) *queue.Lease {
+		t.Helper()
+		err := a.db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study(uid)
+			if err != nil {
+				return err
+			}
+			s.State, s.Revision = queue.Complete, 1
+			if err := tx.PutStudy(s); err != nil {
+				return err
+			}
+			return tx.Enqueue(queue.Job{ID: kindDraft + "/" + uid + "/1", Kind: kindDraft, Study: uid, Payload: mustJSON(1)})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := a.db.Lease(t.Context(), time.Minute, kindDraft)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	home := lease(frontal)
+	give, err := a.drafting.take(t.Context(), frontal) // its draft is being written
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.pairOf(frontal)
+	if err != nil || p.partner != "" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	putView(t, a, lateral, "LL", 6)
+	done := make(chan error, 1)
+	other := lease(lateral)
+	go func() { done <- a.draft(t.Context(), other) }()
+	select {
+	case err := <-done:
+		t.Errorf("it was decided before the draft was there: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	err = home.Done(func(tx *queue.Tx) error {
+		return a.setState(tx, frontal, 1, queue.Drafted, "", func(s *queue.Study) { s.Pair = &p.pair })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	give()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for uid, want := range map[string]string{frontal: queue.Receiving, lateral: queue.Refused} {
+		err := a.db.View(func(tx *queue.Tx) error {
+			s, err := tx.Study(uid)
+			if err == nil && s.State != want {
+				t.Errorf("%s is %s, want %s", uid, s.State, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTurns: nobody has a study beside another, other studies wait for none, and who gives up waiting takes nothing.
+func TestTurns(t *testing.T) {
+	var turns turns
+	give, err := turns.take(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := turns.take(t.Context(), "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := turns.take(ctx, "1"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a taken study: %v", err)
+	}
+	var all sync.WaitGroup
+	having := 0
+	for range 50 {
+		all.Go(func() {
+			give, err := turns.take(t.Context(), "1")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			having++
+			if having != 1 {
+				t.Errorf("%d have it", having)
+			}
+			having--
+			give()
+			give()
+		})
+	}
+	give()
+	all.Wait()
 }

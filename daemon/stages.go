@@ -139,13 +139,18 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 // errNotExamined makes a draft wait for the pixels to be looked at.
 var errNotExamined = errors.New("daemon: an object of the study was not looked at yet")
 
-// draft pairs, scores, writes and guards one revision.
+// draft pairs, scores, writes and guards one revision; those of a study one after another.
 func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
 	revision, err := payloadOf[int](lease)
 	if err != nil {
 		return err
 	}
+	give, err := a.drafting.take(ctx, uid)
+	if err != nil {
+		return err
+	}
+	defer give()
 	p, err := a.pairOf(uid)
 	if err != nil {
 		return err
@@ -154,6 +159,13 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return errNotExamined
 	}
 	if p.partner == uid {
+		give() // no two studies wait for each other
+		// A draft that is just being written may not have found this view: whether it did is known when it is there.
+		home, err := a.drafting.take(ctx, p.home)
+		if err != nil {
+			return err
+		}
+		defer home()
 		return lease.Done(func(tx *queue.Tx) error { return a.elsewhere(tx, p, uid, revision) })
 	}
 	mode, source, err := a.modeOf(uid, p)

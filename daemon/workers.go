@@ -12,6 +12,7 @@ import (
 
 	"llamaxr/daemon/metrics"
 	"llamaxr/dicomnet/dimse"
+	"llamaxr/inference"
 	"llamaxr/queue"
 )
 
@@ -27,15 +28,15 @@ const leaseAgain = time.Second
 // giveWay is how long looking at an object's pixels waits while many objects arrive: each job takes two commits, which their senders would wait for.
 const giveWay = 100 * time.Millisecond
 
-// stages are the workers: how many serve which kinds of jobs. Drafting is one at a time, as the engine is; looking at pixels uses what cores
-// there are.
+// stages are the workers: how many serve which kinds of jobs. As many studies are drafted at once as texts share the passes of a language model;
+// looking at pixels uses what cores there are.
 var stages = []struct {
 	workers int
 	kinds   []string
 }{
 	{2, []string{kindExamine}},
 	{1, []string{kindComplete}},
-	{1, []string{kindDraft}},
+	{inference.MostTogether, []string{kindDraft}},
 	{1, []string{kindReport, kindWithdraw, kindForget, kindRecord}},
 	{deliverers, []string{kindDeliver, kindRetract}},
 	{1, []string{kindSign}},

@@ -72,6 +72,13 @@ func (r *Reader) goBack() error {
 	return nil
 }
 
+// goBackAlone is goBack for who does not hold writing.
+func (r *Reader) goBackAlone() error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	return r.goBack()
+}
+
 // adapterFor is an adapter with the digest of its language model.
 type adapterFor struct {
 	part part

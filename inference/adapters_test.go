@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,6 +91,45 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	if _, err := r.WriteAs(t.Context(), scores, store, "nobody"); !errors.Is(err, ErrNoSuchAdapter) {
 		t.Errorf("an adapter that is not there: %v", err)
 	}
+}
+
+// TestTextsAtOnce: reports that are written at once, some by another adapter, while the choice is followed again, are each what they are alone.
+func TestTextsAtOnce(t *testing.T) {
+	r, store := withSilenced(t)
+	var writes []func() (*Written, error)
+	var wants []*Written
+	for i := range 4 {
+		scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.3 * float32(i), study.Cardiomegaly: 0.8}}
+		writes = append(
+			writes,
+			func() (*Written, error) { return r.Write(t.Context(), scores) },
+			func() (*Written, error) { return r.WriteAs(t.Context(), scores, store, "silenced") },
+		)
+	}
+	for _, write := range writes {
+		want, err := write()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants = append(wants, want)
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		for i, write := range writes {
+			all.Go(func() {
+				got, err := write()
+				if err != nil || got.Text != wants[i].Text || !slices.Equal(got.Models, wants[i].Models) {
+					t.Errorf("%+v, %v, alone %+v", got, err, wants[i])
+				}
+			})
+		}
+		all.Go(func() {
+			if err := r.Adapt(store); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestAdapterGoesWithoutARestart: an adapter over an imported model is laid on and taken away while the model stays loaded, and the text is that

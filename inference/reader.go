@@ -25,15 +25,16 @@ const maxReportTokens = 220
 // Reader scores views and writes reports with one set of models.
 type Reader struct {
 	Engine string // what scores, then what writes
-	// Wrote, when not nil, is told of each report that Write returns; it is set before the first.
+	// Wrote, when not nil, is told of each report that Write returns, of several at once; it is set before the first.
 	Wrote      func(*Written)
 	classifier *xrv.Model
 	writer     *llama.Model
 	heads      string // folder of the kept heads of prompts; empty for none
 
 	inUse atomic.Pointer[choice]
-	// writing is held while a report is written: its adapter does not change under it. Who asks what is in use does not wait for it.
-	writing sync.Mutex
+	// writing is held while reports are written, by all of them together: their adapter does not change under them. Who asks what is in use does
+	// not wait for it.
+	writing sync.RWMutex
 	laid    *choice // whose adapter lies over the language model; nil after one could not be laid whole
 }
 
@@ -125,7 +126,7 @@ func (r *Reader) keepHead(c *choice) {
 // ErrOtherBase is returned for a choice that only a restart can follow: another classifier or language model.
 var ErrOtherBase = errors.New("inference: another classifier or language model was chosen: restart to use it")
 
-// Adapt follows a changed choice of adapter without reading the models again. The report being written is finished first.
+// Adapt follows a changed choice of adapter without reading the models again. The reports being written are finished first.
 func (r *Reader) Adapt(store *models.Store) error {
 	chosen, err := choose(store)
 	if err == nil {
@@ -228,13 +229,20 @@ type Written struct {
 	Prefill, Decode        time.Duration
 }
 
-// Write fills the prompt with the scores and lets the language model write.
+// MostTogether is how many reports are written in about the time of fewer; more than that wait.
+const MostTogether = llama.MostTogether
+
+// Write fills the prompt with the scores and lets the language model write. Reports that are written at once share its passes.
 func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, error) {
-	r.writing.Lock()
-	defer r.writing.Unlock()
-	if err := r.goBack(); err != nil {
-		return nil, err
+	r.writing.RLock()
+	for r.laid != r.inUse.Load() {
+		r.writing.RUnlock()
+		if err := r.goBackAlone(); err != nil {
+			return nil, err
+		}
+		r.writing.RLock()
 	}
+	defer r.writing.RUnlock()
 	return r.write(ctx, scores)
 }
 

@@ -41,9 +41,9 @@ type Model struct {
 	Config    *Config
 	Tokenizer *Tokenizer
 
-	stops    map[int]bool // tokens that end a text
-	context  int
-	places   chan struct{} // one taken by each text that is written
+	stops   map[int]bool // tokens that end a text
+	context int
+	places  chan struct{} // one taken by each text that is written
 
 	mu    sync.RWMutex // held by each text that is written: what follows does not change under it
 	head  *Head

@@ -211,7 +211,7 @@ func randomTexts(count int) []string {
 	return texts
 }
 
-func sharedReports(t *testing.T) []string {
+func sharedReports(t testing.TB) []string {
 	t.Helper()
 	file, err := os.Open(peertest.SharedData(t, "reports/iu_reports.jsonl"))
 	if err != nil {
