@@ -103,7 +103,7 @@ func TestLateralWhileTheFrontalIsDrafted(t *testing.T) {
 	go func() { done <- a.draft(t.Context(), other) }()
 	select {
 	case err := <-done:
-		t.Errorf("it was decided before the draft was there: %v", err)
+		t.Fatalf("it was decided before the draft was there: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	err = home.Done(func(tx *queue.Tx) error {

@@ -76,8 +76,8 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 }
 
-// BenchmarkTogether drafts studies that wait one after another and together: by the starter as it writes, and by SmolLM2-135M reports of people, of
-// which speculation knows 200 others, or just these, as where an adapter writes what it was taught.
+// BenchmarkTogether drafts studies that wait one after another and together: by the starter as it writes, and by SmolLM2-135M and a random model
+// of a billion parameters reports of people, of which speculation knows 200 others, or just these, as where an adapter writes what it was taught.
 func BenchmarkTogether(b *testing.B) {
 	eng, err := engine.Open(engine.Go)
 	if err != nil {
@@ -101,62 +101,89 @@ func BenchmarkTogether(b *testing.B) {
 			if err := model.SetAdapter(os.DirFS("../models/starter/adapter")); err != nil {
 				b.Fatal(err)
 			}
-			model.SetEnd(prompt.Planned.End)
+			model.SetEnd(prompt.Grounded.End)
 			return model
 		}, nil},
 		{"SmolLM2, human", func(b *testing.B) *Model { return load(b, smolNF4(b)) }, reports[3*MostTogether : 200]},
+		{"1B, human", func(b *testing.B) *Model { return load(b, random1B(b)) }, reports[3*MostTogether : 200]},
 		{"SmolLM2, learnt", func(b *testing.B) *Model { return load(b, smolNF4(b)) }, reports[:3*MostTogether]},
 	} {
-		model := c.model(b)
-		rng := rand.New(rand.NewPCG(5, 5))
-		draft := func(i int, scores study.PairScores) *Result {
-			if c.known == nil {
-				result, err := model.Generate(b.Context(), prompt.Planned.Fill(scores), 220)
-				if err != nil {
+		b.Run(c.name, func(b *testing.B) {
+			model := c.model(b)
+			draft := func(i int, scores study.PairScores) (result *Result, err error) {
+				if c.known == nil {
+					return model.Generate(b.Context(), prompt.Grounded.Fill(scores), 220)
+				}
+				return model.Replay(b.Context(), prompt.Planned.Fill(scores), reports[i])
+			}
+			for _, waiting := range []int{MostTogether, 3 * MostTogether} {
+				for _, way := range []string{"one after another", "together"} {
+					b.Run(fmt.Sprintf("%d %s", waiting, way), func(b *testing.B) { draftAll(b, model, c.known, draft, waiting, way == "together") })
+				}
+			}
+		})
+	}
+}
+
+// draftAll measures drafts of so many studies.
+func draftAll(b *testing.B, model *Model, known []string, draft func(int, study.PairScores) (*Result, error), waiting int, together bool) {
+	model.Learn(slices.Repeat(known, 3)) // each often
+	rng := rand.New(rand.NewPCG(5, 5))
+	write := func() (tokens, passes int) {
+		var all sync.WaitGroup
+		results := make([]*Result, waiting)
+		for i := range results {
+			scores := randomScores(rng)
+			all.Go(func() {
+				var err error
+				if results[i], err = draft(i, scores); err != nil {
 					b.Error(err)
 				}
-				return result
-			}
-			result, err := model.Replay(b.Context(), prompt.Planned.Fill(scores), reports[i])
-			if err != nil {
-				b.Error(err)
-			}
-			return result
-		}
-		for _, waiting := range []int{MostTogether, 3 * MostTogether} {
-			for _, way := range []string{"one after another", "together"} {
-				model.Learn(slices.Repeat(c.known, 3)) // each often
-				write := func() (tokens, passes int) {
-					var all sync.WaitGroup
-					results := make([]*Result, waiting)
-					for i := range results {
-						scores := randomScores(rng)
-						all.Go(func() { results[i] = draft(i, scores) })
-						if way != "together" {
-							all.Wait()
-						}
-					}
-					all.Wait()
-					for _, r := range results {
-						tokens, passes = tokens+r.NewTokens, passes+r.Passes
-					}
-					return tokens, passes
-				}
-				b.Run(fmt.Sprintf("%s/%d %s", c.name, waiting, way), func(b *testing.B) {
-					write() // the starter has texts to guess from
-					tokens, passes := 0, 0
-					for b.Loop() {
-						n, p := write()
-						tokens, passes = tokens+n, passes+p
-					}
-					drafts := float64(waiting * b.N)
-					b.ReportMetric(drafts/b.Elapsed().Minutes(), "drafts/min")
-					b.ReportMetric(float64(tokens)/drafts, "tokens")
-					b.ReportMetric(float64(tokens)/float64(passes), "tokens/pass")
-				})
+			})
+			if !together {
+				all.Wait()
 			}
 		}
+		all.Wait()
+		if b.Failed() {
+			b.FailNow()
+		}
+		for _, r := range results {
+			tokens, passes = tokens+r.NewTokens, passes+r.Passes
+		}
+		return tokens, passes
 	}
+	write() // the starter has texts to guess from
+	tokens, passes := 0, 0
+	for b.Loop() {
+		n, p := write()
+		tokens, passes = tokens+n, passes+p
+	}
+	drafts := float64(waiting * b.N)
+	b.ReportMetric(drafts/b.Elapsed().Minutes(), "drafts/min")
+	b.ReportMetric(float64(tokens)/drafts, "tokens")
+	b.ReportMetric(float64(tokens)/float64(passes), "tokens/pass")
+}
+
+// random1B has the shape of Llama 3.2 1B, and SmolLM2's tokenizer.
+func random1B(b *testing.B) fs.FS {
+	config := &Config{
+		HiddenSize: 2048, IntermediateSize: 8192, Layers: 16, Heads: 32, KVHeads: 8, HeadDim: 64, VocabSize: 128256, MaxPositions: 4096,
+		NormEpsilon: 1e-5, RopeTheta: 500000, EOS: TokenIDs{2},
+	}
+	shape, err := json.Marshal(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tokenizer, err := fs.ReadFile(smolNF4(b), TokenizerFile)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var weights bytes.Buffer
+	if err := WriteRandomNF4(config, 8, &weights); err != nil {
+		b.Fatal(err)
+	}
+	return fstest.MapFS{ConfigFile: {Data: shape}, TokenizerFile: {Data: tokenizer}, WeightsFile: {Data: weights.Bytes()}}
 }
 
 // randomScores are those of a study with few findings.

@@ -4,7 +4,8 @@
 // as a GoMLX graph.
 //
 // The native machine's results have the same bits whichever tokens share a pass. So the keys and values of a prompt's constant head are kept
-// from one report to the next, and tokens guessed from earlier reports are checked several at once, without changing what is written.
+// from one report to the next, tokens guessed from earlier reports are checked several at once, and texts that are written at once share passes
+// (MostTogether), without changing what is written.
 //
 // A model is a folder: config.json and tokenizer.json as Hugging Face writes them, model.safetensors with linear layers as
 // bitsandbytes packs NF4. An adapter is a PEFT folder. Decoding is greedy: the same prompt gives the same text.
