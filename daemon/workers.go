@@ -28,8 +28,21 @@ const leaseAgain = time.Second
 // giveWay is how long looking at an object's pixels waits while many objects arrive: each job takes two commits, which their senders would wait for.
 const giveWay = 100 * time.Millisecond
 
-// stages are the workers: how many serve which kinds of jobs. As many studies are drafted at once as texts share the passes of a language model;
-// looking at pixels uses what cores there are.
+// gainTogether is how many times the drafts a minute are made at once that are made one after another, in per cent: about the least of what was
+// measured (docs/BENCHMARKS.md, "Studies that wait").
+const gainTogether = 120
+
+// backlog is how many studies must wait for a draft so that one is begun beside so many others: drafts at once end sooner in all, each takes
+// longer. Where n are to be made, with those under way, one after another in a time t each, the mean study waits (n+1)t/2; k at once, g times as
+// fast, it waits (n+k)t/2g, which is no longer from n = (k-g)/(g-1) on.
+func backlog(others int) int {
+	const g, step = gainTogether, gainTogether - 100
+	n := (100*(others+1) - g + step - 1) / step
+	return max(1, n-others)
+}
+
+// stages are the workers: how many serve which kinds of jobs. As many studies are drafted at once as texts share the passes of a language model,
+// when that many wait (backlog); looking at pixels uses what cores there are.
 var stages = []struct {
 	workers int
 	kinds   []string
@@ -64,8 +77,12 @@ func allKinds() (kinds []string) {
 // startWorkers runs the stages.
 func (a *Appliance) startWorkers(ctx context.Context, wg *sync.WaitGroup) {
 	for _, s := range stages {
-		for range s.workers {
-			wg.Go(func() { a.work(ctx, s.kinds) })
+		for i := range s.workers {
+			least := 1
+			if s.kinds[0] == kindDraft {
+				least = backlog(i)
+			}
+			wg.Go(func() { a.work(ctx, s.kinds, least) })
 		}
 	}
 }
@@ -80,13 +97,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// work leases and performs jobs until ctx is cancelled.
-func (a *Appliance) work(ctx context.Context, kinds []string) {
+// work leases and performs jobs, while at least so many are ready, until ctx is cancelled.
+func (a *Appliance) work(ctx context.Context, kinds []string, least int) {
 	for {
 		if kinds[0] == kindExamine && a.receiver.Bulk() {
 			pause(ctx, giveWay)
 		}
-		lease, err := a.db.Lease(ctx, leaseTime, kinds...)
+		lease, err := a.db.LeaseFrom(ctx, leaseTime, least, kinds...)
 		if err != nil {
 			if ctx.Err() != nil || isShutdown(err) {
 				return

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"llamaxr/inference"
 	"llamaxr/queue"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,49 @@ type jobCollector struct {
 func (c jobCollector) Collect(out chan<- prometheus.Metric) {
 	if err := (scrape{c.gauges, out}).jobs(); err != nil {
 		c.t.Error(err)
+	}
+}
+
+// TestBacklog: however many studies wait at once, with drafts made together by the gain that is reckoned with their mean wait is no longer than one
+// after another, and shorter where more are under way than one.
+func TestBacklog(t *testing.T) {
+	for n := 1; n <= 100; n++ {
+		waiting, now, total := n, 0.0, 0.0
+		var left [inference.MostTogether]float64 // of each worker's draft
+		most := 0
+		for waiting > 0 || slices.Max(left[:]) > 0 {
+			for i := range left {
+				if left[i] == 0 && waiting >= backlog(i) {
+					left[i] = 1
+					waiting--
+				}
+			}
+			busy, next := 0, 1.0
+			for _, l := range left {
+				if l > 0 {
+					busy, next = busy+1, min(next, l)
+				}
+			}
+			took := next * float64(busy)
+			if busy > 1 {
+				took /= gainTogether / 100.
+			}
+			now += took
+			for i := range left {
+				if left[i] == next {
+					total += now
+				}
+				left[i] = max(0, left[i]-next)
+			}
+			most = max(most, busy)
+		}
+		mean, alone := total/float64(n), float64(n+1)/2
+		if mean > alone+1e-9 || most > 1 && mean > alone-1e-9 {
+			t.Errorf("%d studies, up to %d at once: a mean wait of %.2f drafts, one after another %.2f", n, most, mean, alone)
+		}
+		if want := map[int]int{1: 1, 3: 1, 4: 2, 8: 2, 9: 3, 13: 3, 14: 4, 100: 4}[n]; want != 0 && most != want {
+			t.Errorf("%d studies: %d at once, want %d", n, most, want)
+		}
 	}
 }
 

@@ -93,43 +93,58 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	}
 }
 
-// TestTextsAtOnce: reports that are written at once, some by another adapter, while the choice is followed again, are each what they are alone.
+// TestTextsAtOnce: reports that are written at once, some by an adapter of their own, while others are promoted to be in use, are each what the
+// adapter that they say they are by writes alone.
 func TestTextsAtOnce(t *testing.T) {
 	r, store := withSilenced(t)
-	var writes []func() (*Written, error)
-	var wants []*Written
+	names := []string{"silenced", models.StarterName}
+	adapter := func(w *Written) string { return w.Models[len(w.Models)-1].Name }
+	var all []study.PairScores
+	alone := map[string][]string{} // by the adapter's name in the cards
 	for i := range 4 {
 		scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.3 * float32(i), study.Cardiomegaly: 0.8}}
-		writes = append(
-			writes,
-			func() (*Written, error) { return r.Write(t.Context(), scores) },
-			func() (*Written, error) { return r.WriteAs(t.Context(), scores, store, "silenced") },
-		)
-	}
-	for _, write := range writes {
-		want, err := write()
-		if err != nil {
-			t.Fatal(err)
+		all = append(all, scores)
+		for _, name := range names {
+			written, err := r.WriteAs(t.Context(), scores, store, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone[adapter(written)] = append(alone[adapter(written)], written.Text)
 		}
-		wants = append(wants, want)
 	}
-	var all sync.WaitGroup
-	for range 3 {
-		for i, write := range writes {
-			all.Go(func() {
-				got, err := write()
-				if err != nil || got.Text != wants[i].Text || !slices.Equal(got.Models, wants[i].Models) {
-					t.Errorf("%+v, %v, alone %+v", got, err, wants[i])
-				}
+	if len(alone) != 2 {
+		t.Fatalf("%v", alone)
+	}
+	var writers sync.WaitGroup
+	hold := func(i int, got *Written, err error) {
+		if err != nil || got.Text != alone[adapter(got)][i] {
+			t.Errorf("%v, %+v, alone %q", err, got, alone)
+		}
+	}
+	for range 5 {
+		for i, scores := range all {
+			writers.Go(func() {
+				got, err := r.Write(t.Context(), scores)
+				hold(i, got, err)
 			})
 		}
-		all.Go(func() {
-			if err := r.Adapt(store); err != nil {
-				t.Error(err)
+		writers.Go(func() {
+			got, err := r.WriteAs(t.Context(), all[1], store, "silenced")
+			hold(1, got, err)
+			if err == nil && adapter(got) != "silenced" {
+				t.Errorf("by %s", adapter(got))
 			}
 		})
 	}
-	all.Wait()
+	for i := range 6 {
+		if err := store.UseAdapter(names[i%2]); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Adapt(store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writers.Wait()
 }
 
 // TestAdapterGoesWithoutARestart: an adapter over an imported model is laid on and taken away while the model stays loaded, and the text is that

@@ -177,6 +177,11 @@ var ErrLeaseLost = errors.New("queue: the lease has run out")
 
 // Lease waits for a job of one of the kinds and takes it for ttl.
 func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*Lease, error) {
+	return db.LeaseFrom(ctx, ttl, 1, kinds...)
+}
+
+// LeaseFrom is Lease from so many jobs on that are ready.
+func (db *DB) LeaseFrom(ctx context.Context, ttl time.Duration, least int, kinds ...string) (*Lease, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err // whoever stops leaves what is ready to the next start
@@ -187,7 +192,7 @@ func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*L
 		if err := db.followClock(); err != nil {
 			return nil, err
 		}
-		job, ready := db.peek(kinds)
+		job, ready := db.peek(kinds, least)
 		if job != "" {
 			lease, err := db.take(job, ttl)
 			if errors.Is(err, ErrDamaged) {
@@ -222,11 +227,11 @@ func (db *DB) Lease(ctx context.Context, ttl time.Duration, kinds ...string) (*L
 // longestWait bounds a sleep for want of a job: commits wake sleepers earlier.
 const longestWait = time.Minute
 
-// peek returns the id of the job that has waited longest among those that are ready, or how long until one may be.
-func (db *DB) peek(kinds []string) (id string, wait time.Duration) {
+// peek returns the id of the job that has waited longest among those that are ready, at least so many, or how long until they may be.
+func (db *DB) peek(kinds []string, least int) (id string, wait time.Duration) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return db.schedule.next(kinds, db.opts.Now())
+	return db.schedule.next(kinds, least, db.opts.Now())
 }
 
 // followClock has the jobs follow a clock that was set back since it was last looked at.

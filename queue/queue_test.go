@@ -49,6 +49,41 @@ func enqueue(t *testing.T, db *DB, id string) {
 	check(t, db)
 }
 
+// TestLeaseFrom: who leases from so many jobs on waits until so many are ready, and is woken then; jobs that somebody holds or that are put off are not.
+func TestLeaseFrom(t *testing.T) {
+	c := &clock{now: time.Unix(1000, 0)}
+	db := open(t, filepath.Join(t.TempDir(), "db"), c)
+	defer db.Close()
+	for _, id := range []string{"a", "b", "c"} {
+		enqueue(t, db, id)
+	}
+	if lease, err := db.LeaseFrom(t.Context(), time.Minute, 3, "k"); err != nil || lease.Job.ID != "a" {
+		t.Fatalf("of three: %+v, %v", lease, err)
+	}
+	err := db.Update(func(tx *Tx) error { return tx.Postpone(Job{ID: "later", Kind: "k", NotBefore: tx.Now().Add(time.Second)}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if lease, err := db.LeaseFrom(ctx, time.Minute, 3, "k"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("of two: %+v, %v", lease, err)
+	}
+	got := make(chan *Lease)
+	go func() {
+		lease, err := db.LeaseFrom(t.Context(), time.Minute, 3, "k")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- lease
+	}()
+	time.Sleep(20 * time.Millisecond) // it waits
+	enqueue(t, db, "d")
+	if lease := <-got; lease == nil || lease.Job.ID != "b" {
+		t.Errorf("of three again: %+v", lease)
+	}
+}
+
 func TestAJobIsDoneOnce(t *testing.T) {
 	c := &clock{now: time.Unix(1000, 0)}
 	db := open(t, filepath.Join(t.TempDir(), "db"), c)
@@ -95,7 +130,7 @@ func TestFailuresBackOffAndEndAsDeadLetter(t *testing.T) {
 		if dead != (attempt == 2) {
 			t.Errorf("attempt %d: dead %v", attempt, dead)
 		}
-		if id, left := db.peek([]string{"k"}); attempt < 2 && (id != "" || left != wait) {
+		if id, left := db.peek([]string{"k"}, 1); attempt < 2 && (id != "" || left != wait) {
 			t.Errorf("attempt %d: %q is ready, %s left, want %s", attempt, id, left, wait)
 		}
 		c.add(wait)
@@ -283,7 +318,7 @@ func TestAJobWaitsForAWord(t *testing.T) {
 	if err := later(take()); err != nil {
 		t.Fatal(err)
 	}
-	if id, left := db.peek([]string{"k"}); id != "" || left != time.Minute { // the longest sleep
+	if id, left := db.peek([]string{"k"}, 1); id != "" || left != time.Minute { // the longest sleep
 		t.Errorf("%q is ready, %s left", id, left)
 	}
 	c.add(time.Hour)
@@ -312,7 +347,7 @@ func TestAJobWaitsForAWord(t *testing.T) {
 		t.Errorf("who held a job that ended: %v", err)
 	}
 	enqueue(t, db, "a")
-	if id, _ := db.peek([]string{"k"}); id != "" {
+	if id, _ := db.peek([]string{"k"}, 1); id != "" {
 		t.Errorf("%q was done and is there again", id)
 	}
 }

@@ -67,12 +67,23 @@ func (s *schedule) remove(id string) {
 	}
 }
 
-// next returns the job of one of the kinds that has waited longest, or how long until one is ready, longestWait at most.
-func (s *schedule) next(kinds []string, now time.Time) (id string, wait time.Duration) {
+// next returns the job of one of the kinds that has waited longest where at least so many are ready, or how long until one may be, longestWait at
+// most. Who waits for more is woken when who waits for fewer takes one.
+func (s *schedule) next(kinds []string, least int, now time.Time) (id string, wait time.Duration) {
 	var first *waitingJob
+	ready := 0
 	for _, kind := range kinds {
-		if h := s.kinds[kind]; h != nil && h.Len() > 0 && (first == nil || (*h)[0].at.Before(first.at)) {
+		h := s.kinds[kind]
+		if h == nil || h.Len() == 0 {
+			continue
+		}
+		if first == nil || (*h)[0].at.Before(first.at) {
 			first = (*h)[0]
+		}
+		for i := 0; i < h.Len() && ready < least; i++ {
+			if !(*h)[i].at.After(now) {
+				ready++
+			}
 		}
 	}
 	switch {
@@ -80,6 +91,8 @@ func (s *schedule) next(kinds []string, now time.Time) (id string, wait time.Dur
 		return "", longestWait
 	case first.at.After(now):
 		return "", min(longestWait, first.at.Sub(now))
+	case ready < least:
+		return "", longestWait
 	}
 	return first.id, 0
 }

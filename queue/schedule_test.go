@@ -29,7 +29,7 @@ func TestScheduleIsWhatIsStored(t *testing.T) {
 				return tx.Postpone(Job{ID: id, Kind: kind, NotBefore: tx.Now().Add(time.Duration(rng.IntN(5)) * time.Second)})
 			})
 		case 4:
-			if job, _ := db.peek([]string{kind}); job != "" {
+			if job, _ := db.peek([]string{kind}, 1); job != "" {
 				var lease *Lease
 				if lease, err = db.take(job, time.Minute); lease != nil {
 					leases = append(leases, lease)

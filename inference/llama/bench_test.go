@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"llamaxr/inference/engine"
 	"llamaxr/inference/prompt"
@@ -76,49 +78,54 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 }
 
-// BenchmarkTogether drafts studies that wait one after another and together: by the starter as it writes, and by SmolLM2-135M and a random model
-// of a billion parameters reports of people, of which speculation knows 200 others, or just these, as where an adapter writes what it was taught.
+// BenchmarkTogether drafts studies that wait, one, two and four at once: by the starter as it writes, and by SmolLM2-135M and random models reports
+// of people, of which speculation knows 188 others, or just these, as where an adapter writes what it was taught. A wait is until a draft is there.
 func BenchmarkTogether(b *testing.B) {
-	eng, err := engine.Open(engine.Go)
-	if err != nil {
-		b.Fatal(err)
-	}
+	const most = 12
 	reports := sharedReports(b)
-	load := func(b *testing.B, files fs.FS) *Model {
-		model, err := LoadAs(eng, files, NativeInt16)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return model
-	}
+	others := reports[most:200]
+	smol := func(b *testing.B) fs.FS { return smolNF4(b) }
+	shaped := func(c Config) func(*testing.B) fs.FS { return func(b *testing.B) fs.FS { return randomModel(b, &c) } }
 	for _, c := range []struct {
 		name  string
-		model func(*testing.B) *Model
+		files func(*testing.B) fs.FS
 		known []string
+		waits []int
 	}{
-		{"starter", func(b *testing.B) *Model {
-			model := load(b, os.DirFS("../models/starter/llama"))
-			if err := model.SetAdapter(os.DirFS("../models/starter/adapter")); err != nil {
-				b.Fatal(err)
-			}
-			model.SetEnd(prompt.Grounded.End)
-			return model
-		}, nil},
-		{"SmolLM2, human", func(b *testing.B) *Model { return load(b, smolNF4(b)) }, reports[3*MostTogether : 200]},
-		{"1B, human", func(b *testing.B) *Model { return load(b, random1B(b)) }, reports[3*MostTogether : 200]},
-		{"SmolLM2, learnt", func(b *testing.B) *Model { return load(b, smolNF4(b)) }, reports[:3*MostTogether]},
+		{"starter", func(*testing.B) fs.FS { return os.DirFS("../models/starter/llama") }, nil, []int{4, 12}},
+		{"SmolLM2 human", smol, others, []int{2, 4, 12}},
+		{"SmolLM2 learnt", smol, reports[:most], []int{2, 4, 12}},
+		{"1B human", shaped(Config{HiddenSize: 2048, IntermediateSize: 8192, Layers: 16, HeadDim: 64}), others, []int{4, 12}},
+		{"8B human", shaped(Config{HiddenSize: 4096, IntermediateSize: 14336, Layers: 32, HeadDim: 128}), others, []int{4, 8}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			model := c.model(b)
-			draft := func(i int, scores study.PairScores) (result *Result, err error) {
-				if c.known == nil {
-					return model.Generate(b.Context(), prompt.Grounded.Fill(scores), 220)
-				}
+			eng, err := engine.Open(engine.Go)
+			if err != nil {
+				b.Fatal(err)
+			}
+			model, err := LoadAs(eng, c.files(b), NativeInt16)
+			if err != nil {
+				b.Fatal(err)
+			}
+			draft := func(i int, scores study.PairScores) (*Result, error) {
 				return model.Replay(b.Context(), prompt.Planned.Fill(scores), reports[i])
 			}
-			for _, waiting := range []int{MostTogether, 3 * MostTogether} {
-				for _, way := range []string{"one after another", "together"} {
-					b.Run(fmt.Sprintf("%d %s", waiting, way), func(b *testing.B) { draftAll(b, model, c.known, draft, waiting, way == "together") })
+			if c.known == nil {
+				if err := model.SetAdapter(os.DirFS("../models/starter/adapter")); err != nil {
+					b.Fatal(err)
+				}
+				model.SetEnd(prompt.Grounded.End)
+				draft = func(_ int, scores study.PairScores) (*Result, error) {
+					return model.Generate(b.Context(), prompt.Grounded.Fill(scores), 220)
+				}
+			}
+			for _, waiting := range c.waits {
+				for _, atOnce := range []int{1, 2, MostTogether} {
+					b.Run(fmt.Sprintf("%d waiting %d at once", waiting, atOnce), func(b *testing.B) {
+						model.places, model.slots = make(chan struct{}, atOnce), make([]slot, MostTogether) // nothing is kept
+						model.Learn(slices.Repeat(c.known, 3))                                              // each often
+						draftAll(b, draft, waiting)
+					})
 				}
 			}
 		})
@@ -126,51 +133,50 @@ func BenchmarkTogether(b *testing.B) {
 }
 
 // draftAll measures drafts of so many studies.
-func draftAll(b *testing.B, model *Model, known []string, draft func(int, study.PairScores) (*Result, error), waiting int, together bool) {
-	model.Learn(slices.Repeat(known, 3)) // each often
+func draftAll(b *testing.B, draft func(int, study.PairScores) (*Result, error), waiting int) {
 	rng := rand.New(rand.NewPCG(5, 5))
-	write := func() (tokens, passes int) {
+	if _, err := draft(0, randomScores(rng)); err != nil { // the heads of prompts are kept, the starter has a text to guess from
+		b.Fatal(err)
+	}
+	var tokens, passes int
+	var waited time.Duration
+	for b.Loop() {
 		var all sync.WaitGroup
-		results := make([]*Result, waiting)
-		for i := range results {
+		var mu sync.Mutex
+		began := time.Now()
+		for i := range waiting {
 			scores := randomScores(rng)
 			all.Go(func() {
-				var err error
-				if results[i], err = draft(i, scores); err != nil {
+				result, err := draft(i, scores)
+				if err != nil {
 					b.Error(err)
+					return
 				}
+				mu.Lock()
+				defer mu.Unlock()
+				tokens, passes, waited = tokens+result.NewTokens, passes+result.Passes, waited+time.Since(began)
 			})
-			if !together {
-				all.Wait()
-			}
 		}
 		all.Wait()
-		if b.Failed() {
-			b.FailNow()
-		}
-		for _, r := range results {
-			tokens, passes = tokens+r.NewTokens, passes+r.Passes
-		}
-		return tokens, passes
-	}
-	write() // the starter has texts to guess from
-	tokens, passes := 0, 0
-	for b.Loop() {
-		n, p := write()
-		tokens, passes = tokens+n, passes+p
 	}
 	drafts := float64(waiting * b.N)
 	b.ReportMetric(drafts/b.Elapsed().Minutes(), "drafts/min")
+	b.ReportMetric(waited.Seconds()/drafts, "wait-s")
 	b.ReportMetric(float64(tokens)/drafts, "tokens")
 	b.ReportMetric(float64(tokens)/float64(passes), "tokens/pass")
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		var kb float64
+		_, peak, _ := strings.Cut(string(status), "VmHWM:")
+		if _, err := fmt.Sscan(peak, &kb); err == nil {
+			b.ReportMetric(kb/1024, "peak-MB")
+		}
+	}
 }
 
-// random1B has the shape of Llama 3.2 1B, and SmolLM2's tokenizer.
-func random1B(b *testing.B) fs.FS {
-	config := &Config{
-		HiddenSize: 2048, IntermediateSize: 8192, Layers: 16, Heads: 32, KVHeads: 8, HeadDim: 64, VocabSize: 128256, MaxPositions: 4096,
-		NormEpsilon: 1e-5, RopeTheta: 500000, EOS: TokenIDs{2},
-	}
+// randomModel has the shape of a Llama 3 in a folder, and SmolLM2's tokenizer.
+func randomModel(b *testing.B, config *Config) fs.FS {
+	config.Heads, config.KVHeads, config.VocabSize, config.MaxPositions = 32, 8, 128256, 4096
+	config.NormEpsilon, config.RopeTheta, config.EOS = 1e-5, 500000, TokenIDs{2}
 	shape, err := json.Marshal(config)
 	if err != nil {
 		b.Fatal(err)
@@ -179,11 +185,21 @@ func random1B(b *testing.B) fs.FS {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var weights bytes.Buffer
-	if err := WriteRandomNF4(config, 8, &weights); err != nil {
+	folder := b.TempDir()
+	weights, err := os.Create(filepath.Join(folder, WeightsFile))
+	if err != nil {
 		b.Fatal(err)
 	}
-	return fstest.MapFS{ConfigFile: {Data: shape}, TokenizerFile: {Data: tokenizer}, WeightsFile: {Data: weights.Bytes()}}
+	defer weights.Close()
+	if err := WriteRandomNF4(config, 8, weights); err != nil {
+		b.Fatal(err)
+	}
+	for name, data := range map[string][]byte{ConfigFile: shape, TokenizerFile: tokenizer} {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return os.DirFS(folder)
 }
 
 // randomScores are those of a study with few findings.

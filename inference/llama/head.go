@@ -101,8 +101,6 @@ type headKeeper interface {
 	state(slot, n int) []byte
 	// restore takes it back, or returns an error and keeps nothing.
 	restore(slot, n int, state []byte) error
-	// copy lets a slot keep what another one keeps of those positions.
-	copy(to, from, n int)
 }
 
 func commonPrefix(a, b []int) (n int) {

@@ -66,6 +66,8 @@ func (m *graphMachine) name() string { return m.engine }
 
 func (m *graphMachine) mostTexts() int { return 1 }
 
+func (m *graphMachine) forget() {}
+
 func (m *graphMachine) mostWanted() int { return 1 }
 
 func (m *graphMachine) invariant() bool { return false }

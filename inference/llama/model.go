@@ -68,6 +68,8 @@ type machine interface {
 	// on. Until the next pass it can be asked what comes after the tokens that are wanted, part by part, 1 to mostWanted of each.
 	forward(parts ...part) error
 	mostTexts() int
+	// forget gives back what keys and values take; no text is kept then.
+	forget()
 	mostWanted() int
 	// scores are those over the vocabulary, good until the next call.
 	scores() [][]float32
@@ -212,9 +214,7 @@ func (m *Model) positions() int { return min(m.Config.MaxPositions, maxContext) 
 func (m *Model) adapt(a *Adapter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range m.slots {
-		m.slots[i].kept = nil
-	}
+	m.forget()
 	if m.context = m.positions(); a != nil {
 		m.context -= a.Prefix.Tokens
 	}
@@ -269,15 +269,13 @@ func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result
 // would come next.
 func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(likeliest, n int) int) ([]int, *Result, error) {
 	ids := m.Tokenizer.Prompt(prompt)
-	if len(ids)+limit > m.context {
-		return nil, nil, fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, len(ids), limit, m.context)
-	}
-	if err := m.enter(ctx); err != nil {
+	leave, err := m.enter(ctx, len(ids)+limit)
+	if err != nil {
 		return nil, nil, err
 	}
-	defer m.leave()
+	defer leave()
 	started := time.Now()
-	slot, kept, likeliest, err := m.begin(ids)
+	slot, kept, likeliest, err := m.begin(ctx, ids)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -60,8 +60,7 @@ type nativeLayer struct {
 
 // cache has the keys and values of one text: of each layer [KVHeads][room][HeadDim].
 type cache struct {
-	room         int  // positions
-	prefixed     bool // the adapter's prefix is there
+	room         int // positions
 	keys, values [][]float32
 }
 
@@ -225,35 +224,26 @@ func (m *native) adapt(a *Adapter) error {
 			m.alpha = float32(a.Alpha) / float32(a.Rank)
 		}
 	}
-	for i := range m.caches {
-		m.caches[i].prefixed = false
-	}
 	return nil
+}
+
+// forget implements machine: it gives back the memory of the caches, which are large.
+func (m *native) forget() {
+	m.caches = [MostTogether]cache{}
+	debug.FreeOSMemory()
 }
 
 // roomStep is by how many positions the cache grows: that of an 8B model by 64 MB.
 const roomStep = 256
 
-// grow makes room in a slot for keys and values of n positions, the prefix among them, which it puts there.
+// grow makes room in a slot for keys and values of n positions, of an adapter's prefix first, which a new cache begins with.
 func (m *native) grow(slot, n int) {
-	cached := &m.caches[slot]
-	if n > cached.room {
-		m.enlarge(cached, n)
-	}
-	if cached.prefixed {
+	c, cached := m.config, &m.caches[slot]
+	if n <= cached.room {
 		return
 	}
-	cached.prefixed = true
-	m.prefix.each(m.config, func(token, layer, part, head int, values []float32) {
-		into := [2][]float32{cached.keys[layer], cached.values[layer]}[part]
-		copy(into[(head*cached.room+token)*m.config.HeadDim:], values)
-	})
-}
-
-// enlarge gives a cache room for n positions.
-func (m *native) enlarge(cached *cache, n int) {
-	c := m.config
-	if cached.keys == nil {
+	empty := cached.room == 0
+	if empty {
 		cached.keys, cached.values = make([][]float32, c.Layers), make([][]float32, c.Layers)
 	}
 	room := (n + roomStep - 1) / roomStep * roomStep
@@ -268,6 +258,12 @@ func (m *native) enlarge(cached *cache, n int) {
 		cached.keys[i], cached.values[i] = grown(cached.keys[i]), grown(cached.values[i])
 	}
 	cached.room = room
+	if empty {
+		m.prefix.each(c, func(token, layer, part, head int, values []float32) {
+			into := [2][]float32{cached.keys[layer], cached.values[layer]}[part]
+			copy(into[(head*room+token)*c.HeadDim:], values)
+		})
+	}
 }
 
 // prefillRows is how many rows of a prompt pass at once: enough to read the weights rarely, few enough to stay in the caches.

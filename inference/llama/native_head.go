@@ -32,17 +32,6 @@ func (m *native) restore(slot, n int, state []byte) error {
 	return nil
 }
 
-// copy implements headKeeper.
-func (m *native) copy(to, from, n int) {
-	m.grow(to, m.prefix.Tokens+n)
-	var values [][]float32
-	m.eachKept(from, n, func(v []float32) { values = append(values, v) })
-	m.eachKept(to, n, func(v []float32) {
-		copy(v, values[0])
-		values = values[1:]
-	})
-}
-
 func (m *native) stateSize(n int) int {
 	return 2 * 4 * len(m.layers) * m.config.KVHeads * m.config.HeadDim * n
 }

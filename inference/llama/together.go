@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Texts that are written at once share passes (continuous batching, Yu et al. 2022): a weight is read and decoded once for the tokens of all. Each
 // has a slot of keys and values; its prompt is computed alone, between two passes, and from the next on it is one of the texts of a pass, which
 // begins when all of them have said how they go on. A token's results have the same bits whichever share its pass.
 
-// MostTogether is how many texts a machine writes at once at most: with one token of each as many rows as the kernel multiplies together. Keys and
-// values of one of 600 positions take 154 MB with 8 billion parameters.
+// MostTogether is how many texts a machine writes at once at most: with one token of each as many rows as the kernel multiplies together.
 const MostTogether = 4
+
+// roomTogether is the most positions that a text beside others takes, so that all take no more memory than one of maxContext: 1 GiB with 8
+// billion parameters, of 256 KiB a position.
+const roomTogether = maxContext / MostTogether
 
 // slot is a place for the keys and values of one text.
 type slot struct {
@@ -31,26 +33,50 @@ type request struct {
 	done       chan struct{}
 }
 
-// enter waits until fewer texts are written than there are places.
-func (m *Model) enter(ctx context.Context) error {
+// enter waits until a text of so many tokens can be written, until leave is called: beside fewer others than there are places, or alone when it is
+// long; then nothing of others is kept.
+func (m *Model) enter(ctx context.Context, tokens int) (leave func(), err error) {
 	select {
 	case m.places <- struct{}{}:
-		m.mu.RLock()
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("llama: generating: %w", ctx.Err())
+		return nil, fmt.Errorf("llama: generating: %w", ctx.Err())
 	}
+	m.mu.RLock()
+	context, positions := m.context, m.positions()
+	switch {
+	case tokens > context:
+		m.mu.RUnlock()
+		<-m.places
+		return nil, fmt.Errorf("%w: %d tokens of %d", ErrPromptTooLong, tokens, context)
+	case tokens+positions-context <= roomTogether:
+		return func() {
+			m.mu.RUnlock()
+			<-m.places
+		}, nil
+	}
+	m.mu.RUnlock()
+	m.mu.Lock()
+	m.forget()
+	return func() {
+		m.forget()
+		m.mu.Unlock()
+		<-m.places
+	}, nil
 }
 
-func (m *Model) leave() {
-	m.mu.RUnlock()
-	<-m.places
+// forget is for who has the model to himself.
+func (m *Model) forget() {
+	clear(m.slots)
+	m.machine.forget()
 }
 
 // begin computes a prompt in a free slot. It returns how many of its tokens were kept, and which is likeliest to come next.
-func (m *Model) begin(ids []int) (at, kept, likeliest int, err error) {
+func (m *Model) begin(ctx context.Context, ids []int) (at, kept, likeliest int, err error) {
 	m.passing.Lock()
 	defer m.passing.Unlock()
+	if err := ctx.Err(); err != nil { // other prompts came first
+		return 0, 0, 0, fmt.Errorf("llama: generating: %w", err)
+	}
 	at = m.place(ids)
 	computed, err := m.recall(at, ids)
 	if err != nil {
@@ -66,21 +92,13 @@ func (m *Model) begin(ids []int) (at, kept, likeliest int, err error) {
 	return at, from - computed, likeliest, nil
 }
 
-// place chooses a free slot for a prompt: the one that holds most of its beginning. What another holds beyond that is copied.
+// place chooses a free slot for a prompt: the one that holds most of its beginning.
 func (m *Model) place(ids []int) int {
-	at, like := -1, 0
+	at := -1
 	for i := range m.slots {
 		if !m.slots[i].busy && (at < 0 || m.keptOf(i, ids) > m.keptOf(at, ids)) {
 			at = i
 		}
-		if m.keptOf(i, ids) > m.keptOf(like, ids) {
-			like = i
-		}
-	}
-	keeper, ok := m.machine.(headKeeper)
-	if n := m.keptOf(like, ids); ok && n > m.keptOf(at, ids) {
-		keeper.copy(at, like, n)
-		m.slots[at].kept = slices.Clone(ids[:n])
 	}
 	return at
 }

@@ -1,16 +1,20 @@
 package llama
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"llamaxr/inference/engine"
 )
@@ -20,6 +24,7 @@ type counted struct {
 	*native
 	passes int
 	parts  int // of one pass at most
+	room   int // positions that all caches had at most
 	before func(pass int)
 }
 
@@ -29,7 +34,13 @@ func (c *counted) forward(parts ...part) error {
 	if c.before != nil {
 		c.before(c.passes)
 	}
-	return c.native.forward(parts...)
+	err := c.native.forward(parts...)
+	room := 0
+	for i := range c.caches {
+		room += c.caches[i].room
+	}
+	c.room = max(c.room, room)
+	return err
 }
 
 func countedModel(t *testing.T, files, adapter fs.FS, kind Kind) (*Model, *counted) {
@@ -50,20 +61,26 @@ func countedModel(t *testing.T, files, adapter fs.FS, kind Kind) (*Model, *count
 	return m, c
 }
 
+// longFiles are tinyFiles with as many positions as a text can have.
+func longFiles(t *testing.T) (base, adapter fs.FS) {
+	base, adapter = tinyFiles(t)
+	config := base.(fstest.MapFS)[ConfigFile]
+	config.Data = bytes.Replace(config.Data, []byte(`"max_position_embeddings": 128`), []byte(`"max_position_embeddings": 4096`), 1)
+	return base, adapter
+}
+
 // TestTogetherAsAlone: texts that are written at once, more than there are places, are what they are alone, in both arithmetics, with and
-// without an adapter, speculation and a kept head, while others are cancelled at any pass; and they share passes.
+// without an adapter of either kind, speculation and a kept head, while others are cancelled at any pass and some are too long; and they share passes.
 func TestTogetherAsAlone(t *testing.T) {
-	base, adapter := tinyFiles(t)
+	base, lora := longFiles(t)
 	prompts := []string{headText, headText + "0.5", "No effusion. 0.7", "No effusion. 0.75 0.25", "0.5", headText + "0.75", "The heart is ", "No"}
-	for i := range 16 {
-		kind, over, plain, headed := NativeExact, fs.FS(nil), i&4 == 0, i&8 == 0
+	for i := range 24 {
+		kind, plain, headed := NativeExact, i&2 == 0, i&4 == 0
 		if i&1 == 0 {
 			kind = NativeInt16
 		}
-		if i&2 == 0 {
-			over = adapter
-		}
-		t.Run(fmt.Sprintf("kind %d, adapter %t, plain %t, head %t", kind, over != nil, plain, headed), func(t *testing.T) {
+		over := []fs.FS{nil, lora, os.DirFS(prefixFolder)}[i/8]
+		t.Run(fmt.Sprintf("kind %d, adapter %d, plain %t, head %t", kind, i/8, plain, headed), func(t *testing.T) {
 			m, machine := countedModel(t, base, over, kind)
 			alone, _ := countedModel(t, base, over, kind)
 			m.Speculate(!plain)
@@ -72,6 +89,21 @@ func TestTogetherAsAlone(t *testing.T) {
 			}
 			holdTogether(t, m, alone, machine, prompts, 40, uint64(i))
 		})
+	}
+}
+
+// TestLongTextAlone: a text of more than its share of positions is written with none beside it, and all together hold no more than the longest can.
+func TestLongTextAlone(t *testing.T) {
+	base, adapter := longFiles(t)
+	m, machine := countedModel(t, base, adapter, NativeInt16)
+	alone, _ := countedModel(t, base, adapter, NativeInt16)
+	long := strings.Repeat("No effusion. ", 2000)
+	for len(m.Tokenizer.Prompt(long)) > maxContext-roomStep {
+		long = long[:len(long)-13]
+	}
+	holdTogether(t, m, alone, machine, []string{headText, long, "No effusion. 0.7", long[:len(long)/5], headText + "0.5", long[:len(long)/3]}, 20, 1)
+	if machine.room > maxContext || machine.room < maxContext/2 {
+		t.Errorf("%d positions at once, %d are the most of one text", machine.room, maxContext)
 	}
 }
 
@@ -95,6 +127,9 @@ func holdTogether(t *testing.T, m, alone *Model, machine *counted, prompts []str
 	rng := rand.New(rand.NewPCG(seed, 4))
 	cancels := map[int]context.CancelFunc{}
 	machine.passes, machine.before = 0, func(pass int) {
+		if pass <= 2*MostTogether { // the others come meanwhile
+			time.Sleep(5 * time.Millisecond)
+		}
 		if cancel := cancels[pass]; cancel != nil {
 			cancel()
 		}
@@ -122,6 +157,11 @@ func holdTogether(t *testing.T, m, alone *Model, machine *counted, prompts []str
 				}
 			})
 		}
+		all.Go(func() {
+			if _, err := m.Generate(t.Context(), strings.Repeat("0", 2*maxContext), limit); !errors.Is(err, ErrPromptTooLong) {
+				t.Errorf("a prompt that is too long: %v", err)
+			}
+		})
 		if len(doomed) > 0 {
 			for _, ctx := range doomed {
 				all.Go(func() {
