@@ -60,7 +60,9 @@ func TestLeaseFrom(t *testing.T) {
 	if lease, err := db.LeaseFrom(t.Context(), time.Minute, 3, "k"); err != nil || lease.Job.ID != "a" {
 		t.Fatalf("of three: %+v, %v", lease, err)
 	}
-	err := db.Update(func(tx *Tx) error { return tx.Postpone(Job{ID: "later", Kind: "k", NotBefore: tx.Now().Add(time.Second)}) })
+	err := db.Update(func(tx *Tx) error {
+		return tx.Postpone(Job{ID: "later", Kind: "k", NotBefore: tx.Now().Add(time.Second)})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
