@@ -30,11 +30,11 @@ const giveWay = 100 * time.Millisecond
 
 // gainTogether is how many times the drafts a minute are made at once that are made one after another, in per cent: about the least of what was
 // measured (docs/BENCHMARKS.md, "Studies that wait").
-const gainTogether = 120
+const gainTogether = 115
 
-// backlog is how many studies must wait for a draft so that one is begun beside so many others: drafts at once end sooner in all, each takes
-// longer. Where n are to be made, with those under way, one after another in a time t each, the mean study waits (n+1)t/2; k at once, g times as
-// fast, it waits (n+k)t/2g, which is no longer from n = (k-g)/(g-1) on.
+// backlog is how many studies must wait so that the draft of one is begun beside so many others: drafts at once end sooner in all, each takes longer.
+// Where n are to be made, with those under way, one after another in a time t each, the mean study waits (n+1)t/2; k at once, g times as fast, it
+// waits (n+k)t/2g, which is no longer from n = (k-g)/(g-1) on: of 6 studies two are drafted at once, of 13 three, of 19 four.
 func backlog(others int) int {
 	const g, step = gainTogether, gainTogether - 100
 	n := (100*(others+1) - g + step - 1) / step
