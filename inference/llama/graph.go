@@ -14,6 +14,8 @@ type Network struct {
 	Config *Config
 	// Weight returns a parameter by Hugging Face name, as stored: matrices are [out, in].
 	Weight func(name string) *Node
+	// Packed returns a linear layer's matrix that is kept in 4 bits, false for one that Weight has; nil for none.
+	Packed func(name string) (Packed, bool)
 	// Adapter returns what a LoRA adapter adds to a linear layer's output for x [rows, in], nil for nothing.
 	Adapter func(name string, x *Node) *Node
 	// Cache takes a layer's new keys and values [B, T, KVHeads, HeadDim] and returns all to attend to [B, S, KVHeads, HeadDim];
@@ -69,7 +71,7 @@ func (n Network) attention(layer int, base string, x, cos, sin, allowed *Node) *
 
 func (n Network) linear(name string, x *Node) *Node {
 	return rows(x, func(flat *Node) *Node {
-		y := timesTransposed(flat, n.Weight(name+".weight"))
+		y := n.product(name+".weight", flat)
 		if n.Adapter != nil {
 			if extra := n.Adapter(name, flat); extra != nil {
 				y = Add(y, extra)
@@ -77,6 +79,16 @@ func (n Network) linear(name string, x *Node) *Node {
 		}
 		return y
 	})
+}
+
+// product is x [rows, in] times a matrix [out, in] transposed.
+func (n Network) product(name string, x *Node) *Node {
+	if n.Packed != nil {
+		if p, ok := n.Packed(name); ok {
+			return p.Times(x)
+		}
+	}
+	return timesTransposed(x, n.Weight(name))
 }
 
 func (n Network) norm(name string, x *Node) *Node {

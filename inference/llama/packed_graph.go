@@ -1,0 +1,66 @@
+package llama
+
+import (
+	"slices"
+
+	"llamaxr/inference/quant"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Packed is an NF4 matrix [Out, In] in a graph, at 4.5 bits a weight: codes as they lie in a pack, and a float32 magnitude a block. Magnitudes
+// quantised once more, as a pack has them, would make it 4.13, for a second look-up and a product and a sum that compilers round at once: other
+// bits than the pack's.
+type Packed struct {
+	Out, In    int
+	Codes      *Node // uint8 [blocks, 32], of a byte the high half first
+	Magnitudes *Node // float32 [blocks, 1]
+}
+
+// PackedTensors are the inputs of a Packed.
+func PackedTensors(t *quant.Tensor) (codes, magnitudes *tensors.Tensor, err error) {
+	scales, err := t.Scales()
+	if err != nil {
+		return nil, nil, err
+	}
+	bytes := t.Packed
+	if missing := len(scales)*quant.BlockSize/2 - len(bytes); missing > 0 { // of the last block
+		bytes = append(slices.Clone(bytes), make([]byte, missing)...)
+	}
+	return tensors.FromFlatDataAndDimensions(bytes, len(scales), quant.BlockSize/2), tensors.FromFlatDataAndDimensions(scales, len(scales), 1), nil
+}
+
+// Matrix is the dequantised matrix [Out, In], quant's bits. No gradient goes into it.
+func (p Packed) Matrix() *Node {
+	blocks := p.Codes.Shape().Dimensions[0]
+	byHalf := func(x *Node) *Node { return BroadcastToDims(x, blocks, quant.BlockSize/2, 2) }
+	half := byHalf(Reshape(Const(p.Codes.Graph(), []uint8{4, 0}), 1, 1, 2))
+	levels := levelsOf(BitwiseShiftRightLogical(byHalf(InsertAxes(p.Codes, -1)), half))
+	values := Mul(Reshape(levels, blocks, quant.BlockSize), BroadcastToDims(p.Magnitudes, blocks, quant.BlockSize))
+	if blocks*quant.BlockSize != p.Out*p.In {
+		values = Slice(Reshape(values, blocks*quant.BlockSize), AxisRange(0, p.Out*p.In))
+	}
+	return StopGradient(Reshape(values, p.Out, p.In))
+}
+
+// levelsOf looks up the low four bits of bytes.
+func levelsOf(codes *Node) *Node {
+	return Gather(Const(codes.Graph(), quant.NF4[:]), InsertAxes(BitwiseAnd(codes, Scalar(codes.Graph(), dtypes.Uint8, 15)), -1))
+}
+
+// Times is x [rows, In] times the matrix transposed. For one row everything is one reduction over the bytes, which XLA makes one loop of:
+// no float of the matrix is ever written to memory. For more the matrix is dequantised.
+func (p Packed) Times(x *Node) *Node {
+	if x.Shape().Dimensions[0] != 1 || p.In%quant.BlockSize != 0 {
+		return timesTransposed(x, p.Matrix())
+	}
+	blocks, bytes := p.In/quant.BlockSize, quant.BlockSize/2
+	codes := Reshape(p.Codes, p.Out, blocks, bytes)
+	over := func(x *Node) *Node { return BroadcastToShape(x, codes.Shape()) }
+	x = Reshape(x, blocks, bytes, 2)
+	high := Mul(levelsOf(BitwiseShiftRightLogicalScalar(codes, uint8(4))), over(Reshape(Slice(x, AxisRange(), AxisRange(), AxisElem(0)), 1, blocks, bytes)))
+	low := Mul(levelsOf(codes), over(Reshape(Slice(x, AxisRange(), AxisRange(), AxisElem(1)), 1, blocks, bytes)))
+	return Reshape(ReduceSum(Mul(Add(high, low), over(Reshape(p.Magnitudes, p.Out, blocks, 1))), 1, 2), 1, p.Out)
+}
