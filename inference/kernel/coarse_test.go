@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"llamaxr/inference/safetensors"
 )
 
 // TestContendersHaveTheLargest: of products with thousands of activations of several kinds the largest, and every row that is as large, is among
@@ -31,7 +33,7 @@ func TestContendersHaveTheLargest(t *testing.T) {
 			weights[i] = float32(kind.weight(i))
 		}
 		copy(weights[1700*in:1701*in], weights[17*in:]) // a tie of any that these are
-		d := DenseOf(weights, out, in)
+		d := denseOf(weights, out, in)
 		c, err := NewCoarse(d)
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +79,7 @@ func TestContendersHaveTheLargest(t *testing.T) {
 			t.Errorf("%s: %.1f contenders a token, at most %.0f wanted; largest error %.1f deviations", name, float64(all)/tokens, kind.most, worst)
 		}
 	}
-	c, err := NewCoarse(DenseOf(make([]float32, 64*16), 16, 64))
+	c, err := NewCoarse(denseOf(make([]float32, 64*16), 16, 64))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,4 +142,9 @@ func b2i(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// denseOf makes a matrix of float32 values.
+func denseOf(values []float32, out, in int) *Dense {
+	return &Dense{out, in, safetensors.F32, safetensors.FromFloats(safetensors.F32, nil, values).Data}
 }

@@ -25,11 +25,6 @@ func NewDense(dtype safetensors.DType, data []byte, out, in int) (*Dense, error)
 	return &Dense{out, in, dtype, data}, nil
 }
 
-// DenseOf makes a matrix of float32 values.
-func DenseOf(values []float32, out, in int) *Dense {
-	return &Dense{out, in, safetensors.F32, safetensors.FromFloats(safetensors.F32, nil, values).Data}
-}
-
 // Row writes row o into values, In of them.
 func (m *Dense) Row(o int, values []float32) {
 	vectors, rest := active.widenBF16, portableWidenBF16

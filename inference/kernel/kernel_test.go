@@ -179,7 +179,7 @@ func everything(t *testing.T, out, in int) (results []float32) {
 		t.Fatal(err)
 	}
 	weights := random(rng, out*in, 0.1)
-	head, err := NewCoarse(DenseOf(weights, out, in))
+	head, err := NewCoarse(denseOf(weights, out, in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,11 +387,11 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	if _, err := NewDense(safetensors.F16, make([]byte, 10), 2, 3); err == nil {
 		t.Error("10 bytes are taken for 2 x 3")
 	}
-	if _, err := NewCoarse(DenseOf(make([]float32, 96), 1, 96)); err == nil {
+	if _, err := NewCoarse(denseOf(make([]float32, 96), 1, 96)); err == nil {
 		t.Error("rows of 96 share scales and are rounded")
 	}
 	for _, odd := range []float32{float32(math.NaN()), float32(math.Inf(-1)), 1e9} {
-		if _, err := NewCoarse(DenseOf(append(make([]float32, 63), odd), 1, 64)); err == nil {
+		if _, err := NewCoarse(denseOf(append(make([]float32, 63), odd), 1, 64)); err == nil {
 			t.Errorf("%g is rounded", odd)
 		}
 	}

@@ -21,14 +21,15 @@ import (
 	"llamaxr/study"
 )
 
-// BenchmarkGenerate writes 100 tokens after a prompt of about 110 with a random model in the starter's shape, on each engine.
-func BenchmarkGenerate(b *testing.B) {
+// randomFiles is a random model in the starter's shape, packed.
+func randomFiles(t testing.TB, layers, positions int) fs.FS {
+	t.Helper()
 	tokenizer, err := TrainTokenizer([]string{"No effusion."}, nil, 20)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	config := &Config{
-		HiddenSize: 256, IntermediateSize: 832, Layers: 6, Heads: 8, KVHeads: 4, HeadDim: 32, VocabSize: 656, MaxPositions: 512,
+		HiddenSize: 256, IntermediateSize: 832, Layers: layers, Heads: 8, KVHeads: 4, HeadDim: 32, VocabSize: 656, MaxPositions: positions,
 		NormEpsilon: 1e-5, RopeTheta: 10000, TieWordEmbeddings: true,
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -42,13 +43,18 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 	shape, err := json.Marshal(config)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	var packed bytes.Buffer
 	if err := WriteNF4(config, weights, &packed); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	files := fstest.MapFS{"config.json": {Data: shape}, "tokenizer.json": {Data: tokenizer}, "model.safetensors": {Data: packed.Bytes()}}
+	return fstest.MapFS{"config.json": {Data: shape}, "tokenizer.json": {Data: tokenizer}, "model.safetensors": {Data: packed.Bytes()}}
+}
+
+// BenchmarkGenerate writes 100 tokens after a prompt of about 110 with a random model in the starter's shape, on each engine.
+func BenchmarkGenerate(b *testing.B) {
+	files := randomFiles(b, 6, 512)
 	for _, w := range ways(b) {
 		b.Run(w.name, func(b *testing.B) {
 			model, err := LoadAs(w.eng, files, w.kind)

@@ -198,15 +198,6 @@ func (c *Config) frequencies() []float64 {
 	return frequency
 }
 
-// parameters counts the values of all weights.
-func (c *Config) parameters() int {
-	n := 0
-	for _, shape := range c.shapes() {
-		n += elements(shape)
-	}
-	return n
-}
-
 // Linear names a weight matrix and its shape as Hugging Face stores it: [out, in].
 type Linear struct {
 	Name    string

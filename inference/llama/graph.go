@@ -122,8 +122,18 @@ func rows(x *Node, f func(flat *Node) *Node) *Node {
 	return Reshape(y, out...)
 }
 
-// timesTransposed is x [rows, in] times w [out, in] transposed.
-func timesTransposed(x, w *Node) *Node { return Einsum("ri,oi->ro", x, w) }
+// timesTransposed is x [rows, in] times w [out, in] transposed. One row times a matrix of 16 bits is a reduction, which XLA makes one loop of: no
+// float32 copy of the matrix is written to memory.
+func timesTransposed(x, w *Node) *Node {
+	if w.DType() == x.DType() {
+		return Einsum("ri,oi->ro", x, w)
+	}
+	w = ConvertDType(w, x.DType())
+	if x.Shape().Dimensions[0] > 1 {
+		return Einsum("ri,oi->ro", x, w)
+	}
+	return Reshape(ReduceSum(Mul(w, BroadcastToShape(x, w.Shape())), 1), 1, w.Shape().Dimensions[0])
+}
 
 // Causal returns the [t, before+t] mask in which a row attends to itself, the rows before it, and as many positions before them all.
 func Causal(g *Graph, t, before int) *Node {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"llamaxr/inference/engine"
+	"llamaxr/inference/safetensors"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -14,21 +15,19 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-const (
-	// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
-	prefillStep = 32
-	// maxParameters is what is dequantised to float32 when a model is loaded: 8 GB. Larger ones would exhaust a machine silently.
-	maxParameters = 2_000_000_000
-)
+// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
+const prefillStep = 32
 
-// graphMachine computes through GoMLX, on whatever engine is there, with float32 weights.
+// graphMachine computes through GoMLX, on whatever engine is there, in float32. Weights lie on its device as they lie in a pack: NF4 in 4 bits,
+// embedding and head in 16.
 type graphMachine struct {
 	config   *Config
 	engine   string
 	backend  compute.Backend
 	exec     *Exec
-	names    []string
-	weights  []any
+	names    []string // of weights, sorted, so that the same model compiles to the same program
+	packed   map[string]bool
+	weights  []any // of each name one input, or Packed's two
 	adapter  []any // A and B for every linear layer; zeros when there is none
 	rank     int
 	alpha    int
@@ -40,19 +39,28 @@ type graphMachine struct {
 }
 
 func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine, error) {
-	weights, err := s.Weights()
-	if err != nil {
-		return nil, err
+	if eng.Name != engine.XLACUDA { // a GPU says itself what it has no room for; a machine without it ends other programs
+		if err := s.fits(); err != nil {
+			return nil, err
+		}
 	}
 	backend, err := eng.Backend()
 	if err != nil {
 		return nil, err
 	}
-	m := &graphMachine{config: s.Config, engine: eng.Name, backend: backend, context: context}
-	shape := s.Config.shapes()
-	for _, name := range slices.Sorted(maps.Keys(weights)) { // in one order, so that the same model compiles to the same program
-		m.names = append(m.names, name)
-		m.weights = append(m.weights, tensors.FromFlatDataAndDimensions(weights[name], shape[name]...))
+	m := &graphMachine{config: s.Config, engine: eng.Name, backend: backend, context: context, packed: map[string]bool{}}
+	m.names = slices.Sorted(maps.Keys(s.Config.shapes()))
+	for _, name := range m.names {
+		inputs, err := m.inputs(s, name)
+		if err != nil {
+			return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
+		}
+		for _, t := range inputs {
+			if err := t.ToDevice(backend, 0); err != nil {
+				return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
+			}
+			m.weights = append(m.weights, t)
+		}
 	}
 	m.cos, m.sin = s.Config.Rotary(context)
 	m.caches = make([]*tensors.Tensor, 2*s.Config.Layers)
@@ -60,6 +68,32 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 		m.caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, context, s.Config.KVHeads, s.Config.HeadDim))
 	}
 	return m, m.compile()
+}
+
+// inputs are a weight's.
+func (m *graphMachine) inputs(s *Source, name string) ([]*tensors.Tensor, error) {
+	w := s.weights[name]
+	switch {
+	case w.packed != nil:
+		t, err := w.packed()
+		if err != nil {
+			return nil, err
+		}
+		m.packed[name] = true
+		codes, magnitudes, err := PackedTensors(t)
+		return []*tensors.Tensor{codes, magnitudes}, err
+	case len(w.shape) == 1:
+		values := make([]float32, w.shape[0])
+		err := w.rows(0, 1, values)
+		return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(values, w.shape...)}, err
+	}
+	held, err := s.dense(name)
+	if err != nil {
+		return nil, err
+	}
+	kept := map[safetensors.DType]dtypes.DType{safetensors.F32: dtypes.Float32, safetensors.F16: dtypes.Float16, safetensors.BF16: dtypes.BFloat16}
+	t, err := tensors.FromRaw(m.backend, 0, shapes.Make(kept[held.DType], w.shape...), held.Data)
+	return []*tensors.Tensor{t}, err
 }
 
 func (m *graphMachine) name() string { return m.engine }
@@ -158,18 +192,28 @@ func (m *graphMachine) graph(in []*Node) []*Node {
 	tokens, position, last := in[0], in[1], in[2]
 	cos, sin := in[3], in[4]
 	caches := in[5 : 5+2*c.Layers]
-	weights := in[5+2*c.Layers : 5+2*c.Layers+len(m.names)]
-	adapter := in[5+2*c.Layers+len(m.names):]
+	weights := in[5+2*c.Layers:]
 	g := tokens.Graph()
 	t := tokens.Shape().Dimensions[1]
-	byName := map[string]*Node{}
-	for i, name := range m.names {
-		byName[name] = weights[i]
+	byName, packed, shape := map[string]*Node{}, map[string]Packed{}, c.shapes()
+	for _, name := range m.names {
+		if m.packed[name] {
+			packed[name] = Packed{Out: shape[name][0], In: shape[name][1], Codes: weights[0], Magnitudes: weights[1]}
+			weights = weights[2:]
+		} else {
+			byName[name] = weights[0]
+			weights = weights[1:]
+		}
 	}
+	adapter := weights // what is left
 	updated := make([]*Node, 2*c.Layers)
 	network := Network{
 		Config: c,
 		Weight: func(name string) *Node { return byName[name] },
+		Packed: func(name string) (Packed, bool) {
+			p, ok := packed[name]
+			return p, ok
+		},
 		Cache: func(layer int, k, v *Node) (*Node, *Node) {
 			updated[2*layer] = m.place(caches[2*layer], k, position)
 			updated[2*layer+1] = m.place(caches[2*layer+1], v, position)
@@ -189,7 +233,7 @@ func (m *graphMachine) graph(in []*Node) []*Node {
 	}
 	row := Add(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 0), BroadcastToDims(position, t, m.context))
 	allowed := LessOrEqual(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 1), row)
-	x := Gather(byName[EmbeddingName], InsertAxes(tokens, -1))
+	x := ConvertDType(Gather(byName[EmbeddingName], InsertAxes(tokens, -1)), dtypes.Float32)
 	x = network.Forward(x, cos, sin, allowed)
 	x = Gather(Reshape(x, t, c.HiddenSize), Reshape(last, 1, 1))
 	logits := Reshape(network.Logits(x), c.VocabSize)

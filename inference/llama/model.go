@@ -90,7 +90,7 @@ type part struct {
 // Kind is which machine computes.
 type Kind int
 
-// Kinds of machines. Auto is OnGraph on a GPU for what a graph computes with, else NativeInt16.
+// Kinds of machines. Auto is OnGraph on a GPU, else NativeInt16.
 const (
 	Auto Kind = iota
 	OnGraph
@@ -98,19 +98,15 @@ const (
 	NativeInt16
 )
 
-// resolve says what Auto is, and refuses what is too large before its weights are read.
-func (k Kind) resolve(eng *engine.Engine, c *Config) (Kind, error) {
-	n := c.parameters()
-	if k == Auto {
-		k = NativeInt16
-		if eng.Name == engine.XLACUDA && n <= maxParameters {
-			k = OnGraph
-		}
+// resolve says what Auto is.
+func (k Kind) resolve(eng *engine.Engine) Kind {
+	switch {
+	case k != Auto:
+		return k
+	case eng.Name == engine.XLACUDA:
+		return OnGraph
 	}
-	if k == OnGraph && n > maxParameters {
-		return k, fmt.Errorf("llama: %d million parameters, more than the %d million that a graph computes with in float32", n/1e6, maxParameters/1_000_000)
-	}
-	return k, nil
+	return NativeInt16
 }
 
 // Load reads a model's folder.
@@ -124,9 +120,6 @@ func LoadAs(eng *engine.Engine, files fs.FS, kind Kind) (*Model, error) {
 	}
 	config, err := ParseConfig(text)
 	if err != nil {
-		return nil, err
-	}
-	if kind, err = kind.resolve(eng, config); err != nil {
 		return nil, err
 	}
 	tokenizer, err := fs.ReadFile(files, TokenizerFile)
@@ -148,10 +141,6 @@ func LoadAs(eng *engine.Engine, files fs.FS, kind Kind) (*Model, error) {
 
 // LoadSource loads a model from where it was found, its values as they are there.
 func LoadSource(eng *engine.Engine, s *Source, kind Kind) (*Model, error) {
-	kind, err := kind.resolve(eng, s.Config)
-	if err != nil {
-		return nil, err
-	}
 	return build(eng, s, kind, memory(nil))
 }
 
@@ -171,7 +160,7 @@ func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, err
 	for _, id := range s.Config.EOS {
 		m.stops[id] = true
 	}
-	if kind == OnGraph {
+	if kind = kind.resolve(eng); kind == OnGraph {
 		m.machine, err = newGraphMachine(eng, s, m.context)
 		file.release() // the values were copied
 	} else {

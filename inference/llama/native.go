@@ -98,7 +98,7 @@ func newNative(s *Source, kind Kind, context int, file *mapping) (*native, error
 // read makes the matrices of a source's weights.
 func (m *native) read(s *Source) (err error) {
 	c := s.Config
-	if err := m.fits(s); err != nil {
+	if err := s.fits(); err != nil {
 		return err
 	}
 	if m.embedding, err = denseOf(s, EmbeddingName); err != nil {
@@ -134,8 +134,11 @@ func (m *native) read(s *Source) (err error) {
 	return errors.Join(append(faults, err)...)
 }
 
+// maxParameters is how many that are not packed are computed with: 8 GB in float32. More would exhaust a machine silently.
+const maxParameters = 2_000_000_000
+
 // fits refuses a model whose weights that are not packed would exhaust the machine.
-func (m *native) fits(s *Source) error {
+func (s *Source) fits() error {
 	n := 0
 	for _, l := range s.Config.Linears() {
 		if s.weights[l.Name+".weight"].packed == nil {
@@ -171,20 +174,12 @@ func (m *native) matrixOf(s *Source, l Linear) (matrix, error) {
 
 // denseOf is a weight as the file holds it.
 func denseOf(s *Source, name string) (*kernel.Dense, error) {
-	w := s.weights[name]
-	rows, length := w.size()
-	if w.raw != nil && w.parts == nil {
-		data, err := w.raw(name, 0, int64(rows)*int64(length)*int64(w.stored.Width()))
-		if err != nil {
-			return nil, err
-		}
-		return kernel.NewDense(w.stored, data, rows, length)
-	}
-	values := make([]float32, rows*length)
-	if err := w.rows(0, rows, values); err != nil {
+	rows, length := s.weights[name].size()
+	t, err := s.dense(name)
+	if err != nil {
 		return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
 	}
-	return kernel.DenseOf(values, rows, length), nil
+	return kernel.NewDense(t.DType, t.Data, rows, length)
 }
 
 func (m *native) name() string { return "cpu:" + kernel.Name() + ":" + m.arithmetic.String() }

@@ -45,6 +45,14 @@ func (p Packed) Matrix() *Node {
 	return StopGradient(Reshape(values, p.Out, p.In))
 }
 
+// after returns bytes as they are, by arithmetic that waits for x: else XLA may dequantise all of a model's matrices before the first is needed, and
+// it takes out the barriers made for that. A number equals itself; no compiler may assume that x is one.
+func after(x, bytes *Node) *Node {
+	first := StopGradient(Reshape(Slice(x, AxisElem(0), AxisElem(0))))
+	all := Where(Equal(first, first), Scalar(x.Graph(), dtypes.Uint8, 255), Scalar(x.Graph(), dtypes.Uint8, 0))
+	return BitwiseAnd(bytes, BroadcastToShape(all, bytes.Shape()))
+}
+
 // levelsOf looks up the low four bits of bytes.
 func levelsOf(codes *Node) *Node {
 	return Gather(Const(codes.Graph(), quant.NF4[:]), InsertAxes(BitwiseAnd(codes, Scalar(codes.Graph(), dtypes.Uint8, 15)), -1))
@@ -53,6 +61,7 @@ func levelsOf(codes *Node) *Node {
 // Times is x [rows, In] times the matrix transposed. For one row everything is one reduction over the bytes, which XLA makes one loop of:
 // no float of the matrix is ever written to memory. For more the matrix is dequantised.
 func (p Packed) Times(x *Node) *Node {
+	p.Codes = after(x, p.Codes)
 	if x.Shape().Dimensions[0] != 1 || p.In%quant.BlockSize != 0 {
 		return timesTransposed(x, p.Matrix())
 	}

@@ -4,9 +4,16 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
+	"llamaxr/inference/engine"
 	"llamaxr/inference/quant"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -72,6 +79,96 @@ func TestPackedGraph(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestGraphStaysPacked: on its device a graph's model takes 4.5 bits for each value of a linear layer and 16 for each of the embedding, and lies
+// nowhere else.
+func TestGraphStaysPacked(t *testing.T) {
+	for _, w := range ways(t) {
+		if w.kind != OnGraph {
+			continue
+		}
+		model, err := LoadAs(w.eng, randomFiles(t, 1, 64), w.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bits, c := 0, model.Config
+		for _, l := range c.Linears() {
+			bits += l.Out * l.In * 9 / 2
+		}
+		bits += 16*c.VocabSize*c.HiddenSize + 32*len(c.Norms())*c.HiddenSize
+		held := 0
+		for _, weight := range model.machine.(*graphMachine).weights {
+			held += 8 * int(weight.(*tensors.Tensor).ByteSize())
+			if weight.(*tensors.Tensor).HasLocal() {
+				t.Errorf("%s: a weight of %s is in memory twice", w.name, weight.(*tensors.Tensor).Shape())
+			}
+		}
+		if held != bits {
+			t.Errorf("%s: %d bits of weights, want %d", w.name, held, bits)
+		}
+	}
+}
+
+// dumpTo is the variable that has this test's own process, run once more, decode with XLA told to write its programs into a folder.
+const dumpTo = "LLAMAXR_TEST_DUMP"
+
+// TestDecodingIsFused: XLA's own fusion makes one loop of a decoding step's product with a matrix, from bytes to sums; nothing of a matrix's size is
+// computed between loops. It is looked at without what XLA's compiler for CPUs puts in for the sums: a library's kernels (YNN), and trees of windows.
+func TestDecodingIsFused(t *testing.T) {
+	eng, err := engine.Open(engine.XLACPU)
+	if err != nil {
+		t.Skip(err)
+	}
+	const prompt, positions = "No effusion.", 64
+	if os.Getenv(dumpTo) != "" {
+		model, err := LoadAs(eng, randomFiles(t, 2, positions), OnGraph)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := model.Generate(t.Context(), prompt, 3); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	folder := t.TempDir()
+	again := exec.Command(os.Args[0], "-test.run=^TestDecodingIsFused$")
+	again.Env = append(os.Environ(), dumpTo+"="+folder, "XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= --xla_disable_hlo_passes=tree_reduction_rewriter --xla_dump_hlo_as_text --xla_dump_to="+folder)
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*cpu_after_optimizations.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const smallest = 128 * 256 // k and v
+	looked := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, entry, _ := strings.Cut(string(text), "\nENTRY ")
+		if !strings.Contains(entry, "s32[1,1]") { // the prompt's
+			continue
+		}
+		for _, match := range regexp.MustCompile(`(%\S+) = f32\[([0-9,]+)\]\S* (\w+)\(`).FindAllStringSubmatch(entry, -1) {
+			size := 1
+			for _, d := range strings.Split(match[2], ",") {
+				n, err := strconv.Atoi(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				size *= n
+			}
+			if looked++; match[3] != "parameter" && size >= smallest/2 {
+				t.Errorf("%s of %s is computed in memory", match[1], match[2])
+			}
+		}
+	}
+	if looked < 2*7 {
+		t.Errorf("%d values looked at in %q", looked, files)
 	}
 }
 

@@ -59,6 +59,19 @@ func (w weight) size() (rows, length int) {
 	return w.shape[0], w.shape[1]
 }
 
+// dense is a weight as the file holds it, or in float32 where its values are made from others.
+func (s *Source) dense(name string) (safetensors.Tensor, error) {
+	w := s.weights[name]
+	rows, length := w.size()
+	if w.raw != nil && w.parts == nil {
+		data, err := w.raw(name, 0, int64(rows)*int64(length)*int64(w.stored.Width()))
+		return safetensors.Tensor{DType: w.stored, Shape: w.shape, Data: data}, err
+	}
+	values := make([]float32, rows*length)
+	err := w.rows(0, rows, values)
+	return safetensors.FromFloats(safetensors.F32, w.shape, values), err
+}
+
 // OpenSource opens a Hugging Face folder, a GGUF file, or a folder that holds one GGUF file.
 func OpenSource(path string) (*Source, error) {
 	info, err := os.Stat(path)
