@@ -15,8 +15,12 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
-const prefillStep = 32
+const (
+	// prefillStep: a prompt is padded to a multiple of it, so that few lengths are compiled.
+	prefillStep = 32
+	// attendStep: as many positions as are filled are attended to, in multiples of it: a draft's text compiles once.
+	attendStep = 1024
+)
 
 // graphMachine computes through GoMLX, on whatever engine is there, in float32. Weights lie on its device as they lie in a pack: NF4 in 4 bits,
 // embedding and head in 16.
@@ -154,13 +158,17 @@ func (m *graphMachine) forward(parts ...part) error {
 	if padded < len(tokens) {
 		return fmt.Errorf("%w: %d + %d of %d", ErrPromptTooLong, from, len(tokens), m.context)
 	}
+	places := make([]int32, min((from+padded+attendStep-1)/attendStep*attendStep, m.context))
+	for i := range places {
+		places[i] = int32(i)
+	}
 	ids := make([]int32, padded)
 	for i, id := range tokens {
 		ids[i] = int32(id)
 	}
 	d := m.config.HeadDim
 	args := []any{
-		tensors.FromFlatDataAndDimensions(ids, 1, padded), int32(from), int32(len(tokens) - 1),
+		tensors.FromFlatDataAndDimensions(ids, 1, padded), int32(from), int32(len(tokens) - 1), tensors.FromFlatDataAndDimensions(places, 1, len(places)),
 		tensors.FromFlatDataAndDimensions(m.cos[from*d:(from+padded)*d], padded, d),
 		tensors.FromFlatDataAndDimensions(m.sin[from*d:(from+padded)*d], padded, d),
 	}
@@ -184,15 +192,15 @@ func (m *graphMachine) scores() [][]float32 { return [][]float32{m.last} }
 
 func (m *graphMachine) best() []int { return bestOf(m.scores()) }
 
-// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, cos and sin of the
-// positions [T, HeadDim], K and V caches of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the
-// scores of the next token, the caches.
+// graph is one pass. Inputs: tokens [1, T], the first one's position, the row whose successor is wanted, the positions to attend to [1, A] from 0,
+// cos and sin of the tokens' positions [T, HeadDim], K and V caches of each layer [1, S, KVHeads, HeadDim], weights, adapter. Outputs: the scores of
+// the next token, the caches.
 func (m *graphMachine) graph(in []*Node) []*Node {
 	c := m.config
-	tokens, position, last := in[0], in[1], in[2]
-	cos, sin := in[3], in[4]
-	caches := in[5 : 5+2*c.Layers]
-	weights := in[5+2*c.Layers:]
+	tokens, position, last, places := in[0], in[1], in[2], in[3]
+	cos, sin := in[4], in[5]
+	caches := in[6 : 6+2*c.Layers]
+	weights := in[6+2*c.Layers:]
 	g := tokens.Graph()
 	t := tokens.Shape().Dimensions[1]
 	byName, packed, shape := map[string]*Node{}, map[string]Packed{}, c.shapes()
@@ -217,7 +225,8 @@ func (m *graphMachine) graph(in []*Node) []*Node {
 		Cache: func(layer int, k, v *Node) (*Node, *Node) {
 			updated[2*layer] = m.place(caches[2*layer], k, position)
 			updated[2*layer+1] = m.place(caches[2*layer+1], v, position)
-			return updated[2*layer], updated[2*layer+1]
+			attended := func(cache *Node) *Node { return Slice(cache, AxisRange(), AxisRange(0, places.Shape().Dimensions[1])) }
+			return attended(updated[2*layer]), attended(updated[2*layer+1])
 		},
 	}
 	if len(adapter) > 0 {
@@ -231,8 +240,9 @@ func (m *graphMachine) graph(in []*Node) []*Node {
 			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, adapter[i]), adapter[i+1]), scale)
 		}
 	}
-	row := Add(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 0), BroadcastToDims(position, t, m.context))
-	allowed := LessOrEqual(Iota(g, shapes.Make(dtypes.Int32, t, m.context), 1), row)
+	square := shapes.Make(dtypes.Int32, t, places.Shape().Dimensions[1])
+	row := Add(Iota(g, square, 0), BroadcastToShape(position, square))
+	allowed := LessOrEqual(BroadcastToShape(places, square), row)
 	x := ConvertDType(Gather(byName[EmbeddingName], InsertAxes(tokens, -1)), dtypes.Float32)
 	x = network.Forward(x, cos, sin, allowed)
 	x = Gather(Reshape(x, t, c.HiddenSize), Reshape(last, 1, 1))

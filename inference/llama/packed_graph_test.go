@@ -111,6 +111,38 @@ func TestGraphStaysPacked(t *testing.T) {
 	}
 }
 
+// TestGraphAttendsToAll: a text that fills one more step of positions goes on from all of them, as the native machine does.
+func TestGraphAttendsToAll(t *testing.T) {
+	files := randomFiles(t, 1, attendStep+40)
+	ids := make([]int, attendStep+4)
+	for i := range ids {
+		ids[i] = i * i % 600
+	}
+	var want [][]float32
+	for _, w := range slices.Backward(exactWays(t)) { // the native machine first
+		model, err := LoadAs(w.eng, files, w.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := attendStep - 2
+		got := scoresAfter(t, model, ids[:at], 0, 1)
+		for ; at < len(ids); at++ {
+			got = append(got, scoresAfter(t, model, ids[at:at+1], at, 1)...)
+		}
+		if w.kind != OnGraph {
+			want = got
+			continue
+		}
+		for i := range want {
+			for k, v := range want[i] {
+				if math.Abs(float64(v-got[i][k])) > tolerance {
+					t.Fatalf("%s: pass %d gives token %d %g, natively %g", w.name, i, k, got[i][k], v)
+				}
+			}
+		}
+	}
+}
+
 // dumpTo is the variable that has this test's own process, run once more, decode with XLA told to write its programs into a folder.
 const dumpTo = "LLAMAXR_TEST_DUMP"
 
