@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // that is out of bounds fails it. Without a GPU the command itself says so.
 func TestCheckOfAGPU(t *testing.T) {
 	if os.Getenv("LLAMAXR_LONG") == "" {
-		t.Skip("the long form compiles three models: LLAMAXR_LONG=1")
+		t.Skip("the long form compiles five graphs: LLAMAXR_LONG=1")
 	}
 	t.Chdir(peertest.Root(t))
 	xla, err := engine.Open(engine.XLACPU)
@@ -28,10 +29,16 @@ func TestCheckOfAGPU(t *testing.T) {
 	if err := r.studies(t.Context(), xla, pure); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.language(t.Context(), xla, pure); err != nil {
+	if r.Bandwidth, err = bandwidth(xla, 1<<26); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", *r)
+	if err := r.language(t.Context(), comparedModels[0], filepath.Join(t.TempDir(), "model"), xla, pure); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", r.section())
+	if o := r.Language[0]; o.share(r.Bandwidth) <= 0 || o.share(r.Bandwidth) > 1 || o.Read != o.Bytes {
+		t.Errorf("a token reads %d of %d bytes, %.2g of what the device can", o.Read, o.Bytes, o.share(r.Bandwidth))
+	}
 	if err := r.verdict(); err != nil {
 		t.Error(err)
 	}

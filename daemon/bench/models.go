@@ -137,7 +137,24 @@ const (
 
 // make writes a model as llama.cpp reads it and as ours does.
 func (c compared) make(ctx context.Context, opts options, folder string) error {
-	ours, peer := filepath.Join(folder, ourFolder), filepath.Join(folder, peerFile)
+	if err := c.makeOurs(filepath.Join(folder, ourFolder)); err != nil {
+		return err
+	}
+	peer := filepath.Join(folder, peerFile)
+	if c.shape == nil {
+		_, err := peerScript(ctx, opts, nil, 0, "requantise", smolLM2, peer)
+		return err
+	}
+	shape, err := json.Marshal(c.shape)
+	if err != nil {
+		return err
+	}
+	_, err = peerScript(ctx, opts, nil, 0, "random", string(shape), smolLM2, peer)
+	return err
+}
+
+// makeOurs writes a model's folder.
+func (c compared) makeOurs(ours string) error {
 	if err := os.MkdirAll(ours, 0o755); err != nil {
 		return err
 	}
@@ -147,19 +164,8 @@ func (c compared) make(ctx context.Context, opts options, folder string) error {
 	}
 	defer source.Close()
 	config := source.Config
-	if c.shape == nil {
-		if _, err := peerScript(ctx, opts, nil, 0, "requantise", smolLM2, peer); err != nil {
-			return err
-		}
-	} else {
+	if c.shape != nil {
 		config = c.shape
-		shape, err := json.Marshal(config)
-		if err != nil {
-			return err
-		}
-		if _, err := peerScript(ctx, opts, nil, 0, "random", string(shape), smolLM2, peer); err != nil {
-			return err
-		}
 	}
 	text, err := json.Marshal(config)
 	if err != nil {

@@ -25,21 +25,22 @@ const (
 // graphMachine computes through GoMLX, on whatever engine is there, in float32. Weights lie on its device as they lie in a pack: NF4 in 4 bits,
 // embedding and head in 16.
 type graphMachine struct {
-	config   *Config
-	engine   string
-	backend  compute.Backend
-	exec     *Exec
-	names    []string // of weights, sorted, so that the same model compiles to the same program
-	packed   map[string]bool
-	weights  []any // of each name one input, or Packed's two
-	adapter  []any // A and B for every linear layer; zeros when there is none
-	rank     int
-	alpha    int
-	prefix   int // virtual tokens before the text
-	context  int
-	cos, sin []float32 // of all positions
-	caches   []*tensors.Tensor
-	last     []float32 // scores of the last pass
+	config    *Config
+	engine    string
+	backend   compute.Backend
+	exec      *Exec
+	names     []string // of weights, sorted, so that the same model compiles to the same program
+	packed    map[string]bool
+	weights   []any // of each name one input, or Packed's two
+	footprint Footprint
+	adapter   []any // A and B for every linear layer; zeros when there is none
+	rank      int
+	alpha     int
+	prefix    int // virtual tokens before the text
+	context   int
+	cos, sin  []float32 // of all positions
+	caches    []*tensors.Tensor
+	last      []float32 // scores of the last pass
 }
 
 func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine, error) {
@@ -64,7 +65,12 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 				return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
 			}
 			m.weights = append(m.weights, t)
+			m.footprint.Bytes += t.ByteSize()
+			if name != EmbeddingName || s.Config.TieWordEmbeddings {
+				m.footprint.Read += t.ByteSize()
+			}
 		}
+		m.footprint.Values += int64(elements(s.weights[name].shape))
 	}
 	m.cos, m.sin = s.Config.Rotary(context)
 	m.caches = make([]*tensors.Tensor, 2*s.Config.Layers)
@@ -98,6 +104,20 @@ func (m *graphMachine) inputs(s *Source, name string) ([]*tensors.Tensor, error)
 	kept := map[safetensors.DType]dtypes.DType{safetensors.F32: dtypes.Float32, safetensors.F16: dtypes.Float16, safetensors.BF16: dtypes.BFloat16}
 	t, err := tensors.FromRaw(m.backend, 0, shapes.Make(kept[held.DType], w.shape...), held.Data)
 	return []*tensors.Tensor{t}, err
+}
+
+// Footprint is what the weights of a model take on the device of a graph.
+type Footprint struct {
+	Values, Bytes int64
+	Read          int64 // bytes that a token's pass reads: all but an embedding's that is not the head too
+}
+
+// Footprint is zero where no graph computes.
+func (m *Model) Footprint() Footprint {
+	if graph, ok := m.machine.(*graphMachine); ok {
+		return graph.footprint
+	}
+	return Footprint{}
 }
 
 func (m *graphMachine) name() string { return m.engine }

@@ -98,15 +98,13 @@ func TestGraphStaysPacked(t *testing.T) {
 			bits += l.Out * l.In * 9 / 2
 		}
 		bits += 16*c.VocabSize*c.HiddenSize + 32*len(c.Norms())*c.HiddenSize
-		held := 0
 		for _, weight := range model.machine.(*graphMachine).weights {
-			held += 8 * int(weight.(*tensors.Tensor).ByteSize())
 			if weight.(*tensors.Tensor).HasLocal() {
 				t.Errorf("%s: a weight of %s is in memory twice", w.name, weight.(*tensors.Tensor).Shape())
 			}
 		}
-		if held != bits {
-			t.Errorf("%s: %d bits of weights, want %d", w.name, held, bits)
+		if held := model.Footprint(); 8*held.Bytes != int64(bits) || held.Read != held.Bytes {
+			t.Errorf("%s: %+v, want %d bits of weights, all read", w.name, held, bits)
 		}
 	}
 }
