@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"llamaxr/inference/engine"
-	"llamaxr/inference/safetensors"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -56,10 +55,11 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 	m := &graphMachine{config: s.Config, engine: eng.Name, backend: backend, context: context, packed: map[string]bool{}}
 	m.names = slices.Sorted(maps.Keys(s.Config.shapes()))
 	for _, name := range m.names {
-		inputs, err := m.inputs(s, name)
+		inputs, err := s.Tensors(backend, name)
 		if err != nil {
 			return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
 		}
+		m.packed[name] = len(inputs) == 2
 		for _, t := range inputs {
 			if err := t.ToDevice(backend, 0); err != nil {
 				return nil, fmt.Errorf("llama: tensor %s: %w", name, err)
@@ -78,32 +78,6 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 		m.caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, context, s.Config.KVHeads, s.Config.HeadDim))
 	}
 	return m, m.compile()
-}
-
-// inputs are a weight's.
-func (m *graphMachine) inputs(s *Source, name string) ([]*tensors.Tensor, error) {
-	w := s.weights[name]
-	switch {
-	case w.packed != nil:
-		t, err := w.packed()
-		if err != nil {
-			return nil, err
-		}
-		m.packed[name] = true
-		codes, magnitudes, err := PackedTensors(t)
-		return []*tensors.Tensor{codes, magnitudes}, err
-	case len(w.shape) == 1:
-		values := make([]float32, w.shape[0])
-		err := w.rows(0, 1, values)
-		return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(values, w.shape...)}, err
-	}
-	held, err := s.dense(name)
-	if err != nil {
-		return nil, err
-	}
-	kept := map[safetensors.DType]dtypes.DType{safetensors.F32: dtypes.Float32, safetensors.F16: dtypes.Float16, safetensors.BF16: dtypes.BFloat16}
-	t, err := tensors.FromRaw(m.backend, 0, shapes.Make(kept[held.DType], w.shape...), held.Data)
-	return []*tensors.Tensor{t}, err
 }
 
 // Footprint is what the weights of a model take on the device of a graph.

@@ -4,8 +4,11 @@ import (
 	"slices"
 
 	"llamaxr/inference/quant"
+	"llamaxr/inference/safetensors"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -30,6 +33,31 @@ func PackedTensors(t *quant.Tensor) (codes, magnitudes *tensors.Tensor, err erro
 		bytes = append(slices.Clone(bytes), make([]byte, missing)...)
 	}
 	return tensors.FromFlatDataAndDimensions(bytes, len(scales), quant.BlockSize/2), tensors.FromFlatDataAndDimensions(scales, len(scales), 1), nil
+}
+
+// Tensors are a weight as a graph takes it: the codes and magnitudes of a Packed where it is NF4, else one tensor, of 16 bits where it has 16.
+func (s *Source) Tensors(backend compute.Backend, name string) ([]*tensors.Tensor, error) {
+	w := s.weights[name]
+	switch {
+	case w.packed != nil:
+		t, err := w.packed()
+		if err != nil {
+			return nil, err
+		}
+		codes, magnitudes, err := PackedTensors(t)
+		return []*tensors.Tensor{codes, magnitudes}, err
+	case len(w.shape) == 1:
+		values := make([]float32, w.shape[0])
+		err := w.rows(0, 1, values)
+		return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(values, w.shape...)}, err
+	}
+	held, err := s.dense(name)
+	if err != nil {
+		return nil, err
+	}
+	kept := map[safetensors.DType]dtypes.DType{safetensors.F32: dtypes.Float32, safetensors.F16: dtypes.Float16, safetensors.BF16: dtypes.BFloat16}
+	t, err := tensors.FromRaw(backend, 0, shapes.Make(kept[held.DType], w.shape...), held.Data)
+	return []*tensors.Tensor{t}, err
 }
 
 // Matrix is the dequantised matrix [Out, In], quant's bits. No gradient goes into it.
