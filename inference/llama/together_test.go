@@ -128,6 +128,9 @@ func holdTogether(t *testing.T, m, alone *Model, machine *counted, prompts []str
 	cancels := map[int]context.CancelFunc{}
 	machine.passes, machine.before = 0, func(pass int) {
 		if pass <= 2*MostTogether { // the others come meanwhile
+			for began := time.Now(); len(m.places) < 2 && time.Since(began) < time.Second; {
+				time.Sleep(time.Millisecond)
+			}
 			time.Sleep(5 * time.Millisecond)
 		}
 		if cancel := cancels[pass]; cancel != nil {
@@ -177,8 +180,11 @@ func holdTogether(t *testing.T, m, alone *Model, machine *counted, prompts []str
 	}
 	all.Wait()
 	t.Logf("%d passes, alone %d, of %d texts at most; %d cancelled", machine.passes, passes.Load(), machine.parts, cancelled.Load())
-	if machine.parts < 2 || machine.parts > MostTogether || machine.passes >= int(passes.Load()) {
-		t.Error("passes are not shared")
+	if machine.parts > MostTogether {
+		t.Errorf("a pass is shared by %d texts", machine.parts)
+	}
+	if long := slices.ContainsFunc(prompts, func(p string) bool { return len(m.Tokenizer.Prompt(p)) > roomTogether }); !long && (machine.parts < 2 || machine.passes >= int(passes.Load())) {
+		t.Error("passes are not shared") // beside long texts it depends on who comes first
 	}
 	if len(m.places) != 0 || m.writing != 0 || slices.ContainsFunc(m.slots, func(s slot) bool { return s.busy }) {
 		t.Error("a place is still taken")
