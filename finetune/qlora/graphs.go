@@ -13,46 +13,60 @@ import (
 // the asked tokens' weights [R], cos and sin.
 const batchInputs = 5
 
-// loss is the summed weighted cross-entropy of a batch, and the sum of its weights. The scores over the vocabulary, the widest thing of
-// all, are computed where a token is asked and nowhere else.
-func (t *trainer) loss(batch, params, frozen []*Node) (sum, weight *Node) {
-	tokens, places, weights, cos, sin := batch[0], batch[1], batch[2], batch[3], batch[4]
-	byName := map[string]*Node{}
-	for i, s := range t.trained {
-		byName[s.name] = params[i]
-	}
-	for i, s := range t.frozen {
-		byName[s.name] = frozen[i]
-	}
-	c := t.opts.Config
-	length := tokens.Shape().Dimensions[1] - 1
-	network := llama.Network{Config: c, Weight: func(name string) *Node { return byName[name] }}
-	if t.opts.Rank > 0 {
-		scale := float64(t.opts.Alpha) / float64(t.opts.Rank)
+// part is what a graph has of the network: the inputs that are the batch, and tensors by name.
+type part struct {
+	*trainer
+	batch  []*Node
+	byName map[string]*Node
+	first  *Node // number of the network's layer that the graph calls 0
+}
+
+func (p part) length() int { return p.batch[0].Shape().Dimensions[1] - 1 }
+
+func (p part) network() llama.Network {
+	c := p.opts.Config
+	network := llama.Network{Config: c, Weight: func(name string) *Node { return p.byName[name] }}
+	if p.opts.Rank > 0 {
+		scale := float64(p.opts.Alpha) / float64(p.opts.Rank)
 		network.Adapter = func(name string, x *Node) *Node {
-			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, byName[name+".A"]), byName[name+".B"]), scale)
+			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, p.byName[name+".A"]), p.byName[name+".B"]), scale)
 		}
 	}
-	if n := t.opts.Prefix; n > 0 {
-		prefix := Reshape(byName[prefixName], 1, n, 2*c.Layers, c.KVHeads, c.HeadDim)
+	if n := p.opts.Prefix; n > 0 {
+		parts := TransposeAllAxes(Reshape(p.byName[prefixName], n, 2*c.Layers, c.KVHeads*c.HeadDim), 1, 0, 2)
 		network.Cache = func(layer int, k, v *Node) (*Node, *Node) {
-			after := func(part int, rows *Node) *Node {
-				first := Reshape(Slice(prefix, AxisRange(), AxisRange(), AxisElem(2*layer+part)), 1, n, c.KVHeads, c.HeadDim)
-				return Concatenate([]*Node{BroadcastToDims(first, rows.Shape().Dimensions[0], n, c.KVHeads, c.HeadDim), rows}, 1)
+			at := MulScalar(AddScalar(p.first, float64(layer)), 2)
+			after := func(at, rows *Node) *Node {
+				rowsBefore := Reshape(Gather(parts, Reshape(at, 1)), 1, n, c.KVHeads, c.HeadDim)
+				return Concatenate([]*Node{BroadcastToDims(rowsBefore, rows.Shape().Dimensions[0], n, c.KVHeads, c.HeadDim), rows}, 1)
 			}
-			return after(0, k), after(1, v)
+			return after(at, k), after(AddScalar(at, 1), v)
 		}
 	}
-	read := Slice(tokens, AxisRange(), AxisRange(0, length))
-	next := Slice(tokens, AxisRange(), AxisRange(1))
+	return network
+}
+
+// embedding is what the first layer takes.
+func (p part) embedding() *Node {
+	return p.embed(Slice(p.batch[0], AxisRange(), AxisRange(0, p.length())), p.byName[llama.EmbeddingName])
+}
+
+func (p part) layer(i int, x *Node) *Node {
+	return p.network().Layer(i, x, p.batch[3], p.batch[4], llama.Causal(x.Graph(), p.length(), p.opts.Prefix))
+}
+
+// loss is, of the last layer's output, the summed weighted cross-entropy of a batch, and the sum of its weights: [2]. The scores over the
+// vocabulary, the widest thing of all, are computed where a token is asked and nowhere else.
+func (p part) loss(x *Node) *Node {
+	places, weights, network := p.batch[1], p.batch[2], p.network()
+	next := Slice(p.batch[0], AxisRange(), AxisRange(1))
 	asked := Gather(Reshape(next, next.Shape().Size()), ExpandAxes(places, -1))
-	hidden := network.Forward(t.embed(read, byName[llama.EmbeddingName]), cos, sin, llama.Causal(tokens.Graph(), length, t.opts.Prefix))
-	hidden = Gather(Reshape(hidden, read.Shape().Size(), c.HiddenSize), ExpandAxes(places, -1))
+	hidden := network.Norm(llama.FinalNormName, Gather(Reshape(x, next.Shape().Size(), p.opts.Config.HiddenSize), ExpandAxes(places, -1)))
 	logits := network.Logits(hidden)
 	highest := StopGradient(ReduceMax(logits, -1))
 	all := Add(highest, Log(ReduceSum(Exp(Sub(logits, ExpandAxes(highest, -1))), -1)))
-	wanted := ReduceSum(Mul(hidden, t.embed(asked, network.Head())), -1) // the asked token's score, without a second table as wide
-	return ReduceAllSum(Mul(Sub(all, wanted), weights)), ReduceAllSum(weights)
+	wanted := ReduceSum(Mul(hidden, p.embed(asked, network.Head())), -1) // the asked token's score, without a second table as wide
+	return Concatenate([]*Node{Reshape(ReduceAllSum(Mul(Sub(all, wanted), weights)), 1), Reshape(ReduceAllSum(weights), 1)}, 0)
 }
 
 // embed looks tokens up in a matrix with a row for each. Where it trains, as a product, whose gradient is one too.
@@ -64,35 +78,12 @@ func (t *trainer) embed(tokens, embedding *Node) *Node {
 	return Gather(embedding, ExpandAxes(tokens, -1))
 }
 
-// accumulateGraph adds a batch's gradient. Inputs: the batch, [loss sum, weight sum], gradients so far, parameters, frozen. Outputs: the
-// sums, the gradients.
-func (t *trainer) accumulateGraph(in []*Node) []*Node {
-	n := len(t.trained)
-	batch, totals, rest := in[:batchInputs], in[batchInputs], in[batchInputs+1:]
-	gradients, params, frozen := rest[:n], rest[n:2*n], rest[2*n:]
-	sum, weight := t.loss(batch, params, frozen)
-	out := []*Node{Add(totals, Concatenate([]*Node{Reshape(sum, 1), Reshape(weight, 1)}, 0))}
-	for i, g := range Gradient(sum, params...) {
-		out = append(out, Add(gradients[i], g))
-	}
-	return out
-}
-
-// lossGraph measures a batch. Inputs: the batch, parameters, frozen. Outputs: loss sum, weight sum.
-func (t *trainer) lossGraph(in []*Node) []*Node {
-	n := len(t.trained)
-	sum, weight := t.loss(in[:batchInputs], in[batchInputs:batchInputs+n], in[batchInputs+n:])
-	return []*Node{sum, weight}
-}
-
-// updateGraph is one AdamW update (Loshchilov and Hutter 2019) by the mean gradient, its norm clipped. Inputs: sums,
-// [rate, 1-beta1^t, 1-beta2^t], gradients, parameters, moments. Outputs: the mean loss, zeroed sums and gradients, parameters,
-// moments.
+// updateGraph is one AdamW update (Loshchilov and Hutter 2019) by the mean gradient, its norm clipped. Inputs: the sum of
+// weights, [rate, 1-beta1^t, 1-beta2^t], gradients, parameters, moments. Outputs: zeroed gradients, parameters, moments.
 func (t *trainer) updateGraph(in []*Node) []*Node {
 	n := len(t.trained)
-	totals, rates, gradients, params, moments := in[0], in[1], in[2:2+n], in[2+n:2+2*n], in[2+2*n:]
+	weight, rates, gradients, params, moments := AddScalar(in[0], little), in[1], in[2:2+n], in[2+n:2+2*n], in[2+2*n:]
 	pick := func(x *Node, i int) *Node { return Reshape(Slice(x, AxisElem(i))) }
-	weight := AddScalar(pick(totals, 1), 1e-6)
 	means := make([]*Node, n)
 	var square *Node
 	for i, g := range gradients {
@@ -105,7 +96,7 @@ func (t *trainer) updateGraph(in []*Node) []*Node {
 	}
 	shrink := Div(ConstAs(square, float32(clip)), MaxScalar(Sqrt(square), clip))
 	rate, fix1, fix2 := pick(rates, 0), pick(rates, 1), pick(rates, 2)
-	out := []*Node{Div(pick(totals, 0), weight), ZerosLike(totals)}
+	var out []*Node
 	for _, g := range gradients {
 		out = append(out, ZerosLike(g))
 	}

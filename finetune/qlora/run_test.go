@@ -205,14 +205,14 @@ func TestEightBitMoments(t *testing.T) {
 	for step := 1; step <= want.Steps; step++ {
 		rates := []float32{float32(want.Peak), float32(1 - math.Pow(beta1, float64(step))), float32(1 - math.Pow(0.999, float64(step)))}
 		args := lend([]any{
-			tensors.FromFlatDataAndDimensions([]float32{0, 1}, 2), tensors.FromFlatDataAndDimensions(rates, 3),
+			float32(1), tensors.FromFlatDataAndDimensions(rates, 3),
 			tensors.FromFlatDataAndDimensions(value(step, 1), shape...), params,
 		}, moments)
 		out, err := exec.Call(args...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		params, moments = out[3], out[4:]
+		params, moments = out[1], out[2:]
 	}
 	final := floatsOf([]*tensors.Tensor{params})[0]
 	worst, moved := 0.0, 0.0

@@ -21,10 +21,10 @@ type trainer struct {
 	trained, frozen []slot
 	constants       []*tensors.Tensor // of frozen
 
-	accumulate, update, measure *Exec
-	state                       *State
-	totals                      *tensors.Tensor
-	gradients                   []*tensors.Tensor
+	way       way
+	update    *Exec
+	state     *State
+	gradients []*tensors.Tensor
 }
 
 // Train runs all steps. The same options give the same result on the same engine.
@@ -61,19 +61,17 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 			t.state.params = append(t.state.params, tensors.FromFlatDataAndDimensions(values[i], s.shape...))
 		}
 	}
-	t.totals = tensors.FromFlatDataAndDimensions(make([]float32, 2), 2)
 	for _, s := range trained {
 		t.gradients = append(t.gradients, tensors.FromFlatDataAndDimensions(make([]float32, s.size()), s.shape...))
 	}
-	for _, g := range []struct {
-		into  **Exec
-		graph func([]*Node) []*Node
-	}{{&t.accumulate, t.accumulateGraph}, {&t.update, t.updateGraph}, {&t.measure, t.lossGraph}} {
-		if *g.into, err = NewExec(t.backend, g.graph); err != nil {
-			return nil, fmt.Errorf("qlora: %w", err)
-		}
-		defer (*g.into).Finalize()
+	if t.update, err = NewExec(t.backend, t.updateGraph); err != nil {
+		return nil, fmt.Errorf("qlora: %w", err)
 	}
+	defer t.update.Finalize()
+	if t.way, err = t.newWay(); err != nil {
+		return nil, fmt.Errorf("qlora: %w", err)
+	}
+	defer t.way.finalize()
 	if err := t.run(ctx); err != nil {
 		return nil, err
 	}
@@ -116,28 +114,18 @@ func (t *trainer) run(ctx context.Context) error {
 	return nil
 }
 
-// pass adds a batch's gradient.
-func (t *trainer) pass(b Batch) error {
-	args, err := t.give(t.batch(b), append([]*tensors.Tensor{t.totals}, t.gradients...))
-	if err != nil {
-		return err
-	}
-	out, err := t.accumulate.Call(lend(args, t.state.params, t.constants)...)
-	if err != nil {
-		return err
-	}
-	t.totals, t.gradients = out[0], out[1:]
-	return nil
-}
-
 // step makes one update from the next batches.
 func (t *trainer) step() (loss float64, err error) {
 	n := len(t.trained)
+	sum, weight := float32(0), float32(0)
 	for k := range t.opts.Accumulate {
 		for _, b := range t.opts.Next(t.state.Step*t.opts.Accumulate + k).passes(t.opts.passTokens) {
-			if err := t.pass(b); err != nil {
+			sums, err := t.way.add(t.batch(b))
+			if err != nil {
 				return 0, err
 			}
+			s, w := both(sums)
+			sum, weight = sum+s, weight+w
 		}
 	}
 	at := float64(t.state.Step + 1)
@@ -145,11 +133,7 @@ func (t *trainer) step() (loss float64, err error) {
 		float32(t.opts.PeakRate * t.opts.Schedule(t.state.Step, t.opts.Steps)),
 		float32(1 - math.Pow(beta1, at)), float32(1 - math.Pow(t.opts.Beta2, at)),
 	}, 3)
-	args, err := t.give(nil, []*tensors.Tensor{t.totals})
-	if err != nil {
-		return 0, err
-	}
-	args = append(args, rates)
+	args := []any{weight, rates}
 	for _, list := range [][]*tensors.Tensor{t.gradients, t.state.params, t.state.moments} {
 		if args, err = t.give(args, list); err != nil {
 			return 0, err
@@ -159,22 +143,20 @@ func (t *trainer) step() (loss float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	loss = float64(tensors.ToScalar[float32](out[0]))
-	t.totals, t.gradients = out[1], out[2:2+n]
-	t.state.params, t.state.moments = out[2+n:2+2*n], out[2+2*n:]
-	return loss, nil
+	t.gradients, t.state.params, t.state.moments = out[:n], out[n:2*n], out[2*n:]
+	return float64(sum / (weight + little)), nil
 }
 
 // validate measures the mean loss of the batches that never train and keeps the best weights.
 func (t *trainer) validate() error {
 	sum, weight := 0.0, 0.0
 	for _, b := range t.opts.Validate {
-		out, err := t.measure.Call(lend(t.batch(b), t.state.params, t.constants)...)
+		sums, err := t.way.measure(t.batch(b))
 		if err != nil {
 			return err
 		}
-		sum += float64(tensors.ToScalar[float32](out[0]))
-		weight += float64(tensors.ToScalar[float32](out[1]))
+		s, w := both(sums)
+		sum, weight = sum+float64(s), weight+float64(w)
 	}
 	s := t.state
 	loss := sum / weight
@@ -188,6 +170,12 @@ func (t *trainer) validate() error {
 		t.opts.Validated(s.Step, loss, best)
 	}
 	return nil
+}
+
+// both are a batch's sums of loss and weights.
+func both(sums *tensors.Tensor) (loss, weight float32) {
+	sums.MustConstFlatData(func(flat any) { loss, weight = flat.([]float32)[0], flat.([]float32)[1] })
+	return loss, weight
 }
 
 // batch makes the first inputs of a graph.

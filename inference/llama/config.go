@@ -211,12 +211,23 @@ const (
 	HeadName      = "lm_head.weight"
 )
 
+// LayerPrefix begins the names of a layer's parameters.
+func LayerPrefix(i int) string { return fmt.Sprintf("model.layers.%d.", i) }
+
+// HeadOf names the head's matrix; a tied head is the embedding itself.
+func (c *Config) HeadOf() string {
+	if c.TieWordEmbeddings {
+		return EmbeddingName
+	}
+	return HeadName
+}
+
 // Linears lists every linear layer that NF4 and LoRA apply to, in the order of the forward pass: q, k, v, o, gate, up and down of
 // each layer, without ".weight".
 func (c *Config) Linears() []Linear {
 	var out []Linear
 	for i := range c.Layers {
-		base := fmt.Sprintf("model.layers.%d.", i)
+		base := LayerPrefix(i)
 		q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 		out = append(out,
 			Linear{base + "self_attn.q_proj", q, c.HiddenSize}, Linear{base + "self_attn.k_proj", kv, c.HiddenSize},
@@ -232,7 +243,7 @@ func (c *Config) Linears() []Linear {
 func (c *Config) Norms() []string {
 	var out []string
 	for i := range c.Layers {
-		base := fmt.Sprintf("model.layers.%d.", i)
+		base := LayerPrefix(i)
 		out = append(out, base+"input_layernorm.weight", base+"post_attention_layernorm.weight")
 	}
 	return append(out, FinalNormName)

@@ -1,7 +1,6 @@
 package llama
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
@@ -27,23 +26,23 @@ type Network struct {
 // rows' positions; allowed [T, S] says which position each row may attend to.
 func (n Network) Forward(x, cos, sin, allowed *Node) *Node {
 	for i := range n.Config.Layers {
-		base := fmt.Sprintf("model.layers.%d.", i)
-		x = Add(x, n.attention(i, base, n.norm(base+"input_layernorm.weight", x), cos, sin, allowed))
-		y := n.norm(base+"post_attention_layernorm.weight", x)
-		gate := n.linear(base+"mlp.gate_proj", y)
-		y = Mul(Mul(gate, Sigmoid(gate)), n.linear(base+"mlp.up_proj", y))
-		x = Add(x, n.linear(base+"mlp.down_proj", y))
+		x = n.Layer(i, x, cos, sin, allowed)
 	}
-	return n.norm(FinalNormName, x)
+	return n.Norm(FinalNormName, x)
 }
 
-// Head is the matrix [vocabulary, hidden] that Logits multiplies by; a tied head is the embedding itself.
-func (n Network) Head() *Node {
-	if n.Config.TieWordEmbeddings {
-		return n.Weight(EmbeddingName)
-	}
-	return n.Weight(HeadName)
+// Layer is one decoder layer of Forward.
+func (n Network) Layer(i int, x, cos, sin, allowed *Node) *Node {
+	base := LayerPrefix(i)
+	x = Add(x, n.attention(i, base, n.Norm(base+"input_layernorm.weight", x), cos, sin, allowed))
+	y := n.Norm(base+"post_attention_layernorm.weight", x)
+	gate := n.linear(base+"mlp.gate_proj", y)
+	y = Mul(Mul(gate, Sigmoid(gate)), n.linear(base+"mlp.up_proj", y))
+	return Add(x, n.linear(base+"mlp.down_proj", y))
 }
+
+// Head is the matrix [vocabulary, hidden] that Logits multiplies by.
+func (n Network) Head() *Node { return n.Weight(n.Config.HeadOf()) }
 
 // Logits maps hidden states [..., hidden] to scores over the vocabulary.
 func (n Network) Logits(x *Node) *Node {
@@ -91,7 +90,8 @@ func (n Network) product(name string, x *Node) *Node {
 	return timesTransposed(x, n.Weight(name))
 }
 
-func (n Network) norm(name string, x *Node) *Node {
+// Norm is the RMS norm of that name.
+func (n Network) Norm(name string, x *Node) *Node {
 	mean := InsertAxes(ReduceMean(Square(x), -1), -1)
 	scale := Div(OnesLike(mean), Sqrt(AddScalar(mean, n.Config.NormEpsilon)))
 	return Mul(Mul(x, scale), ExpandLeftToRank(n.Weight(name), x.Rank()))

@@ -122,7 +122,7 @@ func (m *native) read(s *Source) (err error) {
 	}
 	m.layers = make([]nativeLayer, c.Layers)
 	for i := range m.layers {
-		base := fmt.Sprintf("model.layers.%d.", i)
+		base := LayerPrefix(i)
 		m.layers[i].before, m.layers[i].between = norm(base+"input_layernorm.weight"), norm(base+"post_attention_layernorm.weight")
 	}
 	m.final = norm(FinalNormName)
