@@ -25,7 +25,7 @@ func (p part) length() int { return p.batch[0].Shape().Dimensions[1] - 1 }
 
 func (p part) network() llama.Network {
 	c := p.opts.Config
-	network := llama.Network{Config: c, Weight: func(name string) *Node { return p.byName[name] }}
+	network := llama.Network{Config: c, Mixed: p.opts.Mixed, Weight: func(name string) *Node { return p.byName[name] }}
 	if p.opts.Rank > 0 {
 		scale := float64(p.opts.Alpha) / float64(p.opts.Rank)
 		network.Adapter = func(name string, x *Node) *Node {

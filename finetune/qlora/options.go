@@ -77,6 +77,9 @@ type Options struct {
 	// Checkpointing computes a layer's inside again on the way back instead of keeping it: a model of many layers trains in the memory of one, at
 	// a quarter to a half more time. A model with more parameters than mostWhole trains so anyway.
 	Checkpointing bool
+	// Mixed rounds what goes into the products with matrices to bfloat16; a base that stays is kept so. Sums, the adapter, norms, softmax, loss
+	// and the optimiser are float32.
+	Mixed bool
 	// EightBit keeps AdamW's moments in 8 bits, block by block, as bitsandbytes does.
 	EightBit bool
 

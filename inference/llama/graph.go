@@ -15,6 +15,8 @@ type Network struct {
 	Weight func(name string) *Node
 	// Packed returns a linear layer's matrix that is kept in 4 bits, false for one that Weight has; nil for none.
 	Packed func(name string) (Packed, bool)
+	// Mixed computes the products with matrices of values rounded to bfloat16, the rest in float32.
+	Mixed bool
 	// Adapter returns what a LoRA adapter adds to a linear layer's output for x [rows, in], nil for nothing.
 	Adapter func(name string, x *Node) *Node
 	// Cache takes a layer's new keys and values [B, T, KVHeads, HeadDim] and returns all to attend to [B, S, KVHeads, HeadDim];
@@ -46,7 +48,7 @@ func (n Network) Head() *Node { return n.Weight(n.Config.HeadOf()) }
 
 // Logits maps hidden states [..., hidden] to scores over the vocabulary.
 func (n Network) Logits(x *Node) *Node {
-	return rows(x, func(flat *Node) *Node { return timesTransposed(flat, n.Head()) })
+	return rows(x, func(flat *Node) *Node { return n.product(n.Config.HeadOf(), flat) })
 }
 
 func (n Network) attention(layer int, base string, x, cos, sin, allowed *Node) *Node {
@@ -83,11 +85,32 @@ func (n Network) linear(name string, x *Node) *Node {
 // product is x [rows, in] times a matrix [out, in] transposed.
 func (n Network) product(name string, x *Node) *Node {
 	if n.Packed != nil {
-		if p, ok := n.Packed(name); ok {
+		if p, ok := n.Packed(name); ok && n.Mixed {
+			return timesMixed(x, p.Matrix())
+		} else if ok {
 			return p.Times(x)
 		}
 	}
+	if n.Mixed {
+		return timesMixed(x, n.Weight(name))
+	}
 	return timesTransposed(x, n.Weight(name))
+}
+
+// timesMixed is timesTransposed of values rounded to bfloat16, summed in float32, and so are its gradients. The graph library's own gradient
+// would be a product of float32 values. Gradients are made from the end of a graph to its beginning: y's before those of x and w.
+func timesMixed(x, w *Node) *Node {
+	half := func(x *Node) *Node { return ConvertDType(x, dtypes.BFloat16) }
+	times := func(a *Node, axisA int, b *Node, axisB int) *Node {
+		return Dot(half(a), half(b)).WithOutputDType(dtypes.Float32).General([]int{axisA}, nil, []int{axisB}, nil)
+	}
+	var gradient *Node
+	left := IdentityWithCustomGradient(x, func(_, _ *Node) *Node { return times(gradient, 1, w, 0) })
+	right := IdentityWithCustomGradient(w, func(_, _ *Node) *Node { return times(gradient, 0, x, 0) })
+	return IdentityWithCustomGradient(times(left, 1, right, 1), func(_, v *Node) *Node {
+		gradient = v
+		return v
+	})
 }
 
 // Norm is the RMS norm of that name.
