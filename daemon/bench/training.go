@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // training.py
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,96 +21,127 @@ var trainingScript string
 // trainingPython is where oracles/setup.sh puts torch and PEFT.
 const trainingPython = ".cache/oracles/bin/python"
 
-// lessonWork is what both train: LoRA on the seven linear layers of every block of a Llama, in float32, by AdamW.
+// lessonWork is what both train: LoRA on the seven linear layers of every block of a Llama by AdamW.
 type lessonWork struct {
-	Config  *llama.Config `json:"config"`
-	Rank    int           `json:"rank"`
-	Alpha   int           `json:"alpha"`
-	Size    int           `json:"size"` // rows of a batch
-	Length  int           `json:"length"`
-	Asked   int           `json:"asked"` // tokens of a row that weigh in the loss, the last ones
-	WarmUps int           `json:"warm_ups"`
-	Steps   int           `json:"steps"`
+	Config        *llama.Config `json:"config"`
+	Rank          int           `json:"rank"`
+	Alpha         int           `json:"alpha"`
+	Size          int           `json:"size"` // rows of a batch
+	Length        int           `json:"length"`
+	Asked         int           `json:"asked"` // tokens of a row that weigh in the loss, the last ones
+	Checkpointing bool          `json:"checkpointing"`
+	Mixed         bool          `json:"mixed"`
+	WarmUps       int           `json:"warm_ups"`
+	Steps         int           `json:"steps"`
+}
+
+func (w lessonWork) String() string {
+	arithmetic, kept := "float32", ""
+	if w.Mixed {
+		arithmetic = "bfloat16"
+	}
+	if w.Checkpointing {
+		kept = ", checkpointing"
+	}
+	return fmt.Sprintf("%d of %d tokens asked, %s%s", w.Asked, w.Length, arithmetic, kept)
 }
 
 // trained is what it took.
 type trained struct {
 	Steps  []float64 `json:"step_s"`
+	BaseMB float64   `json:"base_mb"` // before the first step
 	PeakMB float64   `json:"peak_mb"`
 	Engine string    `json:"engine"`
 }
 
-// trainingRow is one piece of work, done by both.
+// trainingRow is one piece of work, done by both, or of a large model by ours alone.
 type trainingRow struct {
-	Asked      int `json:"asked"`
+	Work       lessonWork
 	Ours, Peft trained
 }
 
-// training measures our trainer and PEFT on torch in turn, each in a process of its own.
-func training(ctx context.Context, opts options) (table []trainingRow, w lessonWork, err error) {
-	source, err := llama.OpenSource(smolLM2)
-	if err != nil {
-		return nil, w, err
+// smallLessons are measured beside PEFT. A large one is a step whose pass is a whole one of any batch of rows so long.
+var (
+	smallLessons = []lessonWork{
+		{Size: 4, Length: 256, Asked: 256, Steps: 3},
+		{Size: 4, Length: 256, Asked: 128, Steps: 3},
+		{Size: 4, Length: 256, Asked: 256, Mixed: true, Steps: 3},
+		{Size: 4, Length: 256, Asked: 256, Checkpointing: true, Steps: 3},
 	}
-	defer source.Close()
-	w = lessonWork{Config: source.Config, Rank: 16, Alpha: 32, Size: 4, Length: 256, WarmUps: 1, Steps: 3}
-	base := filepath.Join(opts.scratch, llama.WeightsFile)
-	file, err := os.Create(base)
-	if err != nil {
-		return nil, w, err
+	largeLessons = []lessonWork{
+		{Size: 1, Length: 128, Asked: 128, Mixed: true, Checkpointing: true, Steps: 1}, {Size: 2, Length: 256, Asked: 256, Mixed: true, Checkpointing: true, Steps: 1},
 	}
-	defer file.Close()
-	if err := packTo(source, file); err != nil {
-		return nil, w, err
+)
+
+// training measures our trainer and PEFT on torch in turn, each in a process of its own; a model with random weights without PEFT.
+func training(ctx context.Context, opts options, model compared) (table []trainingRow, err error) {
+	folder := filepath.Join(opts.scratch, ourFolder)
+	if err := model.makeOurs(folder); err != nil {
+		return nil, err
+	}
+	source, err := llama.SourceIn(os.DirFS(folder))
+	if err != nil {
+		return nil, err
+	}
+	config := source.Config
+	if err := source.Close(); err != nil {
+		return nil, err
 	}
 	script := filepath.Join(opts.scratch, "training.py")
 	if err := os.WriteFile(script, []byte(trainingScript), 0o600); err != nil {
-		return nil, w, err
+		return nil, err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return nil, w, err
+		return nil, err
 	}
-	for _, asked := range []int{w.Length, w.Length / 2} {
-		w.Asked = asked
+	lessons := smallLessons
+	if model.shape != nil {
+		lessons = largeLessons
+	}
+	for _, w := range lessons {
+		w.Config, w.Rank, w.Alpha = config, 16, 32
+		if model.shape == nil {
+			w.WarmUps = 1
+		}
 		input, err := json.Marshal(w)
 		if err != nil {
-			return nil, w, err
+			return nil, err
 		}
-		row := trainingRow{Asked: asked}
+		row := trainingRow{Work: w}
 		for _, one := range []struct {
 			into    *trained
 			program string
 			args    []string
-		}{{&row.Ours, program, []string{"-train", base}}, {&row.Peft, trainingPython, []string{script}}} {
+		}{{&row.Ours, program, []string{"-train", folder}}, {&row.Peft, trainingPython, []string{script}}} {
+			if one.program != program && model.shape != nil {
+				continue
+			}
 			out, err := pinned(ctx, 0, input, one.program, one.args...)
 			if err == nil {
 				err = json.Unmarshal(out, one.into)
 			}
 			if err != nil {
-				return nil, w, err
+				return nil, err
 			}
-			say("%d of %d tokens asked, %s: steps of %.2f s, %.0f MB", asked, w.Length, one.into.Engine, one.into.Steps, one.into.PeakMB)
+			say("%s, %d x %d, %s, %s: steps of %.2f s, %.0f MB", model.Name, w.Size, w.Length, w, one.into.Engine, one.into.Steps, one.into.PeakMB)
 		}
 		table = append(table, row)
 	}
-	return table, w, nil
+	return table, nil
 }
 
 // trainOurs is the process that is measured.
-func trainOurs(ctx context.Context, base string) (*trained, error) {
+func trainOurs(ctx context.Context, folder string) (*trained, error) {
 	var w lessonWork
 	if err := json.NewDecoder(os.Stdin).Decode(&w); err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(base)
+	base, err := llama.SourceIn(os.DirFS(folder))
 	if err != nil {
 		return nil, err
 	}
-	weights, err := llama.ReadWeights(w.Config, data)
-	if err != nil {
-		return nil, err
-	}
+	defer base.Close()
 	eng, err := engine.Open(engine.Auto)
 	if err != nil {
 		return nil, err
@@ -118,7 +150,7 @@ func trainOurs(ctx context.Context, base string) (*trained, error) {
 	now := clock()
 	last := now()
 	_, err = qlora.Train(ctx, eng, qlora.Options{
-		Config: w.Config, Base: weights, Rank: w.Rank, Alpha: w.Alpha, Seed: 1, Steps: w.WarmUps + w.Steps, PeakRate: 1e-4,
+		Config: w.Config, Source: base, Rank: w.Rank, Alpha: w.Alpha, Checkpointing: w.Checkpointing, Mixed: w.Mixed, EightBit: w.Mixed, Seed: 1, Steps: w.WarmUps + w.Steps, PeakRate: 1e-4,
 		Next: func(number int) qlora.Batch {
 			rng := rand.New(rand.NewPCG(1, uint64(number)))
 			b := qlora.Batch{Size: w.Size, Length: w.Length}
@@ -133,6 +165,9 @@ func trainOurs(ctx context.Context, base string) (*trained, error) {
 						b.Weights = append(b.Weights, weight)
 					}
 				}
+			}
+			if out.BaseMB == 0 {
+				out.BaseMB, _ = status(os.Getpid(), "VmRSS")
 			}
 			last = now() // making it is not measured
 			return b
@@ -150,24 +185,48 @@ func trainOurs(ctx context.Context, base string) (*trained, error) {
 	return out, err
 }
 
-func trainingSection(table []trainingRow, w lessonWork) *figures.Section {
+func trainingSection(table []trainingRow) *figures.Section {
+	w := table[0].Work
 	s := figures.Begin("Training beside PEFT (`make bench-training`)")
-	s.Line("%s. Load average of the last minute %g. SmolLM2-135M's shape, batches of %d x %d tokens, LoRA of rank %d on all seven linear layers of every block, float32,", machine(), loadAverage(), w.Size, w.Length, w.Rank)
-	s.Line("AdamW, norm of the gradient cut; each in a process of its own on all cores. A step is the median of %d after %d that warms up (ours compiles in it). A ratio is ours over PEFT's.\n", w.Steps, w.WarmUps)
-	s.Line("| tokens asked of a row | step | peak memory | ours (%s): step, peak | %s: step, peak |", table[0].Ours.Engine, table[0].Peft.Engine)
-	s.Line("| ---: | ---: | ---: | ---: | ---: |")
+	s.Line("%s. Load average of the last minute %g. SmolLM2-135M's shape, batches of %d x %d tokens, LoRA of rank %d on all seven linear layers of every block,", machine(), loadAverage(), w.Size, w.Length, w.Rank)
+	s.Line("AdamW, norm of the gradient cut; each in a process of its own on all cores. bfloat16 is mixed precision, ours also with moments in 8 bits. A step is the median of %d after %d", w.Steps, w.WarmUps)
+	s.Line("that warms up (ours compiles in it). A ratio is ours over PEFT's.\n")
+	s.Line("| work | step | peak memory | ours (%s): step, peak | %s: step, peak |", table[0].Ours.Engine, table[0].Peft.Engine)
+	s.Line("| --- | ---: | ---: | ---: | ---: |")
 	for _, r := range table {
 		ours, peft := median(r.Ours.Steps), median(r.Peft.Steps)
-		s.Line("| %d | **%.2f** | **%.2f** | %.2f s, %.0f MB | %.2f s, %.0f MB |", r.Asked, ours/peft, r.Ours.PeakMB/r.Peft.PeakMB, ours, r.Ours.PeakMB, peft, r.Peft.PeakMB)
+		s.Line("| %s | **%.2f** | **%.2f** | %.2f s, %.0f MB | %.2f s, %.0f MB |", r.Work, ours/peft, r.Ours.PeakMB/r.Peft.PeakMB, ours, r.Ours.PeakMB, peft, r.Peft.PeakMB)
 	}
 	return s
 }
 
-// besidePEFT measures and writes the section.
-func besidePEFT(ctx context.Context, opts options) (any, error) {
-	table, w, err := training(ctx, opts)
-	if err != nil {
-		return nil, err
+// largeSection is of models with random weights, which train alone.
+func largeSection(model compared, table []trainingRow) *figures.Section {
+	s := figures.Begin(fmt.Sprintf("Training a model of %s (`go run ./daemon/bench -training -models %s`)", model.Name, model.Name))
+	s.Line("%s. Load average of the last minute %g. Random weights, NF4 in memory, embedding and head in 16 bits; LoRA of rank 16 on all seven linear layers of every block, %d numbers;", machine(), loadAverage(), qlora.Trainable(model.shape, 16, 0))
+	s.Line("preset `paper`'s arithmetic: bfloat16, checkpointing, moments in 8 bits. One step, compiling included. Memory is the process's.\n")
+	s.Line("| rows x tokens of a pass | with the base, MB | peak, MB | step, s |")
+	s.Line("| ---: | ---: | ---: | ---: |")
+	for _, r := range table {
+		s.Line("| %d x %d | %.0f | **%.0f** | %.0f |", r.Work.Size, r.Work.Length, r.Ours.BaseMB, r.Ours.PeakMB, r.Ours.Steps[0])
 	}
-	return table, trainingSection(table, w).Replace(opts.out)
+	return s
+}
+
+// besidePEFT measures and writes the section; with names of models, these alone.
+func besidePEFT(ctx context.Context, opts options) (any, error) {
+	for _, model := range comparedModels {
+		if (opts.only == "") != (model.shape == nil) || !opts.wants(model.Name) {
+			continue
+		}
+		table, err := training(ctx, opts, model)
+		if err != nil {
+			return nil, err
+		}
+		if model.shape == nil {
+			return table, trainingSection(table).Replace(opts.out)
+		}
+		return table, largeSection(model, table).Replace(opts.out)
+	}
+	return nil, fmt.Errorf("no model of %q", opts.only)
 }

@@ -19,6 +19,8 @@ model.config.use_cache = False
 layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 model = peft.get_peft_model(model, peft.LoraConfig(r=work["rank"], lora_alpha=work["alpha"], target_modules=layers, task_type="CAUSAL_LM"))
 model.train()
+if work["checkpointing"]:
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 trained = [p for p in model.parameters() if p.requires_grad]
 optimiser = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
 steps = []
@@ -27,7 +29,8 @@ for step in range(work["warm_ups"] + work["steps"]):
     asked = tokens[:, 1:].clone()
     asked[:, : work["length"] - work["asked"]] = -100
     started = time.perf_counter()
-    logits = model(input_ids=tokens[:, :-1]).logits
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=work["mixed"]):
+        logits = model(input_ids=tokens[:, :-1]).logits.float()
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), asked.flatten(), ignore_index=-100)
     optimiser.zero_grad()
     loss.backward()

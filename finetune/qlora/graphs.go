@@ -25,7 +25,18 @@ func (p part) length() int { return p.batch[0].Shape().Dimensions[1] - 1 }
 
 func (p part) network() llama.Network {
 	c := p.opts.Config
-	network := llama.Network{Config: c, Mixed: p.opts.Mixed, Weight: func(name string) *Node { return p.byName[name] }}
+	network := llama.Network{
+		Config: c, Mixed: p.opts.Mixed, Weight: func(name string) *Node { return p.byName[name] },
+		Packed: func(name string) (llama.Packed, bool) {
+			codes, ok := p.byName[name+codesSuffix]
+			i := slices.IndexFunc(c.Linears(), func(l llama.Linear) bool { return l.Name+".weight" == name })
+			if !ok || i < 0 {
+				return llama.Packed{}, false
+			}
+			l := c.Linears()[i]
+			return llama.Packed{Out: l.Out, In: l.In, Codes: codes, Magnitudes: p.byName[name+magnitudesSuffix]}, true
+		},
+	}
 	if p.opts.Rank > 0 {
 		scale := float64(p.opts.Alpha) / float64(p.opts.Rank)
 		network.Adapter = func(name string, x *Node) *Node {
@@ -33,8 +44,8 @@ func (p part) network() llama.Network {
 		}
 	}
 	if n := p.opts.Prefix; n > 0 {
-		parts := TransposeAllAxes(Reshape(p.byName[prefixName], n, 2*c.Layers, c.KVHeads*c.HeadDim), 1, 0, 2)
 		network.Cache = func(layer int, k, v *Node) (*Node, *Node) {
+			parts := TransposeAllAxes(Reshape(p.byName[prefixName], n, 2*c.Layers, c.KVHeads*c.HeadDim), 1, 0, 2)
 			at := MulScalar(AddScalar(p.first, float64(layer)), 2)
 			after := func(at, rows *Node) *Node {
 				rowsBefore := Reshape(Gather(parts, Reshape(at, 1)), 1, n, c.KVHeads, c.HeadDim)
@@ -75,7 +86,7 @@ func (t *trainer) embed(tokens, embedding *Node) *Node {
 		flat := OneHot(Reshape(tokens, tokens.Shape().Size()), t.opts.Config.VocabSize, dtypes.Float32)
 		return Reshape(Einsum("rv,vh->rh", flat, embedding), append(slices.Clone(tokens.Shape().Dimensions), t.opts.Config.HiddenSize)...)
 	}
-	return Gather(embedding, ExpandAxes(tokens, -1))
+	return ConvertDType(Gather(embedding, ExpandAxes(tokens, -1)), dtypes.Float32)
 }
 
 // updateGraph is one AdamW update (Loshchilov and Hutter 2019) by the mean gradient, its norm clipped. Inputs: the sum of

@@ -59,7 +59,9 @@ const mostWhole = 500_000_000
 type Options struct {
 	Config *llama.Config
 	// Base are the weights to start from. They train, unless Rank or Prefix is above zero: then they stay and an adapter trains.
-	Base        llama.Weights
+	Base llama.Weights
+	// Source has them where Base is nil. With checkpointing its matrices in 4 bits stay so in memory.
+	Source      *llama.Source
 	Rank, Alpha int
 	Prefix      int // virtual tokens of a prefix; not with a Rank
 	// Adapter is one to go on from, of the same rank and alpha, or as long a prefix; nil starts a new one.
@@ -148,6 +150,11 @@ const (
 
 // full reports whether the base's own weights train.
 func (o *Options) full() bool { return o.Rank == 0 && o.Prefix == 0 }
+
+// inPieces reports whether layers have a graph of their own.
+func (o *Options) inPieces() bool {
+	return o.Checkpointing || Trainable(o.Config, 0, 0) > mostWhole
+}
 
 func (o *Options) defaults() {
 	if o.Schedule == nil {

@@ -22,46 +22,48 @@ func (s slot) size() int {
 	return n
 }
 
-// slots lists what trains with the values it starts from, and what stays.
-func slots(opts Options) (trained []slot, values [][]float32, frozen []slot, constants [][]float32, err error) {
+// A matrix that stays in 4 bits is two tensors.
+const (
+	codesSuffix      = ".codes"
+	magnitudesSuffix = ".magnitudes"
+)
+
+// slots lists what trains, with the values it starts from.
+func slots(opts Options) (trained []slot, values [][]float32, err error) {
 	c := opts.Config
 	if opts.Rank > 0 && opts.Prefix > 0 {
-		return nil, nil, nil, nil, fmt.Errorf("qlora: an adapter is LoRA of rank %d or a prefix of %d tokens, not both", opts.Rank, opts.Prefix)
-	}
-	for _, p := range Parameters(c) {
-		if opts.full() {
-			trained, values = append(trained, slot(p)), append(values, opts.Base[p.name])
-		} else {
-			frozen, constants = append(frozen, slot(p)), append(constants, opts.Base[p.name])
-		}
+		return nil, nil, fmt.Errorf("qlora: an adapter is LoRA of rank %d or a prefix of %d tokens, not both", opts.Rank, opts.Prefix)
 	}
 	if opts.full() {
-		return trained, values, nil, nil, nil
+		for _, p := range Parameters(c) {
+			trained, values = append(trained, slot(p)), append(values, opts.Base[p.name])
+		}
+		return trained, values, nil
 	}
 	start := opts.Adapter
 	if start == nil {
 		start = newAdapter(c, opts)
 	} else if start.Prefix.Tokens != opts.Prefix {
-		return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from has %d virtual tokens, not %d", start.Prefix.Tokens, opts.Prefix)
+		return nil, nil, fmt.Errorf("qlora: the adapter to go on from has %d virtual tokens, not %d", start.Prefix.Tokens, opts.Prefix)
 	} else if start.Rank != opts.Rank || start.Alpha != opts.Alpha {
-		return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from has rank %d and alpha %d, not %d and %d",
+		return nil, nil, fmt.Errorf("qlora: the adapter to go on from has rank %d and alpha %d, not %d and %d",
 			start.Rank, start.Alpha, opts.Rank, opts.Alpha)
 	}
 	if opts.Prefix > 0 {
 		if len(start.Prefix.Values) != opts.Prefix*c.PrefixWidth() {
-			return nil, nil, nil, nil, fmt.Errorf("qlora: the prefix to go on from does not fit the model")
+			return nil, nil, fmt.Errorf("qlora: the prefix to go on from does not fit the model")
 		}
-		return []slot{{prefixName, []int{opts.Prefix, c.PrefixWidth()}}}, [][]float32{start.Prefix.Values}, frozen, constants, nil
+		return []slot{{prefixName, []int{opts.Prefix, c.PrefixWidth()}}}, [][]float32{start.Prefix.Values}, nil
 	}
 	for _, l := range c.Linears() {
 		a, b := start.A[l.Name], start.B[l.Name]
 		if len(a) != opts.Rank*l.In || len(b) != opts.Rank*l.Out {
-			return nil, nil, nil, nil, fmt.Errorf("qlora: the adapter to go on from does not fit layer %s", l.Name)
+			return nil, nil, fmt.Errorf("qlora: the adapter to go on from does not fit layer %s", l.Name)
 		}
 		trained = append(trained, slot{l.Name + ".A", []int{opts.Rank, l.In}}, slot{l.Name + ".B", []int{l.Out, opts.Rank}})
 		values = append(values, a, b)
 	}
-	return trained, values, frozen, constants, nil
+	return trained, values, nil
 }
 
 // Trainable counts the numbers that train: of LoRA (41,943,040 for rank 16 on Llama 3.1 8B), of a prefix, or with neither all.

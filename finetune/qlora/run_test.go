@@ -60,6 +60,13 @@ func options() Options {
 // TestResumedRunIsTheSame: a run killed after any checkpoint goes on from it and ends with the same adapter, bit for bit.
 func TestResumedRunIsTheSame(t *testing.T) {
 	t.Run("LoRA", func(t *testing.T) { resumedRunIsTheSame(t, options) })
+	t.Run("LoRA, checkpointing, mixed", func(t *testing.T) {
+		resumedRunIsTheSame(t, func() Options {
+			opts := options()
+			opts.Checkpointing, opts.Mixed = true, true
+			return opts
+		})
+	})
 	t.Run("prefix", func(t *testing.T) {
 		resumedRunIsTheSame(t, func() Options {
 			opts := options()

@@ -8,8 +8,11 @@ import (
 
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
+	"llamaxr/inference/safetensors"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -35,19 +38,21 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 		return nil, err
 	}
 	t := &trainer{opts: opts, backend: backend}
-	trained, values, frozen, constants, err := slots(opts)
+	if opts.Source != nil && opts.Base == nil && (opts.full() || !opts.inPieces()) {
+		if t.opts.Base, err = opts.Source.Weights(); err != nil {
+			return nil, fmt.Errorf("qlora: %w", err)
+		}
+	}
+	trained, values, err := slots(t.opts)
 	if err != nil {
 		return nil, err
 	}
-	t.trained, t.frozen = trained, frozen
-	for i, s := range frozen {
-		constant := tensors.FromFlatDataAndDimensions(constants[i], s.shape...)
-		if err := constant.ToDevice(backend, 0); err != nil { // one copy, and not another on our side
-			return nil, fmt.Errorf("qlora: %w", err)
+	if t.trained = trained; !opts.full() {
+		for _, p := range Parameters(opts.Config) {
+			if err := t.keep(slot(p)); err != nil {
+				return nil, fmt.Errorf("qlora: %w", err)
+			}
 		}
-		t.constants = append(t.constants, constant)
-	}
-	if len(frozen) > 0 {
 		t.opts.Base = nil
 		debug.FreeOSMemory() // what the base took, unless the caller keeps it
 	}
@@ -76,6 +81,35 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 		return nil, err
 	}
 	return t.result(), nil
+}
+
+// keep puts a weight that stays on the device: one copy, and not another on our side.
+func (t *trainer) keep(s slot) (err error) {
+	names, list := []string{s.name}, []*tensors.Tensor(nil)
+	switch values := t.opts.Base[s.name]; {
+	case t.opts.Base == nil:
+		if list, err = t.opts.Source.Tensors(t.backend, s.name); len(list) == 2 {
+			names = []string{s.name + codesSuffix, s.name + magnitudesSuffix}
+		}
+	case t.opts.Mixed && len(s.shape) == 2:
+		list = make([]*tensors.Tensor, 1)
+		list[0], err = tensors.FromRaw(t.backend, 0, shapes.Make(dtypes.BFloat16, s.shape...), safetensors.FromFloats(safetensors.BF16, nil, values).Data)
+	default:
+		list = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(values, s.shape...)}
+	}
+	if err != nil {
+		return err
+	}
+	for i, tensor := range list {
+		if err := tensor.ToDevice(t.backend, 0); err != nil {
+			return err
+		}
+		t.frozen, t.constants = append(t.frozen, slot{names[i], s.shape}), append(t.constants, tensor)
+	}
+	if t.opts.Source != nil {
+		t.opts.Source.Forget()
+	}
+	return nil
 }
 
 func (t *trainer) run(ctx context.Context) error {

@@ -18,7 +18,7 @@ type way interface {
 }
 
 func (t *trainer) newWay() (way, error) {
-	if t.opts.Checkpointing || Trainable(t.opts.Config, 0, 0) > mostWhole {
+	if t.opts.inPieces() {
 		return newPieces(t)
 	}
 	return newWhole(t)

@@ -28,6 +28,8 @@ type Preset struct {
 	Decay         float64      `json:"weight_decay"`
 	Beta2         float64      `json:"beta2"`
 	EightBit      bool         `json:"eight_bit_moments"`
+	Checkpointing bool         `json:"gradient_checkpointing"` // also of a model too large to train without
+	Mixed         bool         `json:"mixed_precision"`
 	Continue      bool         `json:"continue"` // go on from the adapter in use, where it is of the same shape; else begin a new one. A whole model begins with it merged
 	Composed      float64      `json:"composed"` // composed reports for each correction
 	Weights       rows.Weights `json:"weights"`
@@ -44,7 +46,7 @@ type Preset struct {
 var (
 	Paper = Preset{
 		Name: "paper", Rank: 16, Alpha: 16, Batch: 8, Accumulate: 4, Epochs: 3, PeakRate: 2e-6, Warmup: 30, Decay: 0.01, Beta2: 0.999, EightBit: true,
-		Weights: rows.Everything, HeldOut: 0.2, ValidateEvery: 10, Patience: 10, Checkpoint: 10, MaxTokens: 1024,
+		Checkpointing: true, Mixed: true, Weights: rows.Everything, HeldOut: 0.2, ValidateEvery: 10, Patience: 10, Checkpoint: 10, MaxTokens: 1024,
 	}
 	Site = Preset{
 		Name: "site", Rank: 16, Alpha: 16, Batch: 4, Accumulate: 1, Epochs: 5, MaxSteps: 800, PeakRate: 2e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,

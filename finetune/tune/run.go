@@ -139,12 +139,12 @@ func Run(ctx context.Context, eng *engine.Engine, opts Options) (*Record, error)
 }
 
 type run struct {
-	opts    Options
-	eng     *engine.Engine
-	record  *Record
-	config  *llama.Config
-	weights llama.Weights
-	tokens  *llama.Tokenizer
+	opts   Options
+	eng    *engine.Engine
+	record *Record
+	config *llama.Config
+	base   *llama.Source
+	tokens *llama.Tokenizer
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -218,12 +218,10 @@ func (r *run) load() error {
 	if err := r.tokens.Fit(r.config); err != nil {
 		return err
 	}
-	data, err := read(llama.WeightsFile)
-	if err != nil {
+	if r.base, err = llama.SourceIn(r.opts.Base); err != nil {
 		return fmt.Errorf("tune: the language model: %w", err)
 	}
-	r.weights, err = llama.ReadWeights(r.config, data)
-	return err
+	return nil
 }
 
 // composed are reports in the site's own words for scores that it never saw, in pairs that differ in one finding.
@@ -351,7 +349,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 	}
 	tokens, started, first := 0, r.opts.Now(), -1
 	opts := qlora.Options{
-		Config: r.config, Base: r.weights, Rank: p.Rank, Alpha: p.Alpha, Prefix: p.Prefix, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Config: r.config, Source: r.base, Checkpointing: p.Checkpointing, Mixed: p.Mixed, Rank: p.Rank, Alpha: p.Alpha, Prefix: p.Prefix, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
 		Schedule: p.schedule(), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, Validate: validate, ValidateEvery: p.ValidateEvery,
 		Patience: p.Patience, CheckpointEvery: p.Checkpoint, Checkpoint: r.checkpoint, Yield: r.opts.Yield,
 		Next: func(number int) qlora.Batch {
@@ -391,7 +389,10 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 		switch {
 		case adapter == nil:
 		case p.full():
-			adapter.Merge(r.config, r.weights)
+			if opts.Base, err = r.base.Weights(); err != nil {
+				return nil, err
+			}
+			adapter.Merge(r.config, opts.Base)
 		case adapter.Rank == p.Rank && adapter.Alpha == p.Alpha && adapter.Prefix.Tokens == p.Prefix && (p.Rank == 0 || len(adapter.A) == len(r.config.Linears())):
 			opts.Adapter = adapter
 		}
@@ -401,7 +402,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 			return nil, err
 		}
 	}
-	r.weights = nil // the trainer has them
+	defer r.base.Close()
 	return qlora.Train(ctx, r.eng, opts)
 }
 

@@ -23,3 +23,9 @@ func readFile(files fs.FS, name string) (*mapping, error) {
 
 // memory is a mapping of bytes that are there anyway.
 func memory(data []byte) *mapping { return &mapping{data, func() {}, func() {}} }
+
+// Close implements io.Closer.
+func (m *mapping) Close() error {
+	m.release()
+	return nil
+}

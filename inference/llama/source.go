@@ -72,6 +72,38 @@ func (s *Source) dense(name string) (safetensors.Tensor, error) {
 	return safetensors.FromFloats(safetensors.F32, w.shape, values), err
 }
 
+// SourceIn is the model in a folder as an import leaves it, its file mapped where that can be.
+func SourceIn(files fs.FS) (*Source, error) {
+	text, err := fs.ReadFile(files, ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	file, err := mapFile(files, WeightsFile)
+	if err != nil {
+		return nil, err
+	}
+	s, err := sourceOf(config, file.data)
+	if err != nil {
+		file.release()
+		return nil, err
+	}
+	s.opened = append(s.opened, file)
+	return s, nil
+}
+
+// Forget gives up the memory of a mapped file; what is needed again is read again.
+func (s *Source) Forget() {
+	for _, o := range s.opened {
+		if file, ok := o.(*mapping); ok {
+			file.forget()
+		}
+	}
+}
+
 // OpenSource opens a Hugging Face folder, a GGUF file, or a folder that holds one GGUF file.
 func OpenSource(path string) (*Source, error) {
 	info, err := os.Stat(path)
