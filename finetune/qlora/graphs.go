@@ -40,7 +40,8 @@ func (p part) network() llama.Network {
 	if p.opts.Rank > 0 {
 		scale := float64(p.opts.Alpha) / float64(p.opts.Rank)
 		network.Adapter = func(name string, x *Node) *Node {
-			return MulScalar(Einsum("rk,ok->ro", Einsum("ri,ki->rk", x, p.byName[name+".A"]), p.byName[name+".B"]), scale)
+			// Scaled where it is narrow: what is wide, and its gradient, would be computed twice.
+			return network.Times(MulScalar(network.Times(x, p.byName[name+".A"]), scale), p.byName[name+".B"])
 		}
 	}
 	if n := p.opts.Prefix; n > 0 {

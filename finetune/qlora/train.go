@@ -106,8 +106,9 @@ func (t *trainer) keep(s slot) (err error) {
 		}
 		t.frozen, t.constants = append(t.frozen, slot{names[i], s.shape}), append(t.constants, tensor)
 	}
-	if t.opts.Source != nil {
+	if t.opts.Base == nil { // the next may be as large
 		t.opts.Source.Forget()
+		debug.FreeOSMemory()
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (n Network) linear(name string, x *Node) *Node {
 	})
 }
 
-// product is x [rows, in] times a matrix [out, in] transposed.
+// product is Times a parameter.
 func (n Network) product(name string, x *Node) *Node {
 	if n.Packed != nil {
 		if p, ok := n.Packed(name); ok && n.Mixed {
@@ -91,10 +91,15 @@ func (n Network) product(name string, x *Node) *Node {
 			return p.Times(x)
 		}
 	}
+	return n.Times(x, n.Weight(name))
+}
+
+// Times is x [rows, in] times w [out, in] transposed.
+func (n Network) Times(x, w *Node) *Node {
 	if n.Mixed {
-		return timesMixed(x, n.Weight(name))
+		return timesMixed(x, w)
 	}
-	return timesTransposed(x, n.Weight(name))
+	return timesTransposed(x, w)
 }
 
 // timesMixed is timesTransposed of values rounded to bfloat16, summed in float32, and so are its gradients. The graph library's own gradient
