@@ -20,7 +20,9 @@ import (
 // trainer is a run under way.
 type trainer struct {
 	opts            Options
+	eng             *engine.Engine
 	backend         compute.Backend
+	compiled        map[shape]bool
 	trained, frozen []slot
 	constants       []*tensors.Tensor // of frozen
 
@@ -37,7 +39,8 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{opts: opts, backend: backend}
+	defer engine.KeepMemory()()
+	t := &trainer{opts: opts, eng: eng, backend: backend, compiled: map[shape]bool{}}
 	if opts.Source != nil && opts.Base == nil && (opts.full() || !opts.inPieces()) {
 		if t.opts.Base, err = opts.Source.Weights(); err != nil {
 			return nil, fmt.Errorf("qlora: %w", err)
@@ -149,17 +152,41 @@ func (t *trainer) run(ctx context.Context) error {
 	return nil
 }
 
+// shape is what a graph is compiled for.
+type shape struct {
+	size, length, asked int
+	adds                bool
+}
+
+// pass sends a batch through the network, adds its gradient where that is wanted, and returns its sums of loss and weights.
+func (t *trainer) pass(b Batch, adds bool) (loss, weight float32, err error) {
+	args, way := t.batch(b), t.way.measure
+	if adds {
+		way = t.way.add
+	}
+	places, _ := b.asked()
+	sums, err := way(args)
+	if err != nil {
+		return 0, 0, err
+	}
+	sums.MustConstFlatData(func(flat any) { loss, weight = flat.([]float32)[0], flat.([]float32)[1] })
+	if s := (shape{b.Size, b.Length, len(places), adds}); !t.compiled[s] {
+		t.compiled[s] = true
+		t.eng.Compiled()
+	}
+	return loss, weight, nil
+}
+
 // step makes one update from the next batches.
 func (t *trainer) step() (loss float64, err error) {
 	n := len(t.trained)
 	sum, weight := float32(0), float32(0)
 	for k := range t.opts.Accumulate {
 		for _, b := range t.opts.Next(t.state.Step*t.opts.Accumulate + k).passes(t.opts.passTokens) {
-			sums, err := t.way.add(t.batch(b))
+			s, w, err := t.pass(b, true)
 			if err != nil {
 				return 0, err
 			}
-			s, w := both(sums)
 			sum, weight = sum+s, weight+w
 		}
 	}
@@ -186,11 +213,10 @@ func (t *trainer) step() (loss float64, err error) {
 func (t *trainer) validate() error {
 	sum, weight := 0.0, 0.0
 	for _, b := range t.opts.Validate {
-		sums, err := t.way.measure(t.batch(b))
+		s, w, err := t.pass(b, false)
 		if err != nil {
 			return err
 		}
-		s, w := both(sums)
 		sum, weight = sum+float64(s), weight+float64(w)
 	}
 	s := t.state
@@ -205,12 +231,6 @@ func (t *trainer) validate() error {
 		t.opts.Validated(s.Step, loss, best)
 	}
 	return nil
-}
-
-// both are a batch's sums of loss and weights.
-func both(sums *tensors.Tensor) (loss, weight float32) {
-	sums.MustConstFlatData(func(flat any) { loss, weight = flat.([]float32)[0], flat.([]float32)[1] })
-	return loss, weight
 }
 
 // batch makes the first inputs of a graph.
