@@ -71,6 +71,13 @@ func (c Condition) Without(lever string) (Condition, error) {
 
 func withoutName(condition, lever string) string { return condition + "-without-" + lever }
 
+// paper is the preset in the arithmetic of the other conditions.
+func paper() tune.Preset {
+	p := tune.Paper
+	p.Checkpointing, p.Mixed = false, false
+	return p
+}
+
 // site are the values of the preset, for a new adapter; what is composed is the conditions' own matter. longest is in tokens.
 func site(longest int) tune.Preset {
 	p := tune.Site
@@ -83,7 +90,7 @@ func Conditions() []Condition {
 	return []Condition{
 		{Name: "grounded", Says: "template grounded/2, `site` values, all levers", Template: prompt.Planned, Preset: site(192), Steps: 240, Levers: every},
 		{Name: "paper-site", Says: "template paper/1, `site` values, all levers", Template: prompt.Paper, Preset: site(640), Steps: 240, Levers: every},
-		{Name: "paper", Says: "template paper/1, preset `paper`", Template: prompt.Paper, Preset: tune.Paper, Steps: 200},
+		{Name: "paper", Says: "template paper/1, preset `paper`", Template: prompt.Paper, Preset: paper(), Steps: 200},
 	}
 }
 
