@@ -19,8 +19,7 @@ func TestCheckpointing(t *testing.T) {
 	untied := *small
 	untied.TieWordEmbeddings = false
 	for name, set := range map[string]func(*Options){
-		"LoRA":   func(*Options) {},
-		"untied": func(o *Options) { o.Config, o.Base = &untied, RandomWeights(&untied, 1) },
+		"LoRA":   func(o *Options) { o.Config, o.Base = &untied, RandomWeights(&untied, 1) },
 		"prefix": func(o *Options) { o.Rank, o.Alpha, o.Prefix = 0, 0, 5 },
 		"whole":  func(o *Options) { o.Rank, o.Alpha = 0, 0 },
 	} {
