@@ -153,8 +153,10 @@ func (o *Options) full() bool { return o.Rank == 0 && o.Prefix == 0 }
 
 // inPieces reports whether layers have a graph of their own.
 func (o *Options) inPieces() bool {
-	return o.Checkpointing || Trainable(o.Config, 0, 0) > mostWhole
+	return o.Checkpointing || o.large()
 }
+
+func (o *Options) large() bool { return Trainable(o.Config, 0, 0) > mostWhole }
 
 func (o *Options) defaults() {
 	if o.Schedule == nil {

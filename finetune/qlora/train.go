@@ -39,7 +39,9 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
-	defer engine.KeepMemory()()
+	if !opts.large() { // of whose memory holes would be many
+		defer engine.KeepMemory()()
+	}
 	t := &trainer{opts: opts, eng: eng, backend: backend, compiled: map[shape]bool{}}
 	if opts.Source != nil && opts.Base == nil && (opts.full() || !opts.inPieces()) {
 		if t.opts.Base, err = opts.Source.Weights(); err != nil {
