@@ -73,7 +73,7 @@ func TestBacklog(t *testing.T) {
 			t.Fatal(err)
 		}
 		var shown struct{ Draft json.RawMessage }
-		if err := json.Unmarshal(out, &shown); err == nil {
+		if err = json.Unmarshal(out, &shown); err == nil {
 			err = json.Unmarshal(shown.Draft, &have)
 		}
 		if err != nil || want.Draft.Raw == "" || want.Draft.Raw != have.Draft.Raw {
