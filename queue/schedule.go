@@ -80,7 +80,7 @@ func (s *schedule) next(kinds []string, least int, now time.Time) (id string, wa
 		if first == nil || (*h)[0].at.Before(first.at) {
 			first = (*h)[0]
 		}
-		for i := 0; i < h.Len() && ready < least; i++ {
+		for i := 0; i < h.Len() && ready < least && !(*h)[0].at.After(now); i++ { // none is ready before the first
 			if !(*h)[i].at.After(now) {
 				ready++
 			}
