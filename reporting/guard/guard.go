@@ -118,7 +118,8 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if !labeler.Plain(read, labels) {
 		wrong = append(wrong, "can be read in more than one way")
 	}
-	if len(labels) > 0 && unscored(read) {
+	beside := unscored(read, len(labels) > 0)
+	if beside && len(labels) > 0 {
 		wrong = append(wrong, wrongUnscored)
 	}
 	if read != legibly {
@@ -157,7 +158,7 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if c.callsAbnormal(read) {
 		return c.removed(section, original, abnormalAgainstScores)
 	}
-	if unscored(read) {
+	if beside {
 		return c.removed(section, original, wrongUnscored)
 	}
 	return c.evidenced(study.Sentence{Section: section, Text: original, Verdict: study.VerdictKept}, labels)

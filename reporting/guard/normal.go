@@ -82,10 +82,14 @@ var (
 	apart = regexp.MustCompile(`; | but | however,? | although | though | while | whereas | except | apart from | other than | aside from | and (?:the|there|an?) `)
 )
 
-// unscored reports whether a part of a sentence that names no finding calls anything but right what it is about.
-func unscored(sentence string) bool {
-	for _, part := range apart.Split(strings.ToLower(sentence), -1) {
-		if anatomy.MatchString(part) && len(labeler.LabelSentence(part)) == 0 && !reassures(part) {
+// unscored reports whether a part of a sentence that names no finding calls anything but right what it is about. Whether the whole names one is known.
+func unscored(sentence string, names bool) bool {
+	parts := apart.Split(strings.ToLower(sentence), -1)
+	if len(parts) == 1 && names {
+		return false
+	}
+	for _, part := range parts {
+		if anatomy.MatchString(part) && !reassures(part) && len(labeler.LabelSentence(part)) == 0 {
 			return true
 		}
 	}
