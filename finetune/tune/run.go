@@ -332,6 +332,7 @@ func (r *run) generate(ctx context.Context, model *llama.Model, scores study.Pai
 }
 
 func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Result, error) {
+	defer r.base.Close()
 	composed, err := r.composed(ctx, train)
 	if err != nil {
 		return nil, err
@@ -402,7 +403,6 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 			return nil, err
 		}
 	}
-	defer r.base.Close()
 	return qlora.Train(ctx, r.eng, opts)
 }
 

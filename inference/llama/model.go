@@ -114,28 +114,14 @@ func Load(eng *engine.Engine, files fs.FS) (*Model, error) { return LoadAs(eng, 
 
 // LoadAs reads a model's folder for a kind of machine.
 func LoadAs(eng *engine.Engine, files fs.FS, kind Kind) (*Model, error) {
-	text, err := fs.ReadFile(files, ConfigFile)
-	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
-	}
-	config, err := ParseConfig(text)
+	source, file, err := sourceIn(files)
 	if err != nil {
 		return nil, err
 	}
-	tokenizer, err := fs.ReadFile(files, TokenizerFile)
-	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
-	}
-	file, err := mapFile(files, WeightsFile)
-	if err != nil {
-		return nil, err
-	}
-	source, err := sourceOf(config, file.data)
-	if err != nil {
+	if source.Tokenizer, err = fs.ReadFile(files, TokenizerFile); err != nil {
 		file.release()
-		return nil, err
+		return nil, fmt.Errorf("llama: %w", err)
 	}
-	source.Tokenizer = tokenizer
 	return build(eng, source, kind, file)
 }
 

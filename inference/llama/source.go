@@ -74,25 +74,34 @@ func (s *Source) dense(name string) (safetensors.Tensor, error) {
 
 // SourceIn is the model in a folder as an import leaves it, its file mapped where that can be.
 func SourceIn(files fs.FS) (*Source, error) {
-	text, err := fs.ReadFile(files, ConfigFile)
+	s, file, err := sourceIn(files)
 	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
-	}
-	config, err := ParseConfig(text)
-	if err != nil {
-		return nil, err
-	}
-	file, err := mapFile(files, WeightsFile)
-	if err != nil {
-		return nil, err
-	}
-	s, err := sourceOf(config, file.data)
-	if err != nil {
-		file.release()
 		return nil, err
 	}
 	s.opened = append(s.opened, file)
 	return s, nil
+}
+
+// sourceIn leaves the file, in which the values lie, to its caller.
+func sourceIn(files fs.FS) (*Source, *mapping, error) {
+	text, err := fs.ReadFile(files, ConfigFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("llama: %w", err)
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := mapFile(files, WeightsFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sourceOf(config, file.data)
+	if err != nil {
+		file.release()
+		return nil, nil, err
+	}
+	return s, file, nil
 }
 
 // Forget gives up the memory of a mapped file; what is needed again is read again.
