@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"llamaxr/dicomnet/dimse"
@@ -75,29 +76,24 @@ const (
 	overdue  = 10 * time.Second
 )
 
-// bounded runs what serves the input and fails the test when it takes longer than its deadlines allow, leaves a goroutine, or
-// allocates more than its limits and its input explain.
-func bounded(t *testing.T, input int, serve func()) {
+// bounded runs what serves the input, on a clock that leaps over its waits, and fails the test when it takes longer than its deadlines allow, leaves
+// a goroutine, or allocates more than its limits and its input explain.
+func bounded(t *testing.T, input int, serve func(*testing.T)) {
 	t.Helper()
-	goroutines := runtime.NumGoroutine()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done := make(chan struct{})
-	go func() { defer close(done); serve() }()
-	select {
-	case <-done:
-	case <-time.After(overdue):
-		t.Fatal("the connection did not end")
-	}
-	runtime.ReadMemStats(&after)
-	if grown, most := after.TotalAlloc-before.TotalAlloc, uint64(2<<20+400*input); grown > most {
-		t.Errorf("%d bytes allocated for %d received, at most %d were expected", grown, input, most)
-	}
-	for until := time.Now().Add(time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
+	defer time.AfterFunc(overdue, func() { panic("the connection did not end") }).Stop() // by the real clock
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		serve(t)
+		runtime.ReadMemStats(&after)
+		if grown, most := after.TotalAlloc-before.TotalAlloc, uint64(2<<20+400*input); grown > most {
+			t.Errorf("%d bytes allocated for %d received, at most %d were expected", grown, input, most)
 		}
-	}
+		if waited := time.Since(began); waited > overdue {
+			t.Errorf("the connection ended after %v", waited)
+		}
+	})
 }
 
 // throw is the peer: it writes data, and then closes or, when it hangs, says nothing more until the other side closes.
@@ -115,7 +111,7 @@ func throw(peer net.Conn, data []byte, hang bool) {
 // FuzzServer sends whatever comes to a server.
 func FuzzServer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, hang bool) {
-		bounded(t, len(data), func() {
+		bounded(t, len(data), func(t *testing.T) {
 			ours, peer := net.Pipe()
 			listener := &pipes{conn: make(chan net.Conn, 1), done: make(chan struct{})}
 			listener.conn <- ours
@@ -140,8 +136,8 @@ type once struct{ net.Conn }
 func (o once) DialContext(context.Context, string, string) (net.Conn, error) { return o.Conn, nil }
 
 // answered has a client associate with a peer that throws data at it, and use the association if there is one.
-func answered(t *testing.T, data []byte, hang bool, contexts []ProposedContext, use func(*Association)) {
-	bounded(t, len(data), func() {
+func answered(t *testing.T, data []byte, hang bool, contexts []ProposedContext, use func(*testing.T, *Association)) {
+	bounded(t, len(data), func(t *testing.T) {
 		ours, peer := net.Pipe()
 		var wg sync.WaitGroup
 		wg.Go(func() { throw(peer, data, hang) })
@@ -151,7 +147,7 @@ func answered(t *testing.T, data []byte, hang bool, contexts []ProposedContext, 
 			ResponseTimeout: patience, Dialer: once{ours},
 		}
 		if a, err := client.Dial(t.Context(), "pipe", contexts); err == nil {
-			use(a)
+			use(t, a)
 		}
 	})
 }
@@ -160,7 +156,7 @@ func answered(t *testing.T, data []byte, hang bool, contexts []ProposedContext, 
 func FuzzClient(f *testing.F) {
 	object := make([]byte, 40<<10)
 	f.Fuzz(func(t *testing.T, data []byte, hang bool) {
-		answered(t, data, hang, captureContexts, func(a *Association) {
+		answered(t, data, hang, captureContexts, func(t *testing.T, a *Association) {
 			if err := a.Echo(t.Context()); errors.Is(err, context.Canceled) {
 				t.Errorf("Echo: %v", err)
 			}
@@ -176,7 +172,7 @@ func FuzzRetrieve(f *testing.F) {
 	f.Add(archiveAnswers(dimse.MoveRSP), byte(1), true)
 	f.Add(archiveAnswers(dimse.GetRSP), byte(2), false)
 	f.Fuzz(func(t *testing.T, data []byte, service byte, hang bool) {
-		answered(t, data, hang, retrieveContexts, func(a *Association) {
+		answered(t, data, hang, retrieveContexts, func(t *testing.T, a *Association) {
 			identifier := []byte{8, 0, 0x52, 0, 'C', 'S', 0, 0}
 			switch service % 3 {
 			case 0:
