@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"llamaxr/finetune/qlora"
 	"llamaxr/inference/engine"
@@ -21,9 +22,10 @@ var trainingScript string
 // trainingPython is where oracles/setup.sh puts torch and PEFT.
 const trainingPython = ".cache/oracles/bin/python"
 
-// lessonWork is what both train: LoRA on the seven linear layers of every block of a Llama by AdamW.
+// lessonWork is what both train by AdamW: LoRA on the seven linear layers of every block of a Llama, or all of it.
 type lessonWork struct {
 	Config        *llama.Config `json:"config"`
+	Whole         bool          `json:"whole"` // all weights train, in place of LoRA
 	Rank          int           `json:"rank"`
 	Alpha         int           `json:"alpha"`
 	Size          int           `json:"size"` // rows of a batch
@@ -43,6 +45,12 @@ func (w lessonWork) String() string {
 	}
 	if w.Checkpointing {
 		kept = ", checkpointing"
+	}
+	if w.EightBit {
+		kept += ", moments in 8 bits"
+	}
+	if w.Whole {
+		kept += ", all weights"
 	}
 	return fmt.Sprintf("%d of %d tokens asked, %s%s", w.Asked, w.Length, arithmetic, kept)
 }
@@ -68,6 +76,8 @@ var (
 		{Size: 4, Length: 256, Asked: 128, Steps: 3},
 		{Size: 4, Length: 256, Asked: 256, Mixed: true, Steps: 3},
 		{Size: 4, Length: 256, Asked: 256, Checkpointing: true, Steps: 3},
+		{Size: 4, Length: 256, Asked: 256, Mixed: true, EightBit: true, Checkpointing: true, Steps: 3},
+		{Size: 4, Length: 256, Asked: 256, Whole: true, Steps: 3},
 	}
 	largeLessons = []lessonWork{
 		{Size: 1, Length: 128, Asked: 128, Mixed: true, EightBit: true, Checkpointing: true, Steps: 1}, {Size: 2, Length: 256, Asked: 256, Mixed: true, EightBit: true, Checkpointing: true, Steps: 1},
@@ -101,7 +111,10 @@ func training(ctx context.Context, opts options, model compared) (table []traini
 		lessons = largeLessons
 	}
 	for _, w := range lessons {
-		w.Config, w.Rank, w.Alpha = config, 16, 32
+		w.Config = config
+		if !w.Whole {
+			w.Rank, w.Alpha = 16, 32
+		}
 		if model.shape == nil {
 			w.WarmUps = 1
 		}
@@ -190,13 +203,25 @@ func trainingSection(table []trainingRow) *figures.Section {
 	w := table[0].Work
 	s := figures.Begin("Training beside PEFT (`make bench-training`)")
 	s.Line("%s. Load average of the last minute %g. SmolLM2-135M's shape, batches of %d x %d tokens, LoRA of rank %d on all seven linear layers of every block,", machine(), loadAverage(), w.Size, w.Length, w.Rank)
-	s.Line("AdamW, norm of the gradient cut; each in a process of its own on all cores. bfloat16 is mixed precision. A step is the median of %d after %d", w.Steps, w.WarmUps)
+	s.Line("AdamW, norm of the gradient cut; each in a process of its own on all cores. bfloat16 is mixed precision. PEFT keeps its moments in float32. A step is the median of %d after %d", w.Steps, w.WarmUps)
 	s.Line("that warms up (ours compiles in it). A ratio is ours over PEFT's.\n")
 	s.Line("| work | step | peak memory | ours (%s): step, peak | %s: step, peak |", table[0].Ours.Engine, table[0].Peft.Engine)
 	s.Line("| --- | ---: | ---: | ---: | ---: |")
 	for _, r := range table {
 		ours, peft := median(r.Ours.Steps), median(r.Peft.Steps)
 		s.Line("| %s | **%.2f** | **%.2f** | %.2f s, %.0f MB | %.2f s, %.0f MB |", r.Work, ours/peft, r.Ours.PeakMB/r.Peft.PeakMB, ours, r.Ours.PeakMB, peft, r.Peft.PeakMB)
+	}
+	plain := table[slices.IndexFunc(table, func(r trainingRow) bool { return r.Work.Whole })].Peft
+	s.Line("\nThe paper has its fine-tuning twice as fast as plain fine-tuning, in 60 %% less memory: 0.50 and 0.40 of it. Of what plain fine-tuning takes, torch alone with all weights in float32:\n")
+	s.Line("| of plain fine-tuning | ours: step, peak | PEFT: step, peak |")
+	s.Line("| --- | ---: | ---: |")
+	for _, r := range table {
+		if !r.Work.Whole {
+			ratio := func(t trained) string {
+				return fmt.Sprintf("%.2f, %.2f", median(t.Steps)/median(plain.Steps), t.PeakMB/plain.PeakMB)
+			}
+			s.Line("| %s | %s | %s |", r.Work, ratio(r.Ours), ratio(r.Peft))
+		}
 	}
 	return s
 }

@@ -17,7 +17,8 @@ torch.manual_seed(1)
 model = LlamaForCausalLM(LlamaConfig(**shape))
 model.config.use_cache = False
 layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-model = peft.get_peft_model(model, peft.LoraConfig(r=work["rank"], lora_alpha=work["alpha"], target_modules=layers, task_type="CAUSAL_LM"))
+if not work["whole"]:
+    model = peft.get_peft_model(model, peft.LoraConfig(r=work["rank"], lora_alpha=work["alpha"], target_modules=layers, task_type="CAUSAL_LM"))
 model.train()
 if work["checkpointing"]:
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

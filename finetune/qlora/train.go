@@ -58,9 +58,8 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 				return nil, fmt.Errorf("qlora: %w", err)
 			}
 		}
-		t.opts.Base = nil
-		debug.FreeOSMemory() // what the base took, unless the caller keeps it
 	}
+	t.opts.Base = nil
 	if t.state = opts.Resume; t.state != nil {
 		if err := t.state.fits(t); err != nil {
 			return nil, err
@@ -74,6 +73,14 @@ func Train(ctx context.Context, eng *engine.Engine, opts Options) (*Result, erro
 	for _, s := range trained {
 		t.gradients = append(t.gradients, tensors.FromFlatDataAndDimensions(make([]float32, s.size()), s.shape...))
 	}
+	for _, list := range [][]*tensors.Tensor{t.state.params, t.state.moments, t.gradients} {
+		for _, tensor := range list {
+			if err := tensor.ToDevice(t.backend, 0); err != nil {
+				return nil, fmt.Errorf("qlora: %w", err)
+			}
+		}
+	}
+	debug.FreeOSMemory() // what the base took, unless the caller keeps it, and our side's copies
 	if t.update, err = NewExec(t.backend, t.updateGraph); err != nil {
 		return nil, fmt.Errorf("qlora: %w", err)
 	}
