@@ -164,6 +164,10 @@ func (a *Appliance) prepare() (err error) {
 	if err := backup.Tidy(a.cfg().State); err != nil {
 		return fmt.Errorf("daemon: removing a backup that was broken off: %w", err)
 	}
+	// Who connects while the models are read waits and is not refused.
+	if a.listener, err = net.Listen("tcp", a.cfg().Listen); err != nil {
+		return fmt.Errorf("daemon: listening: %w", err)
+	}
 	if a.views, err = viewnet.Shipped(); err != nil {
 		return err
 	}
@@ -194,9 +198,6 @@ func (a *Appliance) prepare() (err error) {
 	}
 	if a.server.TLS != nil {
 		a.server.TLS.Log = a.log
-	}
-	if a.listener, err = net.Listen("tcp", a.cfg().Listen); err != nil {
-		return fmt.Errorf("daemon: listening: %w", err)
 	}
 	if err := a.listenResults(); err != nil {
 		return err

@@ -1,4 +1,4 @@
-"""A Hugging Face folder in the shape of Llama 3.1 8B: its config, bf16 shards of random weights, and a small tokenizer.
+"""A Hugging Face folder in the shape of Llama 3.1 8B: its config, bf16 shards of random weights, and a small tokenizer filled up with special tokens.
 
 Writes 16 GB into the folder given. It stands in for the real weights where those cannot be had: `llamaxr models import` must take it within
 3 GB of memory. Needs nothing but Python.
@@ -44,7 +44,13 @@ def bf16(values):
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Path(__file__).resolve().parent.parent / "inference" / "llama" / "testdata" / "tokenizer" / "llama3" / "tokenizer.json"
-    (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    words = json.loads(tokenizer.read_text())
+    known = len(words["model"]["vocab"]) + len(words["added_tokens"])
+    words["added_tokens"] += [
+        {"id": i, "content": f"<|filler_{i}|>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        for i in range(known, CONFIG["vocab_size"])
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(words) + "\n")
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=1) + "\n")
     (folder / "README.md").write_text("---\nlicense: synthetic\n---\n")
     rng = random.Random(8)

@@ -145,7 +145,7 @@ func bar(out io.Writer) (progress func(models.Progress), done func()) {
 		return func(p models.Progress) {
 			if p.What != last {
 				last = p.What
-				fmt.Fprintf(out, "%s: %.1f MB in all\n", p.What, float64(p.Total)/1e6)
+				fmt.Fprintf(out, "%s: at %.1f of %.1f MB\n", p.What, float64(p.Done)/1e6, float64(p.Total)/1e6)
 			}
 		}, func() {}
 	}
