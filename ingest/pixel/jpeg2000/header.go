@@ -53,7 +53,8 @@ func ReadHeader(b []byte) (Header, error) {
 
 // codestream leaves out the boxes of a JP2 file (annex I).
 func codestream(b []byte) ([]byte, error) {
-	if bytes.HasPrefix(b, []byte{0xFF, 0x4F}) {
+	start := []byte{0xFF, 0x4F}
+	if bytes.HasPrefix(b, start) {
 		return b, nil
 	}
 	if !bytes.HasPrefix(b, []byte("\x00\x00\x00\x0CjP  ")) {
@@ -67,7 +68,7 @@ func codestream(b []byte) ([]byte, error) {
 		if length == 1 && len(b) >= 16 {
 			length, head = binary.BigEndian.Uint64(b[8:]), 16
 		}
-		if string(b[4:8]) == "jp2c" {
+		if string(b[4:8]) == "jp2c" && bytes.HasPrefix(b[head:], start) {
 			return b[head:], nil // its length is not needed, and wrong in some files
 		}
 		if length < uint64(head) || length > uint64(len(b)) {
