@@ -36,7 +36,7 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 		if record.Draft.Scores.Present(f) {
 			score, view := record.Draft.Scores.Combined(f)
 			next.Findings = append(next.Findings, queue.FindingScore{Finding: f, Score: score, View: view})
-			isNew = isNew || !known(s, f)
+			isNew = isNew || !a.known(s, f, record)
 		}
 	}
 	if !isNew {
@@ -57,10 +57,15 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 	return a.scheduleEscalation(tx, s, next)
 }
 
-// known reports whether an alert of the study that stands has a finding.
-func known(s *queue.Study, f study.Finding) bool {
+// known reports whether an alert of the study that stands has a finding. One of a draft for another patient does not count: who took note
+// thinks of somebody else.
+func (a *Appliance) known(s *queue.Study, f study.Finding, record *DraftRecord) bool {
 	return slices.ContainsFunc(s.Alerts, func(alert *queue.Alert) bool {
-		return alert.Over == "" && slices.ContainsFunc(alert.Findings, func(of queue.FindingScore) bool { return of.Finding == f })
+		if alert.Over != "" || !slices.ContainsFunc(alert.Findings, func(of queue.FindingScore) bool { return of.Finding == f }) {
+			return false
+		}
+		before, err := a.drafts.load(s.UID, alert.Revision)
+		return err != nil || before.patient() == record.patient()
 	})
 }
 
@@ -155,7 +160,7 @@ func (a *Appliance) Acknowledge(uid string, number int, by Hand) (alert *queue.A
 			return nil
 		}
 		noted = true
-		if err := a.acknowledged(tx, s, by, queue.HowAcknowledged); err != nil {
+		if err := a.acknowledged(tx, s, by, queue.HowAcknowledged, alert.Revision); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
@@ -166,10 +171,11 @@ func (a *Appliance) Acknowledge(uid string, number int, by Hand) (alert *queue.A
 	return alert, err
 }
 
-// acknowledged closes the study's alert, if one is open; the caller stores s. Who signs or rejects has taken note too.
-func (a *Appliance) acknowledged(tx *queue.Tx, s *queue.Study, by Hand, how string) error {
+// acknowledged closes the study's alert, if one is open; the caller stores s. Who signs or rejects has taken note too, but not of a draft that came
+// after the revision that he saw.
+func (a *Appliance) acknowledged(tx *queue.Tx, s *queue.Study, by Hand, how string, revision int) error {
 	alert := s.Alert()
-	if !alert.Open() {
+	if !alert.Open() || alert.Revision > revision {
 		return nil
 	}
 	if err := tx.Cancel(escalation(s.UID, alert).ID); err != nil {

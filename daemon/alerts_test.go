@@ -189,7 +189,7 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("rita knows of the pneumothorax: %+v", alert)
 	}
 	al.change(func(tx *queue.Tx, s *queue.Study) error {
-		return al.acknowledged(tx, s, Hand{User: "jane"}, queue.HowSigned)
+		return al.acknowledged(tx, s, Hand{User: "jane"}, queue.HowSigned, s.Revision)
 	})
 	al.now = al.now.Add(time.Hour)
 	if n := al.escalates(); n != 0 || al.alert().By != "jane" {
@@ -197,6 +197,61 @@ func TestAlerts(t *testing.T) {
 	}
 	if err := al.db.View((*queue.Tx).Check); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAlertOfAnotherPatient: who took note of a finding when the draft stood under another patient is asked again when the patient was corrected.
+func TestAlertOfAnotherPatient(t *testing.T) {
+	al := newAlerting(t)
+	al.Appliance.drafts = drafts{root: t.TempDir()}
+	scores := new(study.Scores)
+	scores[study.Pneumothorax] = 0.9
+	for revision, patient := range []string{"A", "A", "B", "B"} {
+		record := &DraftRecord{
+			Draft:   study.Draft{StudyInstanceUID: alertStudy, Revision: revision + 1, Scores: study.PairScores{Frontal: scores}},
+			Frontal: &study.Header{PatientID: patient},
+		}
+		if err := al.Appliance.drafts.save(record); err != nil {
+			t.Fatal(err)
+		}
+		al.change(func(tx *queue.Tx, s *queue.Study) error {
+			s.Revision = revision + 1
+			return al.announceDraft(tx, s, record)
+		})
+		if want, got := revision/2+1, al.alert(); got.Number != want || got.Open() != (revision%2 == 0) {
+			t.Fatalf("revision %d of patient %s: %+v, want alert %d", revision+1, patient, got, want)
+		}
+		if alert := al.alert(); alert.Open() {
+			if _, err := al.Acknowledge(alertStudy, alert.Number, Hand{User: "rita"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestSignatureOnAnOlderDraft: who signs or rejects the draft that he saw has taken no note of a finding that only a newer one has.
+func TestSignatureOnAnOlderDraft(t *testing.T) {
+	al := newAlerting(t)
+	al.Appliance.drafts = drafts{root: t.TempDir()}
+	if err := al.Appliance.drafts.save(&DraftRecord{Draft: study.Draft{StudyInstanceUID: alertStudy, Revision: 1}, Frontal: new(study.Header)}); err != nil {
+		t.Fatal(err)
+	}
+	al.drafts(1, "")
+	al.drafts(2, "", study.Pneumothorax)
+	edit := Edit{Revision: 1, Findings: "No pneumothorax.", Impression: "Normal."}
+	if _, err := al.RejectDraft(alertStudy, Hand{User: "jane"}, "nonsense", edit); err != nil {
+		t.Fatal(err)
+	}
+	edit.Version++
+	if _, err := al.ReopenReading(alertStudy, Hand{User: "jane"}, edit); err != nil {
+		t.Fatal(err)
+	}
+	edit.Version++
+	if _, err := al.SignReading(alertStudy, Hand{User: "jane"}, "DOE^JANE", edit); err != nil {
+		t.Fatal(err)
+	}
+	if alert := al.alert(); !alert.Open() {
+		t.Errorf("a signature on revision 1 closed the alert of revision 2: %+v", alert)
 	}
 }
 

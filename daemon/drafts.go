@@ -58,6 +58,16 @@ func (r *DraftRecord) images() map[study.Projection]*study.Header {
 	return map[study.Projection]*study.Header{study.Frontal: r.Frontal, study.Lateral: r.Lateral}
 }
 
+// patient is whom the draft is about.
+func (r *DraftRecord) patient() (p study.Patient) {
+	for _, h := range []*study.Header{r.Lateral, r.Frontal} {
+		if h != nil {
+			p = h.Patient()
+		}
+	}
+	return p
+}
+
 // DocumentRecord is one document of a draft, written and ready to be sent.
 type DocumentRecord struct {
 	Kind              string `json:"kind"`

@@ -76,7 +76,7 @@ func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (
 			Number: number, Revision: r.Revision, User: by.User, Name: physician, Findings: r.Findings, Impression: r.Impression, Time: r.Time,
 		})
 		s.Note(tx.Now(), fmt.Sprintf("report signed by %s (signature %d)", by.User, number))
-		if err := a.acknowledged(tx, s, by, queue.HowSigned); err != nil {
+		if err := a.acknowledged(tx, s, by, queue.HowSigned, r.Revision); err != nil {
 			return err
 		}
 		if err := tx.PutStudy(s); err != nil {
@@ -97,7 +97,7 @@ func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*qu
 		}
 		r.State, r.Reason = queue.ReadingRejected, reason
 		s.Note(tx.Now(), fmt.Sprintf("draft of revision %d rejected by %s", r.Revision, by.User))
-		if err := a.acknowledged(tx, s, by, queue.HowRejected); err != nil {
+		if err := a.acknowledged(tx, s, by, queue.HowRejected, r.Revision); err != nil {
 			return err
 		}
 		entry := DraftEntry{Act: ActRejected, By: by.User, Study: uid, Revision: r.Revision, Reason: reason}
