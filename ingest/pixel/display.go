@@ -25,9 +25,7 @@ func DisplayOf(f *dicomfile.File, fr *Frame) (*study.Display, error) {
 			return nil, err
 		}
 	}
-	if d.Aspect, err = aspect(f); err != nil {
-		return nil, err
-	}
+	d.Aspect = aspect(f)
 	if d.VOILUT, err = lutOf(f, tag.VOILUTSequence, fr.Signed); err != nil || d.VOILUT != nil {
 		return d, err
 	}
@@ -92,18 +90,15 @@ func windowOf(f *dicomfile.File) (*study.Window, error) {
 	return w, nil
 }
 
-// aspect is the shape of a pixel, from whichever attribute gives it.
-func aspect(f *dicomfile.File) ([2]float64, error) {
+// aspect is the shape of a pixel, from whichever attribute gives it. One that cannot be read gives none: nothing is measured with it.
+func aspect(f *dicomfile.File) [2]float64 {
 	for _, t := range []tag.Tag{tag.PixelSpacing, tag.ImagerPixelSpacing, tag.PixelAspectRatio} {
 		values, err := f.Floats(t)
-		if err != nil {
-			return [2]float64{}, err
-		}
-		if len(values) == 2 && values[0] > 0 && values[1] > 0 {
-			return [2]float64{values[0], values[1]}, nil
+		if err == nil && len(values) == 2 && values[0] > 0 && values[1] > 0 {
+			return [2]float64{values[0], values[1]}
 		}
 	}
-	return [2]float64{1, 1}, nil
+	return [2]float64{1, 1}
 }
 
 func shutter(f *dicomfile.File) *study.Shutter {

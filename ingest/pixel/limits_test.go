@@ -95,3 +95,30 @@ func TestFirstOfManyFrames(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableSpacing: an image whose pixel spacing is no number is shown with square pixels, or with the shape that another attribute tells: its grey levels
+// were read, and a draft of them must not fail for it.
+func TestUnreadableSpacing(t *testing.T) {
+	for spacing, want := range map[string][2]float64{"0,143": {0.2, 0.1}, "nan": {0.2, 0.1}, "1": {0.2, 0.1}, "0.3": {0.3, 0.3}} {
+		var b bytes.Buffer
+		values := []string{spacing, spacing}
+		err := dicomwrite.New().Text(tag.SOPClassUID, "1.2.840.10008.5.1.4.1.1.1").Text(tag.SOPInstanceUID, "1.2.3").Text(tag.PixelSpacing, values[:1+len(spacing)/3]...).
+			Text(tag.ImagerPixelSpacing, "0.2", "0.1").Ints(tag.Rows, 4).Ints(tag.Columns, 4).Ints(tag.SamplesPerPixel, 1).Ints(tag.BitsAllocated, 16).
+			Ints(tag.BitsStored, 16).Ints(tag.HighBit, 15).Ints(tag.PixelRepresentation, 0).Text(tag.PhotometricInterpretation, "MONOCHROME2").
+			Pixels(make([]byte, 32)).Write(&b, "1.2.3", "TEST")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := dicomfile.Read(bytes.NewReader(b.Bytes()), int64(b.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, err := Decode(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := DisplayOf(f, frame); err != nil || d.Aspect != want {
+			t.Errorf("%s: %v %+v, want %v", spacing, err, d, want)
+		}
+	}
+}
