@@ -86,6 +86,35 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
+// TestNobodyReadsTheLog: an appliance whose log nobody reads any more works on, and stops as it is told.
+func TestNobodyReadsTheLog(t *testing.T) {
+	m := startManager(t)
+	config := filepath.Join(t.TempDir(), "llamaxr.yaml")
+	if err := os.WriteFile(config, []byte("log_level: info\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "run", "--config", config, "--state", t.TempDir(), "--listen", "127.0.0.1:0", "--http", "")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path)
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	m.await("READY=1")
+	log.Close()
+	_ = cmd.Process.Signal(syscall.SIGHUP) // which is logged
+	m.await("RELOADING=1")
+	m.await("READY=1")
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	m.await("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // readyTime is what a start may take until studies are taken.
 const readyTime = 2 * time.Second
 

@@ -77,6 +77,7 @@ func newRun() *cobra.Command {
 func run(ctx context.Context, file string, load func() (config.Config, error), out io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: unheard it would end the program
+	signal.Ignore(syscall.SIGPIPE)         // who reads the log may go: that ends no service
 	cfg, err := load()
 	if err != nil {
 		return err
