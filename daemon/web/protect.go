@@ -122,7 +122,7 @@ func (r *Room) audit(q *http.Request, act, study, detail string) bool {
 func (r *Room) auditAs(q *http.Request, user, act, study, detail string) bool {
 	const most = 300
 	err := r.appliance.Audit().Add(access.Entry{
-		Time: time.Now(), User: user, Address: access.Address(q), Act: act, Study: study[:min(len(study), 64)], Detail: detail[:min(len(detail), most)],
+		Time: time.Now(), User: user[:min(len(user), most)], Address: access.Address(q), Act: act, Study: study[:min(len(study), 64)], Detail: detail[:min(len(detail), most)],
 	})
 	if err != nil {
 		r.log.Error("audit log", "error", err)

@@ -206,6 +206,16 @@ func TestGuessesAreLockedOut(t *testing.T) {
 	}
 }
 
+// TestEveryGuessIsRecorded: one under a name that is too long for a line of the audit log too.
+func TestEveryGuessIsRecorded(t *testing.T) {
+	appliance, server := room(t)
+	login(t, server, client(t), strings.Repeat("x", 100_000), "a wrong password")
+	entries, err := appliance.Audit().LastEntries(10)
+	if err != nil || len(entries) != 1 || entries[0].Act != "log in failed" || !strings.HasPrefix(entries[0].User, "xxx") {
+		t.Errorf("%v %+v", err, entries)
+	}
+}
+
 // TestAnotherPasswordEndsSessions: so does taking a user out.
 func TestAnotherPasswordEndsSessions(t *testing.T) {
 	appliance, server := room(t)
