@@ -251,6 +251,33 @@ func TestDraftedAgainIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestSignedAndThenRefused: a report whose images were taken back after the signature, so that no draft can be made any more, does not look done.
+func TestSignedAndThenRefused(t *testing.T) {
+	db := open(t, 0)
+	err := db.Update(func(tx *queue.Tx) error {
+		for i, r := range []queue.Reading{
+			{Revision: 1, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingRejected}, {Revision: 2, State: queue.ReadingSigned},
+		} {
+			r.StudyInstanceUID, r.ByName, r.Time = fmt.Sprintf("2.25.%d", i), "Dr Jane Doe", began
+			s := &queue.Study{UID: r.StudyInstanceUID, State: queue.Refused, Reason: "rejected: patient safety", Revision: 2, Last: began}
+			if err := errors.Join(tx.PutStudy(s), tx.PutReading(&r)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	for i, want := range []Status{Attention, Rejected, Signed} {
+		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
+		if e.Status != want || (want == Attention) != (e.Why == "signed by Dr Jane Doe before this: rejected: patient safety") {
+			t.Errorf("study %d is %s, %q, want %s", i, e.Status, e.Why, want)
+		}
+	}
+}
+
 // TestADamagedRecord: a record that goes bad while the appliance runs costs the list one study, at a start and later; the others are followed.
 func TestADamagedRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
