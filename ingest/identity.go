@@ -35,8 +35,9 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 
 // correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
 func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
-	now := tx.Now().UTC()
+	now, sender := tx.Now().UTC(), i.Calling
 	i.Received, i.PromisedUntil = now, known.PromisedUntil
+	i.Calling = known.Calling // whose picture it is: what the site does with it stays
 	if err := tx.SetAside(known); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	if i.Header.Patient() != known.Header.Patient() {
 		what = "the patient's identity"
 	}
-	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", i.Calling, what))
+	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", sender, what))
 	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a corrected object re-opened the study"); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"llamaxr/ingest/dicomfile"
@@ -33,5 +34,49 @@ func TestCorrectionOfWhatIsGone(t *testing.T) {
 	known.Gone = queue.GoneRetention
 	if corrected, err := r.corrects("", object("2"), known); corrected || err != nil {
 		t.Errorf("%v, %v", corrected, err)
+	}
+}
+
+// TestCorrectedPictureStaysItsSenders: what an archive corrects of the patient is still the picture of the modality that sent it, by which the site decides what
+// is done with it: a modality that is not live does not go live by a correction.
+func TestCorrectedPictureStaysItsSenders(t *testing.T) {
+	db, err := queue.Open(filepath.Join(t.TempDir(), "queue.db"), queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	object := func(patient, sender, sum string) *queue.Instance {
+		h := study.Header{StudyInstanceUID: "1.2", SOPInstanceUID: "1.2.3", PatientID: patient}
+		return &queue.Instance{Instance: study.Instance{Header: h, Calling: sender, SHA256: sum}}
+	}
+	known := object("A", "CR1", "1")
+	r := &Receiver{
+		DB: db, Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
+	}
+	err = db.Update(func(tx *queue.Tx) error {
+		if err := tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{"1.2.3"}}); err != nil {
+			return err
+		}
+		if err := tx.PutInstance(known); err != nil {
+			return err
+		}
+		return r.correct(tx, object("B", "PACS", "2"), known)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.View(func(tx *queue.Tx) error {
+		i, err := tx.Instance("1.2.3")
+		if err != nil {
+			return err
+		}
+		s, err := tx.Study("1.2")
+		if err != nil || i.Calling != "CR1" || i.Header.PatientID != "B" || !strings.HasPrefix(s.Events[0].What, "PACS corrected") {
+			t.Errorf("%+v, %+v (%v)", i, s.Events, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
