@@ -213,7 +213,8 @@ func (a *Appliance) prepare() (err error) {
 }
 
 // tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does
-// not know may be one whose record is gone.
+// not know may be one whose record is gone. So it is where the database is missing, empty or an older one: then there are more such files than can
+// have been under way at once.
 func (a *Appliance) tidy() error {
 	if damage := a.db.Damage(); len(damage) > 0 {
 		for _, d := range damage {
@@ -224,6 +225,14 @@ func (a *Appliance) tidy() error {
 	known, err := ingest.Known(a.db)
 	if err != nil {
 		return err
+	}
+	unknown, err := a.spool.Unknown(known)
+	if err != nil {
+		return err
+	}
+	if n, most := len(unknown), 4*a.cfg().Limits.Associations; n > 0 && (len(known) == 0 || n > most) {
+		a.log.Error("the database is not the one of these objects: they are taken in from their files", "known", len(known), "not_known", n)
+		return a.mend()
 	}
 	removed, err := a.spool.Sweep(known)
 	if removed > 0 {

@@ -206,6 +206,26 @@ func TestDatabaseDamagedUnderIt(t *testing.T) {
 	}
 }
 
+// TestStateWithoutItsDatabase: where the database is missing or empty, as in a state folder that was half copied, the objects are not taken for what nobody was
+// told of: they are taken in from their files, and drafted after the drafts that are there.
+func TestStateWithoutItsDatabase(t *testing.T) {
+	n := startNode(t)
+	uid, frontal, lateral := phantomStudy(t, 9061)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	for revision, lose := range []func(string) error{os.Remove, func(path string) error { return os.Truncate(path, 0) }} {
+		n.stop(os.Interrupt)
+		if err := lose(filepath.Join(n.state, "llamaxr.db")); err != nil {
+			t.Fatal(err)
+		}
+		n.start()
+		n.await(uid, "taken in and drafted", stands(queue.Delivered, revision+2))
+		if s, err := daemon.StudyOf(n.state, uid); err != nil || len(s.Objects) != 2 {
+			t.Errorf("%v: %+v", err, s)
+		}
+	}
+}
+
 // TestImageDamagedUnderIt: an image whose file changed on the disk is not read; the study is drafted without it and, when it comes again, with
 // it.
 func TestImageDamagedUnderIt(t *testing.T) {
