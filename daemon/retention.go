@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"llamaxr/internal/durable"
@@ -149,7 +151,7 @@ func (a *Appliance) held(tx *queue.Tx, s *queue.Study) (why string, err error) {
 	switch {
 	case !s.Removed.IsZero():
 		return "they are gone", nil
-	case s.State != queue.Delivered && s.State != queue.Refused:
+	case s.State != queue.Delivered && s.State != queue.Refused && s.State != queue.Shadow:
 		return "it is " + s.State, nil
 	case lastEvent(s).AddDate(0, 0, a.cfg().Retention.KeepDays).After(now):
 		return "it is not old enough", nil
@@ -292,8 +294,8 @@ func (a *Appliance) expire(lease *queue.Lease) error {
 	return lease.Done(nil)
 }
 
-// strip deletes the documents and pictures of a draft and leaves the record that traces it, without its heat maps. The record goes first: it
-// then misses nothing.
+// strip deletes all files of a draft, documents and pictures, but the record that traces it, which loses its heat maps. The record goes first: it then
+// misses nothing.
 func (d drafts) strip(studyUID string, revision int) error {
 	record, err := d.load(studyUID, revision)
 	if err == nil && (record.Sums != nil || record.Maps != nil) {
@@ -304,19 +306,20 @@ func (d drafts) strip(studyUID string, revision int) error {
 		return err
 	}
 	folder := d.folder(studyUID, revision)
-	for _, pattern := range []string{"*.dcm", "*.png"} {
-		files, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil {
-			return fmt.Errorf("daemon: removing a draft's files: %w", err)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the revision was refused
 		}
-		for _, file := range files {
-			if err := d.remove(studyUID, revision, filepath.Base(file)); err != nil {
-				return err
-			}
-		}
+		return fmt.Errorf("daemon: removing a draft's files: %w", err)
 	}
-	if _, err := os.Stat(folder); err != nil {
-		return nil // the revision was refused
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), recordFile) {
+			continue
+		}
+		if err := d.remove(studyUID, revision, e.Name()); err != nil {
+			return err
+		}
 	}
 	return durable.Names(folder)
 }

@@ -143,7 +143,7 @@ func (k *keeper) delivered(uid string) {
 		Frontal: &study.Header{SOPInstanceUID: frontal, StudyInstanceUID: uid}, Lateral: &study.Header{SOPInstanceUID: lateral, StudyInstanceUID: uid},
 		Documents: []DocumentRecord{{Kind: narrativeDocument, SOPInstanceUID: uid + ".9", File: "narrative.dcm"}}, Sums: map[string]string{},
 	}
-	for _, name := range []string{"narrative.dcm", "frontal.png"} {
+	for _, name := range []string{"narrative.dcm", "frontal.png", "page.pdf"} {
 		if err := k.drafts.write(uid, 1, name, []byte(name)); err != nil {
 			k.t.Fatal(err)
 		}
@@ -320,6 +320,7 @@ func TestRetentionTakesWhatIsOver(t *testing.T) {
 		{"a promise that has run out", promise(month.AddDate(0, 0, -1)), true},
 		{"read with a study that stays", with("1.2.102"), false},
 		{"read with a study that goes", with("1.2.100"), true},
+		{"in shadow mode", state(queue.Shadow), true},
 	}
 	for n, test := range tests {
 		uid := fmt.Sprintf("1.2.%d", 100+n)
@@ -350,7 +351,7 @@ func TestRetentionTakesWhatIsOver(t *testing.T) {
 				t.Errorf("%s: %s is there %t, gone %q", test.what, o.Header.SOPInstanceUID, there, o.Gone)
 			}
 		}
-		want := "draft.json frontal.png narrative.dcm"
+		want := "draft.json frontal.png narrative.dcm page.pdf"
 		if test.goes {
 			want = "draft.json"
 		}
