@@ -38,18 +38,20 @@ type outlet struct {
 }
 
 // announce has every system that wants to know told of an event, in the transaction that made it; the caller stores s. The same event is
-// told once, however often it is announced. Of a study of which nothing may leave, none is.
+// told once, however often it is announced. Of a study of which nothing may leave, none is but that a draft which left before was taken back.
 func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error {
-	if s.Mode != "" {
-		return nil
+	hears := func(o outlet) bool {
+		told := s.Told[o.told()]
+		back := n.Event == string(study.ResultWithdrawn) && told != nil && slices.Contains(told.Drafts, n.Revision)
+		return o.wants(n.Event) && (s.Mode == "" || back)
 	}
-	if !slices.ContainsFunc(a.outlets, func(o outlet) bool { return o.wants(n.Event) }) {
+	if !slices.ContainsFunc(a.outlets, hears) {
 		return nil
 	}
 	s.Announced++
 	n.Time, n.Sequence = tx.Now().UTC(), s.Announced
 	for _, o := range a.outlets {
-		if !o.wants(n.Event) {
+		if !hears(o) {
 			continue
 		}
 		n.Outlet = o.name
@@ -60,6 +62,9 @@ func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error
 	}
 	return nil
 }
+
+// told is the outlet's key in what a study was told of.
+func (o *outlet) told() string { return o.kind + "/" + o.name }
 
 // lane is how the identifiers of an outlet's jobs for one study begin.
 func (o *outlet) lane(uid string) string { return fmt.Sprintf("%s/%s/%s/", o.kind, o.name, uid) }
@@ -81,7 +86,7 @@ func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
 	}
 	o := a.outlet(lease.Job.Kind, n.Outlet)
 	if o == nil {
-		return queue.Permanent(fmt.Errorf("daemon: %s %s is no longer configured", lease.Job.Kind, n.Outlet))
+		return queue.Permanent(fmt.Errorf("daemon: %s %s %w", lease.Job.Kind, n.Outlet, errNotConfigured))
 	}
 	uid := lease.Job.Study
 	wait, err := a.turn(o, uid, lease.Job.ID, n.Sequence)
@@ -185,6 +190,11 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		case w != nil:
 			return "the draft was withdrawn", nil
 		}
+		why, err := a.shaken(s.UID, n.Revision)
+		if lost(err) {
+			err = nil // it is made again
+		}
+		return why, err
 	case study.ResultWithdrawn:
 		switch {
 		case w == nil:
@@ -224,7 +234,7 @@ func (a *Appliance) goesTo(o *outlet, uid string, n announcement) error {
 }
 
 func toldTo(s *queue.Study, o *outlet) *queue.Told {
-	key := o.kind + "/" + o.name
+	key := o.told()
 	if s.Told[key] == nil {
 		if s.Told == nil {
 			s.Told = map[string]*queue.Told{}
@@ -255,6 +265,9 @@ func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error)
 		r.Time = record.Made.In(time.Local)
 	case study.ResultSigned, study.ResultCorrected:
 		_, signature, err := a.signature(s.UID, n.Number)
+		if err == nil {
+			err = a.signedStands(s.UID, signature)
+		}
 		if err != nil {
 			return r, err
 		}
@@ -279,7 +292,10 @@ func (a *Appliance) mendState(tx *queue.Tx, s *queue.Study) error {
 		return err
 	}
 	s.State, s.Reason = queue.Drafted, ""
-	if a.delivered(s, s.Revision) {
+	switch {
+	case s.Pair != nil && s.Pair.Refusal != "":
+		s.State, s.Reason = queue.Refused, s.Pair.Refusal
+	case a.delivered(s, s.Revision):
 		s.State = queue.Delivered
 	}
 	return nil

@@ -68,8 +68,11 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	to, err := a.destination(c.Destination)
-	if err != nil || !to.Commit {
-		return queue.Permanent(fmt.Errorf("daemon: destination %s is no longer asked for storage commitment", c.Destination))
+	if err == nil && !to.Commit {
+		err = queue.Permanent(fmt.Errorf("daemon: storage commitment of destination %s %w", c.Destination, errNotConfigured))
+	}
+	if err != nil {
+		return err
 	}
 	uid := lease.Job.Study
 	documents, err := a.committable(ctx, lease, c)

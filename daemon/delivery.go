@@ -54,30 +54,38 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
-	return lease.Done(func(tx *queue.Tx) error {
-		s, err := tx.Study(uid)
-		if err != nil || s == nil {
-			return err
-		}
-		if s.Deliveries == nil {
-			s.Deliveries = map[string]*queue.Delivery{}
-		}
-		asked, err := a.askCommitment(tx, uid, committal{Revision: d.Revision, Destination: d.Destination})
-		if err != nil {
-			return err
-		}
+	return lease.Done(func(tx *queue.Tx) error { return a.arrived(tx, uid, d) })
+}
+
+// arrived notes that a destination has a revision. One that comes after a later revision, whose delivery was quicker, takes nothing from it.
+func (a *Appliance) arrived(tx *queue.Tx, uid string, d delivery) error {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return err
+	}
+	asked, err := a.askCommitment(tx, uid, committal{Revision: d.Revision, Destination: d.Destination})
+	if err != nil {
+		return err
+	}
+	if s.Deliveries == nil {
+		s.Deliveries = map[string]*queue.Delivery{}
+	}
+	if got := s.Deliveries[d.Destination]; got == nil || got.Revision <= d.Revision {
 		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC(), Commitment: asked}
-		s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-		if s.Revision == d.Revision {
-			if err := a.wellAgain(tx, s); err != nil {
-				return err
-			}
-		}
-		if err := a.announce(tx, s, announcement{Event: config.EventDelivered, Revision: d.Revision, Detail: d.Destination}); err != nil {
+	}
+	s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
+	if s.Revision == d.Revision {
+		if err := a.wellAgain(tx, s); err != nil {
 			return err
 		}
-		return tx.PutStudy(s)
-	})
+	}
+	if err := a.mendState(tx, s); err != nil {
+		return err
+	}
+	if err := a.announce(tx, s, announcement{Event: config.EventDelivered, Revision: d.Revision, Detail: d.Destination}); err != nil {
+		return err
+	}
+	return tx.PutStudy(s)
 }
 
 // wellAgain ends the way of a study that has arrived everywhere, also one that a dead letter had made fail and nothing holds up now.
@@ -102,10 +110,10 @@ func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
 	return n, err
 }
 
-// delivered reports whether every destination has a revision or a later one.
+// delivered reports whether every destination has a revision or a later one, but those that came into the configuration after it was sent out.
 func (a *Appliance) delivered(s *queue.Study, revision int) bool {
 	for _, d := range a.cfg().Destinations {
-		if got := s.Deliveries[d.String()]; got == nil || got.Revision < revision {
+		if got := s.Deliveries[d.String()]; got != nil && got.Revision < revision {
 			return false
 		}
 	}
@@ -129,7 +137,7 @@ func refusal(err error) error {
 }
 
 // leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it was withdrawn, or its
-// images were rejected in the meantime.
+// images were rejected or their patient corrected in the meantime.
 func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) (bool, error) {
 	goes := false
 	err := a.db.Update(func(tx *queue.Tx) error {
@@ -138,8 +146,10 @@ func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) 
 		if err != nil || s == nil || s.Withdrawal(d.Revision) != nil {
 			return err
 		}
-		worst, err := rejectionOf(tx, record)
-		if err != nil || worst != "" {
+		if worst, err := rejectionOf(tx, record); err != nil || worst != "" {
+			return err
+		}
+		if title, _, err := a.faultNow(tx, s, record); err != nil || title != "" {
 			return err
 		}
 		goes = true
@@ -183,5 +193,59 @@ func (a *Appliance) destination(text string) (config.Destination, error) {
 			return d, nil
 		}
 	}
-	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s is not configured", text))
+	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s %w", text, errNotConfigured))
+}
+
+// errNotConfigured says that a receiver was taken out of the configuration.
+var errNotConfigured = errors.New("is not configured")
+
+// nobodyThere reports whether a job that was a dead letter for want of its receiver was sent again, and there still is none: an administrator is done
+// with it.
+func nobodyThere(job queue.Job, cause error) bool {
+	return errors.Is(cause, errNotConfigured) && job.LastError == cause.Error()
+}
+
+// letGo ends such a job: nothing waits for that receiver any more.
+func (a *Appliance) letGo(lease *queue.Lease, cause error) error {
+	return lease.Done(func(tx *queue.Tx) error {
+		job := lease.Job
+		s, err := tx.Study(job.Study)
+		if err != nil || s == nil {
+			return err
+		}
+		to := destinationOf(job)
+		switch job.Kind {
+		case kindDeliver:
+			if d := s.Deliveries[to]; d != nil && d.Sent.IsZero() {
+				delete(s.Deliveries, to)
+			}
+		case kindRetract:
+			for _, w := range s.Withdrawn {
+				if d := w.Deliveries[to]; d != nil && d.Sent.IsZero() {
+					delete(w.Deliveries, to)
+				}
+			}
+		case kindCommit:
+			if d := s.Deliveries[to]; d != nil {
+				d.Commitment = nil
+			}
+			r, err := tx.Reading(job.Study)
+			if err != nil {
+				return err
+			}
+			if r != nil {
+				for i := range r.Signatures {
+					delete(r.Signatures[i].Commitments, to)
+				}
+				if err := tx.PutReading(r); err != nil {
+					return err
+				}
+			}
+		}
+		s.Note(tx.Now(), fmt.Sprintf("%s is given up for good: %v", job.Kind, cause))
+		if err := a.mendState(tx, s); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
 }

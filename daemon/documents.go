@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"image"
@@ -55,23 +54,33 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	}
 	destinations := a.cfg().Destinations
 	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		for _, d := range destinations {
+			if s.Deliveries == nil {
+				s.Deliveries = map[string]*queue.Delivery{}
+			}
+			if s.Deliveries[d.String()] == nil {
+				s.Deliveries[d.String()] = &queue.Delivery{}
+			}
+		}
 		state := queue.Drafted
-		if s, err := tx.Study(uid); err == nil && s != nil && a.delivered(s, revision) {
+		if a.delivered(s, revision) {
 			state = queue.Delivered // the documents were made again
 		}
-		var announced error
-		err := a.setState(tx, uid, revision, state, "", func(s *queue.Study) {
-			for _, d := range destinations {
-				if s.Deliveries == nil {
-					s.Deliveries = map[string]*queue.Delivery{}
-				}
-				if s.Deliveries[d.String()] == nil {
-					s.Deliveries[d.String()] = &queue.Delivery{}
-				}
+		if title, _, err := a.faultNow(tx, s, record); err != nil {
+			return err
+		} else if !title.Final() { // else it is about to be withdrawn
+			if err := a.announceDraft(tx, s, record); err != nil {
+				return err
 			}
-			announced = a.announceDraft(tx, s, record)
-		})
-		if err := cmp.Or(err, announced); err != nil {
+		}
+		if err := tx.PutStudy(s); err != nil {
+			return err
+		}
+		if err := a.setState(tx, uid, revision, state, "", nil); err != nil {
 			return err
 		}
 		for _, d := range destinations {

@@ -94,7 +94,7 @@ func (s *Seen) Candidate() pairing.Candidate {
 func MakeDraft(
 	ctx context.Context, reader *inference.Reader, write Writing, pair study.Pair, open dicomfile.Opener, frontal, lateral string,
 ) (*DraftRecord, error) {
-	record := &DraftRecord{Views: map[study.Projection]study.Geometry{}, Took: map[string]time.Duration{}, Made: time.Now().UTC().Truncate(time.Second)}
+	record := &DraftRecord{Views: map[study.Projection]study.Geometry{}, Took: map[string]time.Duration{}, Made: time.Now().Truncate(time.Second)}
 	started := time.Now()
 	views := map[study.Projection]*study.Normalised{}
 	for view, path := range map[study.Projection]string{study.Frontal: frontal, study.Lateral: lateral} {

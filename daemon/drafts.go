@@ -36,7 +36,8 @@ type DraftRecord struct {
 	LateralPath string `json:"lateral_path,omitempty"`
 	// Views is how each image was laid onto the classifier's input.
 	Views map[study.Projection]study.Geometry `json:"views"`
-	Made  time.Time                           `json:"made"`
+	// Made is in the site's time zone, as the documents say it, whatever zone they are made again in.
+	Made time.Time `json:"made"`
 	// Shadow says that nothing of the draft may leave.
 	Shadow bool `json:"shadow,omitempty"`
 	// Took is the time each step needed.

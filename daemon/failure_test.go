@@ -3,8 +3,11 @@ package daemon
 import (
 	"errors"
 	"testing"
+	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // TestADraftThatWasGivenUpIsNotTheOlderOne: when a new revision cannot be drafted the study no longer says what the draft before it found; when a
@@ -32,6 +35,79 @@ func TestADraftThatWasGivenUpIsNotTheOlderOne(t *testing.T) {
 	}
 }
 
+// TestWhatWaitsGoesOn: a job of an earlier revision that is given up stops no study that waits for its next draft, or for a wrong one to be taken back;
+// looking at its images that is given up does.
+func TestWhatWaitsGoesOn(t *testing.T) {
+	a := withLedger(t)
+	for kind, want := range map[string]string{kindDeliver: queue.Receiving, kindDeliverSigned: queue.Receiving, kindHL7: queue.Receiving, kindExamine: queue.Failed} {
+		err := a.db.Update(func(tx *queue.Tx) error {
+			if err := tx.PutStudy(&queue.Study{UID: "2.25.1", Revision: 1, State: queue.Receiving}); err != nil {
+				return err
+			}
+			return a.noteFailure(tx, queue.Job{ID: kind, Kind: kind, Study: "2.25.1", Dead: true}, errors.New("no"))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := a.studyRecord("2.25.1"); err != nil || s.State != want {
+			t.Errorf("after %s was given up the study is %s, want %s (%v)", kind, s.State, want, err)
+		}
+	}
+}
+
+// TestWellAgain: a study without dead letters is what it was before them, and a destination that came into the configuration later holds up nothing.
+func TestWellAgain(t *testing.T) {
+	a := withLedger(t)
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{{AETitle: "OLD", Address: "127.0.0.1:1"}, {AETitle: "NEW", Address: "127.0.0.1:2"}}
+	a.settings.Store(&cfg)
+	old := cfg.Destinations[0].String()
+	for want, s := range map[string]*queue.Study{
+		queue.Refused:   {Pair: &study.Pair{Refusal: "no chest"}},
+		queue.Delivered: {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 2}}},
+		queue.Drafted:   {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}},
+	} {
+		s.UID, s.State, s.Reason = "2.25.1", queue.Failed, "retract: no"
+		err := a.db.Update(func(tx *queue.Tx) error { return a.mendState(tx, s) })
+		if err != nil || s.State != want || (s.Reason != "") != (want == queue.Refused) {
+			t.Errorf("%s (%s), want %s: %v", s.State, s.Reason, want, err)
+		}
+	}
+}
+
+// TestAnOlderDraftArrivesLast: a destination that gets the first draft of a study after the second has the second all the same, and the study is done.
+func TestAnOlderDraftArrivesLast(t *testing.T) {
+	a := withLedger(t)
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: "127.0.0.1:1"}}
+	a.settings.Store(&cfg)
+	to := cfg.Destinations[0].String()
+	s := &queue.Study{UID: "2.25.1", Revision: 2, State: queue.Drafted, Deliveries: map[string]*queue.Delivery{to: {}}}
+	if err := a.db.Update(func(tx *queue.Tx) error { return tx.PutStudy(s) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, failed := range []bool{false, true} { // the second time after a dead letter of the first draft
+		for _, revision := range []int{2, 1} {
+			err := a.db.Update(func(tx *queue.Tx) error {
+				s, err := tx.Study(s.UID)
+				if err != nil {
+					return err
+				}
+				if failed {
+					s.State = queue.Failed
+				}
+				return errors.Join(tx.PutStudy(s), a.arrived(tx, s.UID, delivery{revision, to}))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err := a.studyRecord(s.UID); err != nil || s.State != queue.Delivered || s.Deliveries[to].Revision != 2 {
+				t.Errorf("after revision %d: %v %s, %+v", revision, err, s.State, s.Deliveries[to])
+			}
+		}
+	}
+}
+
 // TestADraftThatCouldNotBeSentRests: such a study has nothing on its way and can be drafted again, one whose draft was given up cannot.
 func TestADraftThatCouldNotBeSentRests(t *testing.T) {
 	a := &Appliance{drafts: drafts{root: t.TempDir()}}
@@ -53,5 +129,67 @@ func TestADraftThatCouldNotBeSentRests(t *testing.T) {
 		if got := a.rests(&queue.Study{UID: "2.25.1", State: c.state, Revision: c.revision}); got != c.rests {
 			t.Errorf("%s at revision %d rests: %v, want %v", c.state, c.revision, got, c.rests)
 		}
+	}
+}
+
+// TestNobodyIsThereAnyMore: what waits for a receiver that was taken out of the configuration is a dead letter, and ends for good when it is sent again: then
+// nothing of the study waits, and retention may have it.
+func TestNobodyIsThereAnyMore(t *testing.T) {
+	const uid, to = "2.25.1", "OLD@pacs.example:104"
+	for kind, job := range map[string]queue.Job{
+		kindDeliver:       {ID: deliveryID(uid, 1, to), Payload: mustJSON(delivery{1, to})},
+		kindDeliverSigned: {ID: "deliver signed", Payload: mustJSON(signedDelivery{1, to})},
+		kindRetract:       retractJob(uid, 1, to),
+		kindCommit:        committal{Revision: 1, Destination: to}.job(uid),
+		kindHL7:           {ID: "hl7/RIS", Payload: mustJSON(announcement{Outlet: "RIS", Event: "draft", Revision: 1})},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			s := &queue.Study{
+				UID: uid, Deliveries: map[string]*queue.Delivery{to: {Revision: 1, Commitment: new(queue.Commitment)}},
+				Withdrawn: []*queue.Withdrawal{{Revision: 1, Deliveries: map[string]*queue.Delivery{to: {Revision: 1}}}},
+			}
+			a := withDrafts(t, 1, s)
+			job.Kind, job.Study = kind, uid
+			err := a.db.Update(func(tx *queue.Tx) error {
+				reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
+				return errors.Join(tx.PutReading(reading), tx.Enqueue(job))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for round := range 2 {
+				lease, err := a.db.Lease(t.Context(), time.Minute, kind)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cause := a.perform(t.Context(), lease)
+				if !errors.Is(cause, errNotConfigured) || nobodyThere(lease.Job, cause) != (round == 1) {
+					t.Fatalf("round %d: %v", round, cause)
+				}
+				if round == 1 {
+					if err := a.letGo(lease, cause); err != nil {
+						t.Fatal(err)
+					}
+					break
+				}
+				a.fail(lease, cause)
+				if s, err := a.studyRecord(uid); err != nil || s.State != queue.Failed {
+					t.Fatalf("%v: %+v", err, s)
+				}
+				if err := a.Resend(job.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err = a.studyRecord(uid)
+			if err != nil || s.State != queue.Delivered {
+				t.Errorf("the study is %+v (%v)", s, err)
+			}
+			if kind == kindRetract && len(s.Withdrawn[0].Deliveries) > 0 || kind == kindCommit && s.Deliveries[to].Commitment != nil {
+				t.Errorf("something waits still: %+v", s)
+			}
+			if jobs, err := a.Jobs(); err != nil || len(jobs) > 0 {
+				t.Errorf("%v %v", jobs, err)
+			}
+		})
 	}
 }

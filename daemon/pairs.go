@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -136,7 +137,7 @@ func (a *Appliance) elsewhere(tx *queue.Tx, p paired, uid string, revision int) 
 	if err != nil || home == nil {
 		return err
 	}
-	waiting, err := tx.Job(fmt.Sprintf("%s/%s/%d", kindDraft, p.home, home.Revision))
+	waiting, err := tx.Job(draftID(home))
 	if err != nil {
 		return err
 	}
@@ -166,4 +167,62 @@ func readHere(tx *queue.Tx, p paired) error {
 	s.ReadWith = p.home
 	s.Note(tx.Now(), "its lateral view is read with study "+p.home+", which has the same accession number")
 	return tx.PutStudy(s)
+}
+
+// draftID is the job that drafts a study's newest revision.
+func draftID(s *queue.Study) string { return fmt.Sprintf("%s/%s/%d", kindDraft, s.UID, s.Revision) }
+
+// readElsewhere reports whether a draft that is just being written may still read the lateral view of a study that is read for itself now.
+func (a *Appliance) readElsewhere(uid string, p paired) (reads bool, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil || s.ReadWith == "" || p.partner != "" {
+			return err
+		}
+		home, err := tx.Study(s.ReadWith)
+		if err != nil || home == nil {
+			return err
+		}
+		j, err := tx.Job(draftID(home))
+		reads = j != nil && j.Leased.After(tx.Now())
+		return err
+	})
+	return reads, err
+}
+
+// apart ends what two studies were to each other that are read together no more, as when the patient of one was corrected: pair is how this one is read
+// now. A lateral view that its draft loses is asked about in its own study, and a study that loses its lateral view to this one is drafted again.
+func (a *Appliance) apart(tx *queue.Tx, uid string, p paired) error {
+	s, err := tx.Study(uid)
+	if err != nil || s == nil {
+		return err
+	}
+	if s.Pair != nil && s.Pair.Lateral != p.pair.Lateral {
+		if err := a.release(tx, s); err != nil {
+			return err
+		}
+	}
+	if s.ReadWith == "" || p.partner != "" {
+		return nil
+	}
+	home, err := tx.Study(s.ReadWith)
+	if err != nil {
+		return err
+	}
+	s.ReadWith = ""
+	if err := tx.PutStudy(s); err != nil {
+		return err
+	}
+	if home == nil || home.State == queue.Receiving || home.Pair == nil || !slices.Contains(s.Instances, home.Pair.Lateral) {
+		return nil
+	}
+	if waiting, err := tx.Job(draftID(home)); err != nil || waiting != nil {
+		return err // it sees for itself
+	}
+	home.Note(tx.Now(), "the lateral view that came as a study of its own is read with it no more")
+	home.State, home.Reason = queue.Receiving, ""
+	if err := tx.Postpone(completionJob(home.UID, tx.Now(), true)); err != nil {
+		return err
+	}
+	return tx.PutStudy(home)
 }

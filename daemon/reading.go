@@ -67,6 +67,15 @@ func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (
 		if s.Withdrawal(r.Revision) != nil {
 			return ErrWithdrawn
 		}
+		record, err := a.drafts.load(uid, r.Revision)
+		if err != nil {
+			return err
+		}
+		if title, _, err := a.faultNow(tx, s, record); err != nil {
+			return err
+		} else if title != "" { // it is about to be
+			return ErrWithdrawn
+		}
 		if len(labeler.Sentences(r.Findings)) == 0 || len(labeler.Sentences(r.Impression)) == 0 {
 			return ErrEmptyReport
 		}

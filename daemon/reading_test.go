@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -26,30 +28,131 @@ func withLedger(t *testing.T) *Appliance {
 	return a
 }
 
-// TestWithdrawnIsNotSigned: a draft whose images were rejected cannot be made a final report, and the next revision can.
-func TestWithdrawnIsNotSigned(t *testing.T) {
+// withDrafts is a ledger with a study of one frontal image, of which there are drafts.
+func withDrafts(t *testing.T, revisions int, s *queue.Study) *Appliance {
+	t.Helper()
 	a := withLedger(t)
-	const uid = "2.25.1"
-	begin := func(revision int) {
-		err := a.db.Update(func(tx *queue.Tx) error {
-			s := &queue.Study{
-				UID: uid, Revision: 2, State: queue.Delivered,
-				Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now()}},
-			}
-			if err := tx.PutStudy(s); err != nil {
-				return err
-			}
-			return tx.PutReading(&queue.Reading{StudyInstanceUID: uid, Revision: revision, State: queue.ReadingOpen})
-		})
-		if err != nil {
+	a.drafts = drafts{root: t.TempDir()}
+	h := study.Header{StudyInstanceUID: s.UID, SOPInstanceUID: s.UID + ".1", PatientID: "A", Modality: "DX"}
+	s.Revision, s.State, s.Instances = revisions, queue.Delivered, []string{h.SOPInstanceUID}
+	err := a.db.Update(func(tx *queue.Tx) error {
+		return errors.Join(tx.PutStudy(s), tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: h}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for revision := 1; revision <= revisions; revision++ {
+		record := &DraftRecord{Draft: study.Draft{StudyInstanceUID: s.UID, Revision: revision, Pair: study.Pair{Frontal: h.SOPInstanceUID}}, Frontal: &h}
+		record.Documents = []DocumentRecord{{Kind: narrativeDocument, SOPInstanceUID: fmt.Sprintf("2.25.90%d", revision)}}
+		if err := a.drafts.save(record); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return a
+}
+
+// TestWithdrawnIsNotSigned: a draft whose images were rejected cannot be made a final report, and the next revision can.
+func TestWithdrawnIsNotSigned(t *testing.T) {
 	for revision, want := range map[int]error{1: ErrWithdrawn, 2: nil} {
-		begin(revision)
-		_, err := a.SignReading(uid, Hand{User: "jane"}, "DOE^JANE", Edit{Revision: revision, Findings: "No pneumothorax.", Impression: "Normal."})
+		a := withDrafts(t, 2, &queue.Study{
+			UID: "2.25.1", Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now()}},
+		})
+		_, err := a.SignReading("2.25.1", Hand{User: "jane"}, "DOE^JANE", Edit{Revision: revision, Findings: "No pneumothorax.", Impression: "Normal."})
 		if !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("revision %d: %v, want %v", revision, err, want)
+		}
+	}
+}
+
+// TestWhatNoLongerStandsGoesNowhere: from the moment that a rejection note or a corrected patient is in the ledger, and before the drafts are withdrawn for it,
+// no draft that rests on it is signed or sent, and no report that was signed before is sent.
+func TestWhatNoLongerStandsGoesNowhere(t *testing.T) {
+	const uid = "2.25.1"
+	reject := func(title study.RejectionTitle) func(*queue.Tx) error {
+		return func(tx *queue.Tx) error {
+			return tx.Reject(&queue.Rejection{Object: study.ObjectReference{StudyInstanceUID: uid, SOPInstanceUID: uid + ".1"}, Title: title, Note: "2.25.8"})
+		}
+	}
+	patient := func(change func(*study.Header)) func(*queue.Tx) error {
+		return func(tx *queue.Tx) error {
+			i, err := tx.Instance(uid + ".1")
+			if err != nil {
+				return err
+			}
+			change(&i.Header)
+			return tx.PutInstance(i)
+		}
+	}
+	for name, c := range map[string]struct {
+		happens func(*queue.Tx) error
+		stands  bool
+	}{
+		"nothing":              {func(*queue.Tx) error { return nil }, true},
+		"patient safety":       {reject(study.RejectedSafety), false},
+		"wrong worklist entry": {reject(study.RejectedWorklist), false},
+		"another patient":      {patient(func(h *study.Header) { h.PatientID = "B" }), false},
+		"another spelling":     {patient(func(h *study.Header) { h.PatientName = "DOE^JON" }), true},
+		"an image of somebody else": {func(tx *queue.Tx) error {
+			h := study.Header{StudyInstanceUID: uid, SOPInstanceUID: uid + ".2", SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", PatientID: "B", Modality: "CR"}
+			s, err := tx.Study(uid)
+			if err != nil {
+				return err
+			}
+			i, err := tx.Instance(uid + ".1")
+			if err != nil {
+				return err
+			}
+			i.Header.SOPClassUID, i.Header.Modality = h.SOPClassUID, h.Modality
+			s.Instances = append(s.Instances, h.SOPInstanceUID)
+			return errors.Join(tx.PutInstance(i), tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: h}}), tx.PutStudy(s))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := withDrafts(t, 1, &queue.Study{UID: uid})
+			record, err := a.drafts.load(uid, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.db.Update(c.happens); err != nil {
+				t.Fatal(err)
+			}
+			if goes, err := a.leaves(&queue.Lease{Job: queue.Job{Study: uid}}, delivery{1, "PACS@pacs.example:104"}, record); err != nil || goes != c.stands {
+				t.Errorf("the draft is sent: %v %v, want %v", goes, err, c.stands)
+			}
+			if err := a.signedStands(uid, queue.Signature{Number: 1, Revision: 1}); errors.Is(err, errSignAnew) == c.stands || c.stands && err != nil {
+				t.Errorf("a report that was signed before is sent: %v, want %v", err, c.stands)
+			}
+			_, err = a.SignReading(uid, Hand{User: "jane"}, "DOE^JANE", Edit{Revision: 1, Findings: "No pneumothorax.", Impression: "Normal."})
+			if errors.Is(err, ErrWithdrawn) == c.stands || c.stands && err != nil {
+				t.Errorf("it is signed: %v, want %v", err, c.stands)
+			}
+		})
+	}
+}
+
+// TestSignedPredecessorIsOfTheSamePatient: a report that is signed after its patient was corrected replaces none that stands in another patient's record.
+func TestSignedPredecessorIsOfTheSamePatient(t *testing.T) {
+	const uid = "2.25.1"
+	for patient, want := range map[string]string{"A": "2.25.77", "B": "2.25.902"} {
+		a := withDrafts(t, 2, &queue.Study{UID: uid})
+		record, err := a.drafts.load(uid, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record.Frontal.PatientID = patient
+		reading := &queue.Reading{StudyInstanceUID: uid, Signatures: []queue.Signature{
+			{Number: 1, Revision: 1, SOPInstanceUID: "2.25.77", SeriesInstanceUID: "2.25.78"}, {Number: 2, Revision: 2, Findings: "No mass.", Impression: "Normal.", Name: "DOE^JANE"},
+		}}
+		document, err := a.signedReport(record, reading, reading.Signatures[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if _, err := document.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(file.Bytes(), []byte(want)) || want != "2.25.77" && bytes.Contains(file.Bytes(), []byte("2.25.77")) {
+			t.Errorf("the report of patient %s does not replace %s alone", patient, want)
 		}
 	}
 }

@@ -45,8 +45,7 @@ func (a *Appliance) Redraft(uid string, by Hand, adapter string, e Edit) (*queue
 		if err := tx.PutStudy(s); err != nil {
 			return err
 		}
-		id := fmt.Sprintf("%s/%s/%d", kindDraft, uid, s.Revision)
-		return tx.Enqueue(queue.Job{ID: id, Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)})
+		return tx.Enqueue(queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)})
 	})
 }
 

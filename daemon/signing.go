@@ -104,7 +104,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 
 func signedFile(number int) string { return fmt.Sprintf("signed-%d.dcm", number) }
 
-// signedReport makes the document: its predecessor is the signed report before it, or the draft.
+// signedReport makes the document: its predecessor is the signed report of the same patient before it, or the draft.
 func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s queue.Signature) (*sr.Document, error) {
 	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: s.Time.In(time.Local), Device: a.device}
 	for _, d := range record.Documents {
@@ -112,12 +112,19 @@ func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s 
 			in.Predecessor = &sr.Predecessor{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID, Preliminary: true}
 		}
 	}
-	if s.Number > 1 {
-		before := reading.Signatures[s.Number-2]
+	for _, before := range slices.Backward(reading.Signatures[:s.Number-1]) {
+		other, err := a.drafts.load(reading.StudyInstanceUID, before.Revision)
+		if err != nil && !lost(err) {
+			return nil, err
+		}
+		if err == nil && other.patient() != record.patient() {
+			continue // naming it would join the two patients
+		}
 		if before.SOPInstanceUID == "" {
 			return nil, errNoDocuments
 		}
 		in.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: before.SOPInstanceUID, SeriesInstanceUID: before.SeriesInstanceUID}
+		break
 	}
 	signer := sr.Signer{Name: s.Name, Organization: cmp.Or(a.cfg().Organization, "not stated"), Number: s.Number}
 	return sr.Signed(in, signer, signedSentences(record.Draft, s))
@@ -156,12 +163,18 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		return err
 	}
 	uid := lease.Job.Study
-	_, signature, err := a.signature(uid, d.Number)
+	reading, signature, err := a.signature(uid, d.Number)
 	if err != nil {
 		return err
 	}
 	to, err := a.destination(d.Destination)
 	if err != nil {
+		return err
+	}
+	if err := a.signedStands(uid, signature); err != nil {
+		if errors.Is(err, errSignAnew) && len(reading.Signatures) > d.Number {
+			return a.signedAgain(lease, d)
+		}
 		return err
 	}
 	path := filepath.Join(a.drafts.folder(uid, signature.Revision), signedFile(d.Number))
@@ -195,7 +208,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		s.Note(tx.Now(), fmt.Sprintf("signed report %d delivered to %s", d.Number, d.Destination))
 		delivered := announcement{Event: config.EventDelivered, Revision: signature.Revision, Number: d.Number, Detail: d.Destination}
-		if err := a.announce(tx, s, delivered); err != nil {
+		if err := errors.Join(a.announce(tx, s, delivered), a.mendState(tx, s)); err != nil {
 			return err
 		}
 		if err := tx.PutStudy(s); err != nil {
@@ -203,6 +216,34 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		return tx.PutReading(r)
 	})
+}
+
+// signedAgain ends the delivery of a signed report that must not go and that a later one has replaced.
+func (a *Appliance) signedAgain(lease *queue.Lease, d signedDelivery) error {
+	return lease.Done(func(tx *queue.Tx) error {
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil {
+			return err
+		}
+		s.Note(tx.Now(), fmt.Sprintf("signed report %d is not sent to %s: it was signed anew", d.Number, d.Destination))
+		if err := a.mendState(tx, s); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
+}
+
+// errSignAnew says that a physician has to sign again.
+var errSignAnew = errors.New("it must be signed anew")
+
+// signedStands fails for good when what a signed report rests on was rejected, or its patient corrected, after the signature: it would go to where it does
+// harm.
+func (a *Appliance) signedStands(uid string, signature queue.Signature) error {
+	reason, err := a.shaken(uid, signature.Revision)
+	if err == nil && reason != "" {
+		err = queue.Permanent(fmt.Errorf("daemon: signed report %d is not sent, %w: %s", signature.Number, errSignAnew, reason))
+	}
+	return err
 }
 
 func sortByScore(list []queue.FindingScore) {

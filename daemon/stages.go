@@ -9,6 +9,7 @@ import (
 
 	"llamaxr/daemon/config"
 	"llamaxr/inference"
+	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -44,7 +45,18 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		instance.Examined = looked
-		return tx.PutInstance(instance)
+		if err := tx.PutInstance(instance); err != nil {
+			return err
+		}
+		s, err := tx.Study(instance.Header.StudyInstanceUID)
+		if err != nil || s == nil || s.State != queue.Failed || !ingest.Fresh(s) {
+			return err
+		}
+		s.State, s.Reason = queue.Receiving, "" // looking had been given up
+		if err := tx.Postpone(completionJob(s.UID, tx.Now(), false)); err != nil {
+			return err
+		}
+		return tx.PutStudy(s)
 	})
 }
 
@@ -124,8 +136,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			why = "both views are there and the association was released"
 		}
 		s.Note(now, fmt.Sprintf("complete for revision %d with %d objects: %s", s.Revision, len(s.Instances), why))
-		id := fmt.Sprintf("%s/%s/%d", kindDraft, uid, s.Revision)
-		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
+		if err := tx.Enqueue(queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
@@ -168,6 +179,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		defer home()
 		return lease.Done(func(tx *queue.Tx) error { return a.elsewhere(tx, p, uid, revision) })
 	}
+	if reads, err := a.readElsewhere(uid, p); err != nil {
+		return err
+	} else if reads {
+		return lease.PutOff(time.Now().Add(putOff))
+	}
 	mode, source, err := a.modeOf(uid, p)
 	if err != nil {
 		return err
@@ -185,7 +201,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		a.log.Info("no draft", "study", uid, "reason", pair.Refusal)
 		a.metrics.Refused.Inc()
 		return lease.Done(func(tx *queue.Tx) error {
-			if err := a.lookBack(tx, uid, revision); err != nil {
+			if err := errors.Join(a.apart(tx, uid, p), a.lookBack(tx, uid, revision)); err != nil {
 				return err
 			}
 			return a.setState(tx, uid, revision, queue.Refused, pair.Refusal, func(s *queue.Study) { s.Pair, s.Summary, s.Mode = &pair, nil, sentMode(mode) })
@@ -242,7 +258,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	said := summary(record)
 	err = lease.Done(func(tx *queue.Tx) error {
 		scored := queue.ScoredStudy{Study: uid, Time: tx.Now(), Classifier: a.classifierDigest(), Scores: record.Draft.Scores}
-		if err := tx.AddScores(scored, scoreWindow); err != nil {
+		if err := errors.Join(tx.AddScores(scored, scoreWindow), a.apart(tx, uid, p)); err != nil {
 			return err
 		}
 		err := a.setState(tx, uid, revision, queue.Complete, "", func(s *queue.Study) {

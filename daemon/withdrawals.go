@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
@@ -156,7 +157,7 @@ func rejectionOf(tx *queue.Tx, record *DraftRecord) (worst study.RejectionTitle,
 // fault says why a draft of the study must be taken back, given its images as they are paired now; the title is empty when it stands:
 //   - it rests on an image that was rejected for good;
 //   - it rests on one of bad quality and nothing takes its place (a later draft would replace it, as its predecessor);
-//   - the study is another patient's by now, or of more than one: a draft under the wrong name is what Incorrect Modality Worklist Entry
+//   - the study, or an image that it rests on, is another patient's by now, or the study is of more than one: a draft under the wrong name is what Incorrect Modality Worklist Entry
 //     is for. The new draft then names no predecessor, which would join the two patients.
 func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pair study.Pair) (title study.RejectionTitle, reason string, err error) {
 	worst, err := rejectionOf(tx, record)
@@ -172,7 +173,13 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 	if drafted == nil {
 		drafted = record.Lateral
 	}
-	for _, sop := range []string{pair.Frontal, pair.Lateral} {
+	images := []string{pair.Frontal, pair.Lateral}
+	for _, h := range record.images() {
+		if h != nil {
+			images = append(images, h.SOPInstanceUID)
+		}
+	}
+	for _, sop := range images {
 		if sop == "" {
 			continue
 		}
@@ -185,6 +192,35 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		}
 	}
 	return "", "", nil
+}
+
+// faultNow is fault by what the ledger knows at this moment.
+func (a *Appliance) faultNow(tx *queue.Tx, s *queue.Study, record *DraftRecord) (title study.RejectionTitle, reason string, err error) {
+	own, err := a.ownPair(tx, s.UID)
+	if err != nil {
+		return "", "", err
+	}
+	return a.fault(tx, s, record, own.pair)
+}
+
+// shaken says why nothing of a revision may be sent any more, though it may not be withdrawn yet; empty when it may.
+func (a *Appliance) shaken(uid string, revision int) (why string, err error) {
+	record, err := a.drafts.load(uid, revision)
+	if err != nil {
+		return "", err
+	}
+	err = a.db.View(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		title, reason, err := a.faultNow(tx, s, record)
+		if title.Final() {
+			why = reason
+		}
+		return err
+	})
+	return why, err
 }
 
 // withdraw takes back the drafts of a study that no longer stand: a note of ours for each revision that may have left, to every destination
@@ -240,7 +276,7 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 
 // writeWithdrawal makes our note for a revision and returns its SOP Instance UID, which is the same each time.
 func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) (string, error) {
-	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: w.Time, Device: a.device}
+	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: w.Time.In(time.Local), Device: a.device}
 	var documents []sr.Rejected
 	for _, d := range record.Documents {
 		documents = append(documents, sr.Rejected{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID})
@@ -346,6 +382,9 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 			w.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn at %s", d.Revision, d.Destination))
+		if err := a.mendState(tx, s); err != nil {
+			return err
+		}
 		return tx.PutStudy(s)
 	})
 }

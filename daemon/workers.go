@@ -114,6 +114,9 @@ func (a *Appliance) work(ctx context.Context, kinds []string, least int) {
 		}
 		started := time.Now()
 		err = a.perform(ctx, lease)
+		if nobodyThere(lease.Job, err) {
+			err = a.letGo(lease, err)
+		}
 		took := time.Since(started)
 		a.traceJob(lease.Job, started, err != nil)
 		switch {
@@ -248,7 +251,9 @@ func (a *Appliance) noteFailure(tx *queue.Tx, job queue.Job, cause error) error 
 	}
 	switch {
 	case job.Dead:
-		if job.Kind != kindMail { // without a mail the draft stands
+		// Without a mail the draft stands. What was given up of an earlier revision stops no study that waits for its next.
+		waits := s.State == queue.Receiving && job.Kind != kindExamine && job.Kind != kindComplete
+		if job.Kind != kindMail && !waits {
 			s.State, s.Reason = queue.Failed, fmt.Sprintf("%s: %v", job.Kind, cause)
 		}
 		if job.Kind == kindDraft {

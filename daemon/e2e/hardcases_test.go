@@ -11,6 +11,7 @@ import (
 	"llamaxr/ingest/phantom"
 	"llamaxr/internal/peertest"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // The hard cases of a chest room through the running appliance. The fourth is TestRejectionNotes, the fifth TestOneViewAndALateLateral, the
@@ -133,6 +134,30 @@ func TestTwoStudiesOneAccessionDrafted(t *testing.T) {
 	r = n.await(uid, "without the lateral", stands(queue.Delivered, 3))
 	if r.Draft.Draft.Scores.Lateral != nil {
 		t.Error("a rejected lateral of the other study is still read")
+	}
+
+	// One of the two corrected to another patient parts them: what was drafted of both is withdrawn, and each is drafted for itself.
+	for seed, which := range map[uint64]string{9023: "the lateral", 9024: "the frontal"} {
+		other := fmt.Sprintf("2.25.%d", seed)
+		uid, frontal, lateral := apart(seed, other, fmt.Sprint("ACC", seed))
+		n.taken(frontal, lateral)
+		n.await(uid, "drafted with the lateral", func(r *daemon.StudyReport) bool {
+			return r.State == queue.Delivered && r.Draft.Draft.Scores.Lateral != nil
+		})
+		corrected := lateral
+		if which == "the frontal" {
+			corrected = frontal
+		}
+		n.taken(changed(t, []string{"PatientID=MERGED"}, corrected)...)
+		for _, one := range []string{uid, other} {
+			n.await(one, which+" corrected: drafted for itself", func(r *daemon.StudyReport) bool {
+				return r.State == queue.Delivered && r.Draft != nil && r.Draft.Draft.Partial != "" && r.ReadWith == ""
+			})
+		}
+		r := n.await(uid, which+" corrected: the draft of both is withdrawn", func(r *daemon.StudyReport) bool { return len(r.Withdrawn) > 0 && len(r.Jobs) == 0 })
+		if w := r.Withdrawn[len(r.Withdrawn)-1]; w.Title != study.RejectedWorklist {
+			t.Errorf("%s corrected: %+v", which, w)
+		}
 	}
 
 	uid, frontal, lateral = apart(9022, "2.25.9022", "ACC2", "PatientID=SOMEBODYELSE")

@@ -328,3 +328,46 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 		checkNotes(t, notes(t, folder)[uid], "113038", drafts)
 	})
 }
+
+// TestTimesAreOfTheSite: what says no time zone is of the site's (as its images and signed reports are), so that a reader who sorts by it sees a draft before
+// the report that was signed after it.
+func TestTimesAreOfTheSite(t *testing.T) {
+	const zone = "America/Los_Angeles"
+	there, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("TZ", zone)
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9021)
+	began := time.Now().Truncate(time.Second)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.taken(changed(t, []string{"PatientID=MERGED"}, frontal, lateral)...)
+	n.await(uid, "drafted again and withdrawn", func(r *daemon.StudyReport) bool {
+		return stands(queue.Delivered, 2)(r) && len(r.Withdrawn) == 1 && len(r.Jobs) == 0
+	})
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) != 9 {
+		t.Fatalf("%d objects are there, %v", len(files), err)
+	}
+	for _, file := range files {
+		for _, of := range []string{"InstanceCreation", "Content"} {
+			out, err := exec.Command(peertest.Program(t, "dcmdump"), "-s", "+P", of+"Date", "+P", of+"Time", file).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := ""
+			for line := range strings.Lines(string(out)) {
+				_, value, _ := strings.Cut(line, "[")
+				value, _, _ = strings.Cut(value, "]")
+				text += value
+			}
+			said, err := time.ParseInLocation("20060102150405", text, there)
+			if err != nil || said.Before(began) || said.After(time.Now()) {
+				t.Errorf("%s: %s is %s: %s there, want %s or a little later (%v)", filepath.Base(file), of, text, said, began.In(there), err)
+			}
+		}
+	}
+}
