@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -154,5 +155,36 @@ func TestSignedPredecessorIsOfTheSamePatient(t *testing.T) {
 		if !bytes.Contains(file.Bytes(), []byte(want)) || want != "2.25.77" && bytes.Contains(file.Bytes(), []byte("2.25.77")) {
 			t.Errorf("the report of patient %s does not replace %s alone", patient, want)
 		}
+	}
+}
+
+// TestSignedWhateverItSays: a report that nothing can be learnt of, since all its sections begin with other headings, is signed and sent as any other.
+func TestSignedWhateverItSays(t *testing.T) {
+	const uid = "2.25.1"
+	a := withDrafts(t, 1, &queue.Study{UID: uid})
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: "pacs.example:104"}}
+	a.settings.Store(&cfg)
+	var err error
+	if a.record, err = chain.Open(filepath.Join(t.TempDir(), recordLog), maxRecordLine); err != nil {
+		t.Fatal(err)
+	}
+	defer a.record.Close()
+	edit := Edit{Revision: 1, Findings: "TECHNIQUE: Two views.\nCOMPARISON: None. The lungs are clear.", Impression: "SUMMARY: No acute disease."}
+	if _, err := a.SignReading(uid, Hand{User: "jane"}, "DOE^JANE", edit); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := a.db.Lease(t.Context(), time.Minute, kindSign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.sign(t.Context(), lease); err != nil {
+		t.Errorf("signed: %v", err)
+	}
+	if jobs, err := a.Jobs(); err != nil || len(jobs) != 1 || jobs[0].Kind != kindDeliverSigned {
+		t.Errorf("%v: %+v", err, jobs)
+	}
+	if list, err := a.Corrections(); err != nil || len(list.Corrections) != 0 || len(list.Aside) != 1 {
+		t.Errorf("%v: %+v", err, list)
 	}
 }

@@ -141,9 +141,6 @@ func (a *Appliance) forgetReport(in CorrectionInput) error {
 
 // takeReport records a final report of another system as a correction. While the study is still being drafted it fails with errUnsettled.
 func (a *Appliance) takeReport(ctx context.Context, in CorrectionInput) error {
-	if _, err := corrections.ParseReport(in.Report); err != nil && in.Conflict == "" {
-		in.Conflict = err.Error()
-	}
 	err := a.db.View(func(tx *queue.Tx) error {
 		s, _, err := studyOfCorrection(tx, in)
 		if err == nil && settling(s) {
@@ -154,7 +151,17 @@ func (a *Appliance) takeReport(ctx context.Context, in CorrectionInput) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.AddCorrection(ctx, in)
+	return a.keepCorrection(ctx, in)
+}
+
+// keepCorrection is AddCorrection for a report that nobody is there to mend: one in which no findings and impression are found is kept aside too. It must hold
+// up neither its signature nor the system that sent it.
+func (a *Appliance) keepCorrection(ctx context.Context, in CorrectionInput) error {
+	_, err := a.AddCorrection(ctx, in)
+	if errors.Is(err, corrections.ErrNoSections) || errors.Is(err, corrections.ErrTooLong) {
+		in.Conflict = err.Error()
+		_, err = a.AddCorrection(ctx, in)
+	}
 	return err
 }
 

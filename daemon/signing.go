@@ -70,7 +70,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	report := corrections.Report{Findings: signature.Findings, Impression: signature.Impression}
-	_, err = a.AddCorrection(ctx, CorrectionInput{
+	err = a.keepCorrection(ctx, CorrectionInput{
 		StudyInstanceUID: uid, Revision: signature.Revision, Report: report.String(), Role: "radiologist", Source: "reading room", Time: signature.Time,
 	})
 	var mismatch *MismatchError

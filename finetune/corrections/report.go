@@ -24,10 +24,13 @@ var heading = regexp.MustCompile(`(?m)(?:^[ \t]*((?i:findings?|impressions?|conc
 // ErrNoSections is returned for a text without a FINDINGS or an IMPRESSION heading.
 var ErrNoSections = errors.New("corrections: the report has neither a FINDINGS nor an IMPRESSION heading at the beginning of a line")
 
+// ErrTooLong is returned for a text of more than MaxReport bytes.
+var ErrTooLong = errors.New("corrections: the report is longer than 64 KiB")
+
 // ParseReport finds the sections by their headings; other sections (INDICATION, COMPARISON, TECHNIQUE ...) are left out.
 func ParseReport(text string) (Report, error) {
 	if len(text) > MaxReport {
-		return Report{}, errors.New("corrections: the report is longer than 64 KiB")
+		return Report{}, ErrTooLong
 	}
 	var r Report
 	at := heading.FindAllStringSubmatchIndex(text, -1)
