@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -386,14 +385,4 @@ func Known(db Ledger) (map[string]bool, error) {
 		return tx.EachInstancePath(func(path string) error { known[path] = true; return nil })
 	})
 	return known, err
-}
-
-// Fresh reports whether the study has an instance that its newest revision does not rest on.
-func Fresh(s *queue.Study) bool {
-	for _, uid := range s.Instances {
-		if !slices.Contains(s.Drafted, uid) {
-			return true
-		}
-	}
-	return false
 }

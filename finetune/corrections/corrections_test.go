@@ -215,22 +215,22 @@ func TestParseReport(t *testing.T) {
 
 // TestSplitIsByPatient: no patient is on both sides, the share is about what was asked, and the side never changes.
 func TestSplitIsByPatient(t *testing.T) {
-	var all []*study.Correction
-	for i := range 2000 {
-		all = append(all, &study.Correction{Patient: PatientKey([]byte("key"), &study.Header{PatientID: fmt.Sprint(i / 3)})})
-	}
-	train, heldOut := Split(all, 0.2)
-	side := map[string]bool{}
-	for _, c := range train {
-		side[c.Patient] = true
-	}
-	for _, c := range heldOut {
-		if side[c.Patient] {
+	const patients = 700
+	heldOut := 0
+	for i := range patients {
+		key := func(uid string) string {
+			return PatientKey([]byte("key"), &study.Header{PatientID: fmt.Sprint(i), StudyInstanceUID: uid, PatientName: "Written^" + uid})
+		}
+		first := HeldOut(key("1.2"), 0.2)
+		if first != HeldOut(key("1.3"), 0.2) {
 			t.Fatal("a patient is on both sides")
 		}
+		if first {
+			heldOut++
+		}
 	}
-	if share := float64(len(heldOut)) / float64(len(all)); share < 0.15 || share > 0.25 {
-		t.Errorf("%.2f held out, asked for 0.20", share)
+	if share := heldOut * 100 / patients; share < 15 || share > 25 {
+		t.Errorf("%d %% held out, asked for 20", share)
 	}
 }
 

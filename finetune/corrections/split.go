@@ -21,15 +21,3 @@ func HeldOut(patient string, share float64) bool {
 	sum := sha256.Sum256([]byte("held out " + patient))
 	return float64(binary.BigEndian.Uint64(sum[:8]))/(1<<64) < share
 }
-
-// Split divides by patient.
-func Split(all []*study.Correction, share float64) (train, heldOut []*study.Correction) {
-	for _, c := range all {
-		if HeldOut(c.Patient, share) {
-			heldOut = append(heldOut, c)
-		} else {
-			train = append(train, c)
-		}
-	}
-	return train, heldOut
-}

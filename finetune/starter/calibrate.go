@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 
-	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/models"
 	"llamaxr/inference/xrv"
@@ -90,15 +89,6 @@ func score(examples []example, classify func(frontal, lateral *study.Normalised)
 		}
 	}
 	return scores, nil
-}
-
-// ScorePhantoms gives the reader's scores of phantoms with seeds first to first+count-1.
-func ScorePhantoms(ctx context.Context, reader *inference.Reader, first uint64, count int) ([]study.PairScores, error) {
-	examples := render(ctx, first, count, study.InputSize, func(int) {})
-	return score(examples, func(frontal, lateral *study.Normalised) (study.PairScores, error) {
-		scores, _, err := reader.Score(ctx, frontal, lateral)
-		return scores, err
-	})
 }
 
 func clampf(x, lo, hi float64) float64 { return min(max(x, lo), hi) }

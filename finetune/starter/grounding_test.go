@@ -40,7 +40,10 @@ func TestGrounding(t *testing.T) {
 	if os.Getenv("LLAMAXR_LONG") != "" {
 		cases, want = longPhantoms, promisedGrounding
 	}
-	vectors, err := ScorePhantoms(t.Context(), reader, firstUnseen, cases)
+	vectors, err := score(render(t.Context(), firstUnseen, cases, study.InputSize, func(int) {}), func(frontal, lateral *study.Normalised) (study.PairScores, error) {
+		scores, _, err := reader.Score(t.Context(), frontal, lateral)
+		return scores, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
