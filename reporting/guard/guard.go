@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"llamaxr/reporting/labeler"
@@ -82,19 +83,56 @@ type checker struct {
 
 func (c *checker) section(section study.Section, text string) []study.Sentence {
 	var out []study.Sentence
+	var says []labeler.Labels
 	for _, original := range labeler.Sentences(text) {
 		s := c.judge(section, original)
-		out = append(out, s)
+		out, says = append(out, s), append(says, nil)
 		if s.Verdict == study.VerdictRemoved {
 			continue
 		}
-		for f, p := range labeler.Label(s.Text) { // a meaning that is only offered does not say a finding
+		labels := labeler.Label(s.Text) // a meaning that is only offered does not say a finding
+		says[len(says)-1] = labels
+		for f, p := range labels {
 			if p != study.Absent {
 				c.said[f] = true
 			}
 		}
 	}
+	c.agree(out, says)
 	return out
+}
+
+// agree holds the sentences of a section against each other: where one says a finding as surely as it is scored, another does not say it more or less
+// surely. says are their labels.
+func (c *checker) agree(section []study.Sentence, says []labeler.Labels) {
+	for _, f := range study.Findings() {
+		score, view := c.scores.Combined(f)
+		right, wrong := study.Present, study.Uncertain
+		if score < study.SurePoint {
+			right, wrong = wrong, right
+		}
+		if !slices.ContainsFunc(says, func(l labeler.Labels) bool { return l[f] == right }) {
+			continue
+		}
+		for i, s := range section {
+			if says[i][f] != wrong {
+				continue
+			}
+			reason := fmt.Sprintf("%s is called %s beside a sentence that calls it %s, scored %.2f (%s)", f, wrong, right, score, view)
+			var names []string
+			for _, e := range s.Evidence {
+				if e.Finding != f {
+					names = append(names, Statement(e.Finding, c.scores))
+				}
+			}
+			if len(names) == 0 {
+				section[i], says[i] = c.removed(s.Section, s.Text, reason), nil
+				continue
+			}
+			section[i] = c.replaced(s.Section, s.Text, strings.Join(names, " "), reason)
+			says[i] = labeler.Label(section[i].Text)
+		}
+	}
 }
 
 // judge gives one sentence of the model its verdict.

@@ -200,6 +200,34 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestOneCertaintyASection: a section does not call a finding both possible and present; what stands says it as its score does.
+func TestOneCertaintyASection(t *testing.T) {
+	for _, test := range []struct {
+		impression  string
+		atelectasis float32
+		want        []string
+	}{
+		{"Atelectasis, pleural effusion. Possible atelectasis.", 0.67, []string{"Atelectasis, pleural effusion."}},
+		{"Possible atelectasis. Atelectasis, pleural effusion.", 0.67, []string{"Atelectasis, pleural effusion."}},
+		{"Atelectasis, pleural effusion. Possible atelectasis.", 0.55, []string{"Pleural effusion is present.", "Possible atelectasis."}},
+		{"Possible atelectasis. Pleural effusion.", 0.67, []string{"Possible atelectasis.", "Pleural effusion."}}, // said once
+	} {
+		scores := study.PairScores{Frontal: &study.Scores{study.Atelectasis: test.atelectasis, study.Effusion: 0.7}}
+		var got []string
+		for _, s := range Check("FINDINGS: There is atelectasis. There is a pleural effusion. IMPRESSION: "+test.impression, scores, nil) {
+			if s.Section == study.SectionImpression && s.Verdict != study.VerdictRemoved {
+				got = append(got, s.Text)
+			}
+			if s.Verdict != study.VerdictKept && s.Reason == "" {
+				t.Errorf("%q is %s without a reason", s.Text, s.Verdict)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%q, scored %.2f: %q, want %q", test.impression, test.atelectasis, got, test.want)
+		}
+	}
+}
+
 // TestSoundBonesDenyAFracture: what calls the bones normal does not stand beside a fracture that is scored present.
 func TestSoundBonesDenyAFracture(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Fracture: 0.9}}
