@@ -172,6 +172,10 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, and the classifier in use does not score it", f, said))
 			continue
 		}
+		if kind, ok := c.kindOf(f); ok && said == study.Absent && !c.scores.Present(f) {
+			wrong = append(wrong, fmt.Sprintf("%s is denied beside %s, which is one", f, kind))
+			continue
+		}
 		names = append(names, Statement(f, c.scores))
 		if (said != study.Absent) != c.scores.Present(f) {
 			score, view := c.scores.Combined(f)

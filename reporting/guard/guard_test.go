@@ -228,6 +228,28 @@ func TestOneCertaintyASection(t *testing.T) {
 	}
 }
 
+// TestAKindIsNotDeniedInGeneral: what a finding that is scored present is a kind of is not denied beside it.
+func TestAKindIsNotDeniedInGeneral(t *testing.T) {
+	for _, test := range []struct {
+		text    string
+		present study.Finding
+		want    string
+	}{
+		{"No lung lesion is seen.", study.Mass, ""},
+		{"No mass or lung lesion.", study.Nodule, "No mass."},
+		{"No lung opacity.", study.Pneumonia, ""},
+		{"No lung lesion.", study.Pneumonia, "No lung lesion."},
+		{"No nodule.", study.LungLesion, "No nodule."}, // of another kind
+	} {
+		scores := study.PairScores{Frontal: new(study.Scores)}
+		scores.Frontal[test.present] = 0.9
+		got := Check(test.text+" "+Statement(test.present, scores), scores, nil)[0]
+		if want := test.want; got.Verdict == study.VerdictRemoved && want != "" || got.Verdict != study.VerdictRemoved && got.Text != want {
+			t.Errorf("%q beside %s: %s, %q (%s)", test.text, test.present, got.Verdict, got.Text, got.Reason)
+		}
+	}
+}
+
 // TestSoundBonesDenyAFracture: what calls the bones normal does not stand beside a fracture that is scored present.
 func TestSoundBonesDenyAFracture(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Fracture: 0.9}}

@@ -130,6 +130,21 @@ func inPleura(f study.Finding) bool {
 	return f == study.Effusion || f == study.Pneumothorax || f == study.PleuralThickening
 }
 
+// kinds are findings that are what another one names in general: "No lung lesion." beside a mass contradicts itself, whatever is scored.
+var kinds = map[study.Finding][]study.Finding{
+	study.LungLesion:  {study.Mass, study.Nodule},
+	study.LungOpacity: {study.Consolidation, study.Infiltration, study.Pneumonia},
+}
+
+// kindOf is a kind of f that is scored present.
+func (c *checker) kindOf(f study.Finding) (study.Finding, bool) {
+	i := slices.IndexFunc(kinds[f], c.scores.Present)
+	if i < 0 {
+		return 0, false
+	}
+	return kinds[f][i], true
+}
+
 // callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
 func (c *checker) callsNormal(sentence string) bool {
 	sentence = strings.ReplaceAll(sentence, nothingScored, "") // which says no more than it knows
