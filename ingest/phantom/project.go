@@ -36,7 +36,7 @@ func (c *Case) Project(view study.Projection, size int) *Image {
 		level += a.Noise * rng.NormFloat64() * (1.2 - level*0.6)
 		img.Pixels[i] = float32(clamp(0.04+0.88*level, 0, 1))
 	}
-	finish(img, a, rng)
+	finish(img, view, a, rng)
 	return img
 }
 
@@ -203,14 +203,18 @@ func boxBlur(in []float64, size, r int) []float64 {
 	return out
 }
 
-// finish adds what the room adds: a lead letter and blank collimator borders.
-func finish(img *Image, a Anatomy, rng *rand.Rand) {
+// finish adds what the room adds: a lead letter of the patient's side and blank collimator borders.
+func finish(img *Image, view study.Projection, a Anatomy, rng *rand.Rand) {
 	if a.Marker {
 		x, y := int(float64(img.Size)*(0.05+0.06*rng.Float64())), int(float64(img.Size)*(0.06+0.1*rng.Float64()))
-		if rng.IntN(2) == 0 {
+		height, letter := max(img.Size/20, 4), inL
+		switch {
+		case rng.IntN(2) == 0:
 			x = img.Size - x - img.Size/20
+		case view == study.Frontal: // the patient's right is on the left
+			letter = inR
 		}
-		stampL(img, x, y, max(img.Size/20, 4))
+		stamp(img, x, y, height, letter)
 	}
 	border := int(a.Collimation * float64(img.Size))
 	for y := range img.Size {
@@ -222,14 +226,24 @@ func finish(img *Image, a Anatomy, rng *rand.Rand) {
 	}
 }
 
-// stampL draws the letter L, h pixels high, as lead: white.
-func stampL(img *Image, x, y, h int) {
-	stroke := max(h/5, 1)
+// stamp draws a letter, h pixels high, as lead: white.
+func stamp(img *Image, x, y, h int, in func(x, y, w, h, stroke int) bool) {
+	w, stroke := h*2/3, max(h/5, 1)
 	for dy := range h {
-		for dx := range h * 2 / 3 {
-			if (dx < stroke || dy >= h-stroke) && x+dx < img.Size && y+dy < img.Size {
+		for dx := range w {
+			if in(dx, dy, w, h, stroke) && x+dx < img.Size && y+dy < img.Size {
 				img.Pixels[(y+dy)*img.Size+x+dx] = 1
 			}
 		}
 	}
+}
+
+func inL(x, y, _, h, stroke int) bool { return x < stroke || y >= h-stroke }
+
+func inR(x, y, w, h, stroke int) bool {
+	if bowl := (h + stroke) / 2; y < bowl {
+		return x < stroke || y < stroke || y >= bowl-stroke || x >= w-stroke
+	}
+	leg := (y - h/2) * w / (h - h/2)
+	return x < stroke || x < leg && x >= leg-stroke
 }
