@@ -78,6 +78,11 @@ func TestUpgrade(t *testing.T) {
 		t.Fatalf("kept: %v; the log:\n%s", kept, tail(n.log.String(), 20))
 	}
 	says(t, 1, "in use", "upgrade", "--state", state, "--back", kept[0])
+	backup := filepath.Join(t.TempDir(), "backup.tar")
+	says(t, 1, "in use", "upgrade", "--state", state, "--to", backup)
+	if _, err := os.Stat(backup); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an upgrade that is refused left a backup: %v", err)
+	}
 	since, frontal, lateral := phantomStudy(t, 9601)
 	n.taken(frontal, lateral)
 	n.await(since, "drafted", stands(queue.Delivered, 1))

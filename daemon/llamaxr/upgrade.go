@@ -32,6 +32,9 @@ func newUpgrade() *cobra.Command {
 			case back != "":
 				return upgradeBack(cmd.OutOrStdout(), state, back, asJSON)
 			case to != "":
+				if _, err := daemon.FormatOf(state); err != nil { // of a running appliance: no backup is left behind
+					return err
+				}
 				if _, _, err := backUp(cmd, state, to, 0); err != nil {
 					return err
 				}
