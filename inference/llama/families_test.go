@@ -67,7 +67,7 @@ func TestFamilies(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer source.Close()
-			model, err := LoadSource(eng, source, kind)
+			model, err := build(eng, source, kind, memory(nil))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -125,11 +125,6 @@ func LoadAs(eng *engine.Engine, files fs.FS, kind Kind) (*Model, error) {
 	return build(eng, source, kind, file)
 }
 
-// LoadSource loads a model from where it was found, its values as they are there.
-func LoadSource(eng *engine.Engine, s *Source, kind Kind) (*Model, error) {
-	return build(eng, s, kind, memory(nil))
-}
-
 // build makes a model of a source whose bytes lie in file.
 func build(eng *engine.Engine, s *Source, kind Kind, file *mapping) (*Model, error) {
 	m := &Model{Config: s.Config}

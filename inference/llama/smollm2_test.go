@@ -61,7 +61,7 @@ func TestSmolLM2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := LoadSource(eng, source, NativeExact)
+	model, err := build(eng, source, NativeExact, memory(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
