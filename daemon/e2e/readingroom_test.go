@@ -49,7 +49,7 @@ func TestReadingRoom(t *testing.T) {
 	jane.keys("e")
 	jane.shows(`textarea[data-section=findings]`)
 	jane.keys(" The heart is larger than it was drawn.")
-	jane.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
+	jane.until(`document.querySelector("#saved").textContent.startsWith("Saved")`)
 	bob.until(`document.querySelector("#saved").textContent.includes("Dr Jane Doe changed this report")`)
 	bob.keys("m")
 	bob.shows(`textarea[data-section=impression]`)

@@ -26,7 +26,7 @@ func TestDraftAgain(t *testing.T) {
 	jane.keys("e")
 	jane.shows(`textarea[data-section=findings]`)
 	jane.keys(" Written on the first draft.")
-	jane.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
+	jane.until(`document.querySelector("#saved").textContent.startsWith("Saved")`)
 	ask := `fetch(location.pathname + "/redraft", {method: "POST", headers: {"If-Match": '"0"'}, body: JSON.stringify({revision: 1, findings: "x.", impression: "x.", adapter: "starter"})}).then((a) => a.status)`
 	if status := eval[int](rita, ask); status != http.StatusPreconditionFailed {
 		t.Errorf("who did not see the text asks for another draft and is answered %d", status)
@@ -54,7 +54,7 @@ func TestDraftAgain(t *testing.T) {
 	rita.keys("m")
 	rita.shows(`textarea[data-section=impression]`)
 	rita.keys(" Written on the second draft.")
-	rita.until(`document.querySelector("#saved").textContent.startsWith("Kept")`)
+	rita.until(`document.querySelector("#saved").textContent.startsWith("Saved")`)
 	jane.open("/studies/" + uid + "?revision=1")
 	jane.shows(`body[data-ready]`)
 	if text := eval[string](jane, `document.querySelector(".texts").innerText`); !strings.Contains(text, "Written on the first draft") || strings.Contains(text, "second draft") {

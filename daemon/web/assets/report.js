@@ -81,7 +81,7 @@ export class Report {
   typed(area) {
     this.text[area.dataset.section] = area.value;
     this.dirty = true;
-    this.say("not kept yet");
+    this.say("not saved yet");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.save(), PAUSE);
   }
@@ -129,13 +129,13 @@ export class Report {
   }
 
   async put() {
-    this.say("keeping");
+    this.say("saving");
     let answer;
     try {
       answer = await this.send("PUT", "reading", this.body());
     } catch {
       this.dirty = true;
-      this.say("NOT KEPT: the appliance does not answer. Trying again.", "wrong");
+      this.say("NOT SAVED: the appliance does not answer. Trying again.", "wrong");
       this.timer = setTimeout(() => this.save(), RETRY);
       return false;
     }
@@ -144,7 +144,7 @@ export class Report {
       this.version = reading.version;
       this.analysis = reading.analysis;
       this.render();
-      if (!this.dirty) this.say(`Kept at ${reading.time}, version ${reading.version}`);
+      if (!this.dirty) this.say(`Saved at ${reading.time}, version ${reading.version}`);
       return true;
     }
     this.dirty = true;
@@ -157,12 +157,12 @@ export class Report {
       this.conflict(await answer.json());
       return;
     }
-    this.say("NOT KEPT: " + (await answer.text()).trim(), "wrong");
+    this.say("NOT SAVED: " + (await answer.text()).trim(), "wrong");
   }
 
   /** Somebody else's text is newer: the reader decides. */
   async conflict(theirs) {
-    this.say(`NOT KEPT: ${theirs.name} changed this report at ${theirs.time}`, "wrong");
+    this.say(`NOT SAVED: ${theirs.name} changed this report at ${theirs.time}`, "wrong");
     const dialog = $("#conflict-dialog");
     if (dialog.open) return;
     $("#conflict-who").textContent = `${theirs.name} saved version ${theirs.version} at ${theirs.time}${theirs.state === "open" ? "" : ` and it is ${theirs.state}`}. You had seen version ${this.version}.`;
