@@ -161,6 +161,11 @@ func (r *reader) looksAt(uid string, files []string) {
 	r.shows(`#help[open]`)
 	r.keys(kb.Escape)
 	r.until(`!document.querySelector("#help[open]")`)
+	r.run(chromedp.EmulateViewport(820, 1180))
+	if cut := eval[string](r, `[...document.querySelectorAll(".bar > *, .patient > *")].filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.textContent.trim()).join()`); cut != "" {
+		r.t.Errorf("a tablet cuts off %s", cut)
+	}
+	r.run(chromedp.EmulateViewport(1366, 768))
 	r.t.Log(eval[string](r, `(() => {
 		const paint = performance.getEntriesByName("first-contentful-paint")[0], images = performance.getEntriesByType("resource").filter((e) => e.name.includes("/images/")).slice(0, 2);
 		return "first paint " + Math.round(paint.startTime) + " ms, images after " + images.map((e) => Math.round(e.responseEnd)).join(" and ") + " ms";
