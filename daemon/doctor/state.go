@@ -253,7 +253,7 @@ func (v *visit) models(ctx context.Context) {
 		v.fail("models", "see that adapters.trusted_keys names public keys that may be read", "%v", err)
 	}
 	store := models.OpenStore(filepath.Join(v.Config.State, daemon.ModelFolder)).Trusting(trusted)
-	starters, chosen := 0, 0
+	var starters []string
 	for _, role := range models.Roles {
 		m, err := store.InUse(role)
 		switch {
@@ -261,12 +261,11 @@ func (v *visit) models(ctx context.Context) {
 			v.fail("models", "choose another: `llamaxr models use NAME --state "+v.Config.State+"`", "the %s in use cannot be read: %v", role, err)
 			continue
 		case m == nil && role != models.RoleAdapter:
-			starters++
+			starters = append(starters, string(role))
 			continue
 		case m == nil:
 			continue
 		}
-		chosen++
 		err = store.Verify(ctx, m, nil)
 		if errors.Is(err, signing.ErrUntrusted) && !errors.Is(err, models.ErrDamaged) {
 			v.fail("models", "have it signed by whoever has the site's key: `llamaxr adapter sign "+m.Name+"`", "%v", err)
@@ -278,7 +277,7 @@ func (v *visit) models(ctx context.Context) {
 		}
 		v.ok("models", "%s %s: every file is what was imported", role, m.Name)
 	}
-	if starters > 0 {
-		v.warn("models", "import a model for the clinic: docs/MODELS.md", "%d starter models are in use, which are not for clinical use", starters)
+	if len(starters) > 0 {
+		v.warn("models", "import a model for the clinic: docs/MODELS.md", "starter models are in use, which are not for clinical use: %s", strings.Join(starters, ", "))
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -111,6 +112,9 @@ func runOf(state, id string) (*tune.Record, error) {
 	}
 	if i := slices.IndexFunc(runs, func(r *tune.Record) bool { return r.ID == id }); i >= 0 {
 		return runs[i], nil
+	}
+	if id == "" {
+		return nil, errors.New("no run yet: llamaxr finetune start")
 	}
 	return nil, daemon.ErrNoRun
 }
