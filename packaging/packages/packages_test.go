@@ -119,6 +119,7 @@ var installed = []string{
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/changelog.Debian.gz",
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/sbom.cdx.json",
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/docs/ADMIN.md",
+	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/docs/worklist.png",
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/licences/go/LICENSE",
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/licences/go.etcd.io/bbolt/LICENSE",
 	"-rw-r--r-- root/root ./usr/share/doc/llamaxr/licences/llamaxr/finetune/metrics/wordnet/LICENSE",

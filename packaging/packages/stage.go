@@ -156,7 +156,7 @@ func (r *release) service(tree string) error {
 func (r *release) documents(arch string) error {
 	tree := r.tree(arch)
 	for pattern, folder := range map[string]string{
-		"README.md": documents, "docs/*.md": documents + "/docs", "packaging/monitoring/*.json": shared + "/monitoring", "packaging/monitoring/*.rules.yml": shared + "/monitoring",
+		"README.md": documents, "docs/*.md": documents + "/docs", "docs/*.png": documents + "/docs", "packaging/monitoring/*.json": shared + "/monitoring", "packaging/monitoring/*.rules.yml": shared + "/monitoring",
 	} {
 		paths, err := filepath.Glob(filepath.Join(r.root, pattern))
 		if err != nil || len(paths) == 0 {
