@@ -40,7 +40,29 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 		concluded = append(concluded, checker.sentence(study.SectionImpression, Conclusion(scores), study.VerdictAdded,
 			"the model wrote no usable impression"))
 	}
+	if left := leftOut(concluded, scores); len(left) > 0 {
+		concluded = append(concluded, checker.sentence(study.SectionImpression, named(left, scores), study.VerdictAdded,
+			"the impression left out what is surely present"))
+	}
 	return append(out, concluded...)
+}
+
+// leftOut are the findings that are surely present and that an impression does not name: some read no further.
+func leftOut(impression []study.Sentence, scores study.PairScores) (left []study.Finding) {
+	said := map[study.Finding]bool{}
+	for _, s := range impression {
+		if s.Verdict != study.VerdictRemoved {
+			for f, p := range labeler.Label(s.Text) {
+				said[f] = said[f] || p != study.Absent
+			}
+		}
+	}
+	for _, f := range study.Findings() {
+		if score, _ := scores.Combined(f); scores.Present(f) && score >= study.SurePoint && !said[f] {
+			left = append(left, f)
+		}
+	}
+	return left
 }
 
 // Unflagged says what of the sentences that Check let through contradicts the scores still; empty when nothing does. It is a last look, which finds

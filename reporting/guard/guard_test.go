@@ -59,7 +59,7 @@ func TestNoContradictionLeaves(t *testing.T) {
 			from = human
 		}
 		raw := randomReport(rng, from)
-		delivered := ""
+		delivered, impression := "", ""
 		checked := Check(raw, scores, nil)
 		if i%10 < 2 { // which reads all once more
 			if reason := Unflagged(checked, scores); reason != "" {
@@ -75,6 +75,9 @@ func TestNoContradictionLeaves(t *testing.T) {
 				continue
 			}
 			delivered += s.Text + "\n"
+			if s.Section == study.SectionImpression {
+				impression += s.Text + "\n"
+			}
 			for _, word := range strings.FieldsFunc(strings.ToLower(s.Text), func(r rune) bool { return !unicode.IsLetter(r) }) {
 				if slices.Contains(unknown, word) {
 					t.Fatalf("%q is delivered in %q", word, s.Text)
@@ -86,8 +89,11 @@ func TestNoContradictionLeaves(t *testing.T) {
 				}
 			}
 		}
-		said := labeler.Label(delivered)
+		said, concluded := labeler.Label(delivered), labeler.Label(impression)
 		for _, f := range study.Findings() {
+			if score, _ := scores.Combined(f); scores.Present(f) && score >= study.SurePoint && concluded[f] != study.Present && concluded[f] != study.Uncertain {
+				t.Fatalf("%s is surely present and not in the impression: %s", f, impression)
+			}
 			positive := said[f] == study.Present || said[f] == study.Uncertain
 			if positive != scores.Present(f) {
 				t.Fatalf("%s is scored present=%v and said %q\nraw: %s\ndelivered: %s", f, scores.Present(f), said[f], raw, delivered)
@@ -224,6 +230,23 @@ func TestOneCertaintyASection(t *testing.T) {
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%q, scored %.2f: %q, want %q", test.impression, test.atelectasis, got, test.want)
+		}
+	}
+}
+
+// TestImpressionNamesWhatIsSure: an impression that leaves out what is surely present gets it; what is only possible may stand in the findings alone.
+func TestImpressionNamesWhatIsSure(t *testing.T) {
+	scores := study.PairScores{Frontal: &study.Scores{study.Edema: 0.95, study.Effusion: 0.7, study.LungLesion: 0.55}}
+	for impression, want := range map[string]string{
+		"Possible lung lesion.":                        "Possible lung lesion. Pulmonary edema, pleural effusion.",
+		"Pulmonary o. Pleural effusion.":               "Pleural effusion. Pulmonary edema.",
+		"No pneumothorax.":                             "No pneumothorax. Pulmonary edema, pleural effusion.",
+		"Pulmonary edema, pleural effusion.":           "Pulmonary edema, pleural effusion.",
+		"Edema cannot be excluded. Pleural effusions.": "Edema cannot be excluded. Pleural effusions.",
+	} {
+		draft := study.Draft{Sentences: Check("FINDINGS: Pulmonary edema. Pleural effusion. Possible lung lesion. IMPRESSION: "+impression, scores, nil)}
+		if got := draft.Text(study.SectionImpression); got != want {
+			t.Errorf("%q became %q, want %q", impression, got, want)
 		}
 	}
 }

@@ -48,11 +48,25 @@ func Statement(f study.Finding, scores study.PairScores) string {
 
 // Conclusion is the plain impression: the findings scored present, or that there is none.
 func Conclusion(scores study.PairScores) string {
-	var sure, possible []string
+	var present []study.Finding
 	for _, f := range study.Findings() {
-		if !scores.Present(f) {
-			continue
+		if scores.Present(f) {
+			present = append(present, f)
 		}
+	}
+	if len(present) == 0 && len(scores.NotScored()) > 0 {
+		return nothingScored // what was not scored may be acute
+	}
+	if len(present) == 0 {
+		return nothingAcute
+	}
+	return named(present, scores)
+}
+
+// named are findings that are scored present, as an impression names them.
+func named(present []study.Finding, scores study.PairScores) string {
+	var sure, possible []string
+	for _, f := range present {
 		if score, _ := scores.Combined(f); score < study.SurePoint {
 			possible = append(possible, terms[f])
 		} else {
@@ -66,12 +80,6 @@ func Conclusion(scores study.PairScores) string {
 	}
 	if len(possible) > 0 {
 		parts = append(parts, "Possible "+strings.Join(possible, ", ")+".")
-	}
-	if len(parts) == 0 && len(scores.NotScored()) > 0 {
-		return nothingScored // what was not scored may be acute
-	}
-	if len(parts) == 0 {
-		return nothingAcute
 	}
 	return strings.Join(parts, " ")
 }
