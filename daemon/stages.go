@@ -9,7 +9,6 @@ import (
 
 	"llamaxr/daemon/config"
 	"llamaxr/inference"
-	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -49,7 +48,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		s, err := tx.Study(instance.Header.StudyInstanceUID)
-		if err != nil || s == nil || s.State != queue.Failed || !ingest.Fresh(s) {
+		if err != nil || s == nil || s.State != queue.Failed || !fresh(s) {
 			return err
 		}
 		s.State, s.Reason = queue.Receiving, "" // looking had been given up
@@ -58,6 +57,11 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		}
 		return tx.PutStudy(s)
 	})
+}
+
+// fresh reports whether the study has an instance that its newest revision does not rest on.
+func fresh(s *queue.Study) bool {
+	return slices.ContainsFunc(s.Instances, func(uid string) bool { return !slices.Contains(s.Drafted, uid) })
 }
 
 func (a *Appliance) pairing() pairing.Config {
