@@ -147,15 +147,18 @@ func MakeDraft(
 }
 
 // Writing turns scores into text: a reader's Write, or its WriteAs with an adapter.
-type Writing func(context.Context, study.PairScores) (*inference.Written, error)
+type Writing func(context.Context, study.PairScores, inference.Reading) (*inference.Written, error)
 
 // WriteDraft writes and guards the text for given scores.
 func WriteDraft(ctx context.Context, engine string, write Writing, scores study.PairScores, maps []study.HeatMap) (*study.Draft, error) {
-	written, err := write(ctx, scores)
+	var sentences []study.Sentence
+	written, err := write(ctx, scores, func(text string, others func(from, to int, worth, takes func(string) bool) error) (err error) {
+		sentences, err = guard.CheckAgain(text, scores, maps, others)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	sentences := guard.Check(written.Text, scores, maps)
 	if reason := guard.Unflagged(sentences, scores); reason != "" {
 		return nil, queue.Permanent(fmt.Errorf("daemon: the draft is held back: %s", reason))
 	}

@@ -24,7 +24,7 @@ func (a *Appliance) newMetrics(version string) {
 	for _, d := range a.cfg().Destinations {
 		l.Destinations = append(l.Destinations, d.String())
 	}
-	for _, v := range []study.Verdict{study.VerdictKept, study.VerdictReplaced, study.VerdictAdded, study.VerdictRemoved} {
+	for _, v := range []study.Verdict{study.VerdictKept, study.VerdictRewritten, study.VerdictReplaced, study.VerdictAdded, study.VerdictRemoved} {
 		l.Verdicts = append(l.Verdicts, string(v))
 	}
 	for _, status := range []uint16{

@@ -63,8 +63,8 @@ func (a *Appliance) writing(uid string, revision int) (write Writing, err error)
 	if s == nil || s.Redraft == nil || s.Redraft.Revision != revision {
 		return a.reader.Write, nil
 	}
-	return func(ctx context.Context, scores study.PairScores) (*inference.Written, error) {
-		written, err := a.reader.WriteAs(ctx, scores, a.models(), s.Redraft.Adapter)
+	return func(ctx context.Context, scores study.PairScores, read inference.Reading) (*inference.Written, error) {
+		written, err := a.reader.WriteAs(ctx, scores, a.models(), s.Redraft.Adapter, read)
 		if errors.Is(err, inference.ErrNoSuchAdapter) || errors.Is(err, models.ErrDamaged) {
 			err = queue.Permanent(err)
 		}

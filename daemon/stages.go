@@ -230,9 +230,9 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	politely := func(ctx context.Context, scores study.PairScores) (*inference.Written, error) {
+	politely := func(ctx context.Context, scores study.PairScores, read inference.Reading) (*inference.Written, error) {
 		a.readers.giveWay(ctx)
-		return write(ctx, scores)
+		return write(ctx, scores, read)
 	}
 	record, err := MakeDraft(ctx, a.reader, politely, pair, a.picture, path(frontal), path(lateral))
 	if err != nil {

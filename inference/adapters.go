@@ -37,7 +37,7 @@ func (r *Reader) Adapters(store *models.Store) ([]string, error) {
 }
 
 // WriteAs is Write with another adapter, one that Adapters names. Whatever comes of it, the next text is written with the adapter in use.
-func (r *Reader) WriteAs(ctx context.Context, scores study.PairScores, store *models.Store, adapter string) (*Written, error) {
+func (r *Reader) WriteAs(ctx context.Context, scores study.PairScores, store *models.Store, adapter string, read Reading) (*Written, error) {
 	part, err := r.adapterPart(store, adapter)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (r *Reader) WriteAs(ctx context.Context, scores study.PairScores, store *mo
 	if err := r.lay(&other); err != nil {
 		return nil, errors.Join(err, r.goBack())
 	}
-	written, err := r.write(ctx, scores)
+	written, err := r.write(ctx, scores, read)
 	if back := r.goBack(); back != nil {
 		return nil, errors.Join(err, back)
 	}

@@ -69,11 +69,11 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 		t.Fatalf("adapters %v, %v", names, err)
 	}
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9, study.Cardiomegaly: 0.8}, Lateral: &study.Scores{study.Effusion: 0.7}}
-	first, err := r.Write(t.Context(), scores)
+	first, err := r.Write(t.Context(), scores, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := r.WriteAs(t.Context(), scores, store, "silenced")
+	other, err := r.WriteAs(t.Context(), scores, store, "silenced", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +81,14 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	if other.Text == first.Text || adapter(other) != "silenced" || adapter(first) == "silenced" {
 		t.Errorf("by %s: %q, by %s: %q", adapter(first), first.Text, adapter(other), other.Text)
 	}
-	again, err := r.WriteAs(t.Context(), scores, store, models.StarterName)
+	again, err := r.WriteAs(t.Context(), scores, store, models.StarterName, nil)
 	if err != nil || again.Text != first.Text {
 		t.Errorf("%v, by the starter's name %q, want %q", err, again.Text, first.Text)
 	}
-	if back, err := r.Write(t.Context(), scores); err != nil || back.Text != first.Text || adapter(back) != adapter(first) {
+	if back, err := r.Write(t.Context(), scores, nil); err != nil || back.Text != first.Text || adapter(back) != adapter(first) {
 		t.Errorf("%v, afterwards %s writes %q", err, adapter(back), back.Text)
 	}
-	if _, err := r.WriteAs(t.Context(), scores, store, "nobody"); !errors.Is(err, ErrNoSuchAdapter) {
+	if _, err := r.WriteAs(t.Context(), scores, store, "nobody", nil); !errors.Is(err, ErrNoSuchAdapter) {
 		t.Errorf("an adapter that is not there: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestTextsAtOnce(t *testing.T) {
 		scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.3 * float32(i), study.Cardiomegaly: 0.8}}
 		all = append(all, scores)
 		for _, name := range names {
-			written, err := r.WriteAs(t.Context(), scores, store, name)
+			written, err := r.WriteAs(t.Context(), scores, store, name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,12 +124,12 @@ func TestTextsAtOnce(t *testing.T) {
 	for range 5 {
 		for i, scores := range all {
 			writers.Go(func() {
-				got, err := r.Write(t.Context(), scores)
+				got, err := r.Write(t.Context(), scores, nil)
 				hold(i, got, err)
 			})
 		}
 		writers.Go(func() {
-			got, err := r.WriteAs(t.Context(), all[1], store, "silenced")
+			got, err := r.WriteAs(t.Context(), all[1], store, "silenced", nil)
 			hold(1, got, err)
 			if err == nil && adapter(got) != "silenced" {
 				t.Errorf("by %s", adapter(got))
@@ -179,7 +179,7 @@ func TestAdapterGoesWithoutARestart(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}, Lateral: &study.Scores{study.Effusion: 0.7}}
 	write := func(r *Reader) string {
 		t.Helper()
-		written, err := r.Write(t.Context(), scores)
+		written, err := r.Write(t.Context(), scores, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,10 +231,10 @@ func TestWhatIsInUseIsToldWhileATextIsWritten(t *testing.T) {
 		}
 	}
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
-	if _, err := r.Write(t.Context(), scores); err != nil {
+	if _, err := r.Write(t.Context(), scores, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.WriteAs(t.Context(), scores, store, "silenced"); err != nil {
+	if _, err := r.WriteAs(t.Context(), scores, store, "silenced", nil); err != nil {
 		t.Fatal(err)
 	}
 	if asked != 2 {

@@ -3,5 +3,5 @@
 //
 //	reader, err := inference.Open(eng, models.OpenStore(folder))
 //	scores, maps, err := reader.Score(ctx, &frontal, &lateral)
-//	written, err := reader.Write(ctx, scores)
+//	written, err := reader.Write(ctx, scores, nil)
 package inference

@@ -22,7 +22,7 @@ func TestHeadOfThePromptIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		written, err := r.Write(t.Context(), scores)
+		written, err := r.Write(t.Context(), scores, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

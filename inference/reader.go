@@ -232,8 +232,12 @@ type Written struct {
 // MostTogether is how many reports are written in about the time of fewer; more than that wait.
 const MostTogether = llama.MostTogether
 
-// Write fills the prompt with the scores and lets the language model write. Reports that are written at once share its passes.
-func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, error) {
+// Reading is told of a text while the models that wrote it can write other sentences of it: what llama.Model.Others does in the place of text[from:to].
+type Reading func(text string, others func(from, to int, worth, takes func(sentence string) bool) error) error
+
+// Write fills the prompt with the scores and lets the language model write; read, where not nil, is told of the text. Reports that are written at once
+// share its passes.
+func (r *Reader) Write(ctx context.Context, scores study.PairScores, read Reading) (*Written, error) {
 	r.writing.RLock()
 	for r.laid != r.inUse.Load() {
 		r.writing.RUnlock()
@@ -243,11 +247,11 @@ func (r *Reader) Write(ctx context.Context, scores study.PairScores) (*Written, 
 		r.writing.RLock()
 	}
 	defer r.writing.RUnlock()
-	return r.write(ctx, scores)
+	return r.write(ctx, scores, read)
 }
 
 // write is Write with the adapter that lies over the model; writing is held.
-func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, error) {
+func (r *Reader) write(ctx context.Context, scores study.PairScores, read Reading) (*Written, error) {
 	filled := r.laid.template.Fill(scores)
 	result, err := r.writer.Generate(ctx, filled, maxReportTokens)
 	if err != nil {
@@ -260,5 +264,10 @@ func (r *Reader) write(ctx context.Context, scores study.PairScores) (*Written, 
 	if r.Wrote != nil {
 		r.Wrote(written)
 	}
-	return written, nil
+	if read != nil {
+		err = read(written.Text, func(from, to int, worth, takes func(string) bool) error {
+			return r.writer.Others(ctx, filled, written.Text, from, to, worth, takes)
+		})
+	}
+	return written, err
 }

@@ -59,10 +59,11 @@ type Verdict string
 
 // Verdicts.
 const (
-	VerdictKept     Verdict = "kept"     // the sentence agrees with the scores, or speaks of none
-	VerdictReplaced Verdict = "replaced" // the model's sentence contradicted the scores; a template sentence stands instead
-	VerdictAdded    Verdict = "added"    // the model left out a finding that is scored present
-	VerdictRemoved  Verdict = "removed"  // the sentence claims what cannot be known (a prior, a measurement, a side never scored)
+	VerdictKept      Verdict = "kept"      // the sentence agrees with the scores, or speaks of none
+	VerdictRewritten Verdict = "rewritten" // the model's sentence contradicted the scores; the one that it wrote then does not
+	VerdictReplaced  Verdict = "replaced"  // the model's sentence contradicted the scores; a template sentence stands instead
+	VerdictAdded     Verdict = "added"     // a template sentence for what the model left out
+	VerdictRemoved   Verdict = "removed"   // the sentence claims what cannot be known (a prior, a measurement, a side never scored)
 )
 
 // Sentence is one sentence of a draft with what it rests on.
@@ -71,7 +72,7 @@ type Sentence struct {
 	Text     string     `json:"text"`
 	Evidence []Evidence `json:"evidence,omitempty"`
 	Verdict  Verdict    `json:"verdict"`
-	Original string     `json:"original,omitempty"` // the model's own sentence when replaced or removed
+	Original string     `json:"original,omitempty"` // the model's own first sentence when rewritten, replaced or removed
 	Reason   string     `json:"reason,omitempty"`   // why the verdict is not kept
 }
 

@@ -99,7 +99,7 @@ func modelSpeed(ctx context.Context) (*speed, error) {
 			return nil, err
 		}
 		scored := time.Now()
-		written, err := reader.Write(ctx, scores)
+		written, err := reader.Write(ctx, scores, nil)
 		if err != nil {
 			return nil, err
 		}

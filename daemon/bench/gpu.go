@@ -97,7 +97,7 @@ func (r *onGPU) studies(ctx context.Context, cuda, cpu *engine.Engine) error {
 			return err
 		}
 		scored := now()
-		written, err := ours.Write(ctx, scores)
+		written, err := ours.Write(ctx, scores, nil)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (r *onGPU) studies(ctx context.Context, cuda, cpu *engine.Engine) error {
 				r.Maps = apart(r.Maps, maps[k].Values[at], v)
 			}
 		}
-		text, err := held.Write(ctx, scores) // the same scores: it is the writing that is compared
+		text, err := held.Write(ctx, scores, nil) // the same scores: it is the writing that is compared
 		if err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func New(l Labels) *Metrics {
 	m.Objects = counters("received_objects_total", "Objects that came by C-STORE, by the status that was answered (PS3.4 table B.2-1).", "status")
 	m.Bytes = counter("received_bytes_total", "Bytes of data sets that came by C-STORE, refused ones too.")
 	m.Drafts = counters("drafts_total", "Drafts made, by what is done with them.", "mode")
-	m.HeldBack = counter("drafts_held_back_total", "Drafts in which the guard replaced, added or removed a sentence.")
+	m.HeldBack = counter("drafts_held_back_total", "Drafts in which the guard changed a sentence.")
 	m.Refused = counter("studies_refused_total", "Studies that got no draft: no chest, a child, only stored.")
 	m.Sentences = counters("sentences_total", "Sentences of drafts, by the guard's verdict.", "verdict")
 	m.Tokens = counter("generated_tokens_total", "Tokens that the language model wrote.")

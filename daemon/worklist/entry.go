@@ -54,7 +54,7 @@ type Entry struct {
 	Urgency   Urgency
 	Why       string // of the urgency, or of the want of a draft
 	Findings  []queue.FindingScore
-	HeldBack  int // sentences that the guard replaced, added or removed
+	HeldBack  int // sentences that the guard changed
 	Doubt     string
 	Failure   string // kind of a job that was given up; the draft waits for its reader all the same
 	Starter   bool

@@ -17,9 +17,10 @@ func unheaded(text string) string {
 }
 
 // delivered is a text as it leaves the guard.
-func delivered(text string, scores study.PairScores) ([]study.Sentence, string) {
-	draft := study.Draft{Sentences: guard.Check(text, scores, nil)}
-	return draft.Sentences, draft.Text(study.SectionFindings) + " " + draft.Text(study.SectionImpression)
+func delivered(text string, scores study.PairScores, others guard.Others) ([]study.Sentence, string, error) {
+	sentences, err := guard.CheckAgain(text, scores, nil, others)
+	draft := study.Draft{Sentences: sentences}
+	return sentences, draft.Text(study.SectionFindings) + " " + draft.Text(study.SectionImpression), err
 }
 
 // examples is how many test studies are shown with their texts.
@@ -34,8 +35,14 @@ func judge(ctx context.Context, s *Simulator, opts Options, tests []Report, writ
 	for _, t := range tests {
 		w, scores := written(t), s.Scores(t)
 		changedScores, _ := s.Changed(t)
-		checked, text := delivered(w.Text, scores)
-		_, changed := delivered(w.Changed, changedScores)
+		checked, text, err := delivered(w.Text, scores, w.others(0))
+		if err != nil {
+			return nil, err
+		}
+		_, changed, err := delivered(w.Changed, changedScores, w.others(1))
+		if err != nil {
+			return nil, err
+		}
 		counts.add(checked)
 		texts[w.Text] = true
 		vectors[prompt.Paper.Fill(scores)] = true
@@ -53,7 +60,7 @@ func judge(ctx context.Context, s *Simulator, opts Options, tests []Report, writ
 		}
 	}
 	out.Distinct, out.Vectors = len(texts), len(vectors)
-	out.Guard, out.Removed = counts.shares()
+	out.Guard, out.Rewritten, out.Removed = counts.shares()
 	for _, side := range []struct {
 		pairs []metrics.Pair
 		into  *Figures
@@ -68,7 +75,7 @@ func judge(ctx context.Context, s *Simulator, opts Options, tests []Report, writ
 }
 
 // sentences counts what the guard did.
-type sentences struct{ left, byGuard, own, removed int }
+type sentences struct{ left, byGuard, anew, own, removed int }
 
 func (s *sentences) add(list []study.Sentence) {
 	for _, one := range list {
@@ -82,6 +89,9 @@ func (s *sentences) add(list []study.Sentence) {
 			s.own++
 		case study.VerdictAdded:
 			s.byGuard++
+		case study.VerdictRewritten:
+			s.anew++
+			s.own++
 		default:
 			s.own++
 		}
@@ -89,6 +99,7 @@ func (s *sentences) add(list []study.Sentence) {
 	}
 }
 
-func (s *sentences) shares() (byGuard, removed float64) {
-	return float64(s.byGuard) / float64(max(s.left, 1)), float64(s.removed) / float64(max(s.own, 1))
+func (s *sentences) shares() (byGuard, anew, removed float64) {
+	left := float64(max(s.left, 1))
+	return float64(s.byGuard) / left, float64(s.anew) / left, float64(s.removed) / float64(max(s.own, 1))
 }

@@ -247,6 +247,7 @@ func section(results, beside []*Result) *figures.Section {
 		})
 	}
 	each("sentences by the guard", func(r *Result, side int) string { return []string{"-", fmt.Sprintf("%.1f %%", 100*r.Guard)}[side] })
+	each("sentences that the model wrote anew", func(r *Result, side int) string { return []string{"-", fmt.Sprintf("%.1f %%", 100*r.Rewritten)}[side] })
 	each("own sentences taken out", func(r *Result, side int) string { return []string{"-", fmt.Sprintf("%.1f %%", 100*r.Removed)}[side] })
 	each("distinct texts of distinct score vectors", func(r *Result, side int) string {
 		return []string{fmt.Sprintf("%d of %d", r.Distinct, r.Vectors), ""}[side]

@@ -45,6 +45,7 @@ type Result struct {
 	Own          Figures      `json:"own"`       // of the model's text
 	Delivered    Figures      `json:"delivered"` // of what leaves the guard
 	Guard        float64      `json:"guard"`     // share of the delivered sentences that the guard wrote
+	Rewritten    float64      `json:"rewritten"` // share of the delivered sentences that the model wrote anew
 	Removed      float64      `json:"removed"`   // share of the model's sentences that the guard took out
 	Distinct     int          `json:"distinct"`  // texts of the model
 	Vectors      int          `json:"vectors"`   // distinct score vectors, as many as studies

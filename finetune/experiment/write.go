@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/inference/llama"
+	"llamaxr/reporting/guard"
 	"llamaxr/study"
 )
 
@@ -26,6 +27,15 @@ type Written struct {
 	Finding  study.Finding `json:"finding"`
 	Changed  string        `json:"changed"`
 	Seconds  float64       `json:"seconds"`
+	// Others are what it offered in the place of sentences that contradict the scores, of both texts; nil where it was not asked.
+	Others *[2][]Offer `json:"others,omitempty"`
+}
+
+// Offer are the sentences that the model wrote in the place of text[From:To], the last as it was taken, if one was.
+type Offer struct {
+	From      int      `json:"from"`
+	To        int      `json:"to"`
+	Sentences []string `json:"sentences"`
 }
 
 // write writes about the test studies that have not been written about; it returns what is written, by UID.
@@ -41,7 +51,7 @@ func (r *run) write(ctx context.Context, tests []Report) (map[int]Written, error
 			written[w.UID] = w
 		}
 	}
-	missing := slices.DeleteFunc(slices.Clone(tests), func(t Report) bool { _, ok := written[t.UID]; return ok })
+	missing := slices.DeleteFunc(slices.Clone(tests), func(t Report) bool { return written[t.UID].Others != nil })
 	if len(missing) == 0 {
 		return written, nil
 	}
@@ -63,7 +73,7 @@ func (r *run) write(ctx context.Context, tests []Report) (map[int]Written, error
 		}
 	}
 	for i, t := range missing {
-		w, err := r.writeAbout(ctx, model, t)
+		w, err := r.writeAbout(ctx, model, t, written[t.UID])
 		if err != nil {
 			return nil, err
 		}
@@ -80,17 +90,54 @@ func (r *run) write(ctx context.Context, tests []Report) (map[int]Written, error
 	return written, nil
 }
 
-// writeAbout has the model write about a study, and about it with one finding's scores changed.
-func (r *run) writeAbout(ctx context.Context, model *llama.Model, t Report) (w Written, err error) {
+// writeAbout has the model write about a study, and about it with one finding's scores changed, unless it has.
+func (r *run) writeAbout(ctx context.Context, model *llama.Model, t Report, w Written) (Written, error) {
 	changed, f := r.simulator.Changed(t)
+	prompts := [2]string{r.condition.Template.Fill(r.simulator.Scores(t)), r.condition.Template.Fill(changed)}
 	began := time.Now()
-	first, err := model.Generate(ctx, r.condition.Template.Fill(r.simulator.Scores(t)), maxReportTokens)
-	if err != nil {
-		return w, err
+	if w.UID != t.UID {
+		w = Written{UID: t.UID, Finding: f}
+		first, err := model.Generate(ctx, prompts[0], maxReportTokens)
+		if err != nil {
+			return w, err
+		}
+		second, err := model.Generate(ctx, prompts[1], maxReportTokens)
+		if err != nil {
+			return w, err
+		}
+		w.Text, w.Finished, w.Changed = first.Text, first.Finished, second.Text
 	}
-	second, err := model.Generate(ctx, r.condition.Template.Fill(changed), maxReportTokens)
-	if err != nil {
-		return w, err
+	w.Others = new([2][]Offer)
+	for i, scores := range []study.PairScores{r.simulator.Scores(t), changed} {
+		text := [2]string{w.Text, w.Changed}[i]
+		_, err := guard.CheckAgain(text, scores, nil, func(from, to int, worth, takes func(string) bool) error {
+			o := Offer{From: from, To: to}
+			err := model.Others(ctx, prompts[i], text, from, to, worth, func(sentence string) bool {
+				o.Sentences = append(o.Sentences, sentence)
+				return takes(sentence)
+			})
+			w.Others[i] = append(w.Others[i], o)
+			return err
+		})
+		if err != nil {
+			return w, err
+		}
 	}
-	return Written{t.UID, first.Text, first.Finished, f, second.Text, time.Since(began).Seconds()}, nil
+	w.Seconds += time.Since(began).Seconds()
+	return w, nil
+}
+
+// others offers again what the model offered in the place of a sentence of one of its texts.
+func (w Written) others(of int) guard.Others {
+	return func(from, to int, _, takes func(string) bool) error {
+		if w.Others == nil {
+			return nil
+		}
+		for _, o := range w.Others[of] {
+			if o.From == from && o.To == to {
+				_ = slices.ContainsFunc(o.Sentences, takes) // up to the one that it takes
+			}
+		}
+		return nil
+	}
 }

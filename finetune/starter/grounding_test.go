@@ -48,7 +48,7 @@ func TestGrounding(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, err := GroundingOf(vectors, rand.New(rand.NewPCG(firstUnseen, 23)), func(scores study.PairScores) (string, error) {
-		written, err := reader.Write(t.Context(), scores)
+		written, err := reader.Write(t.Context(), scores, nil)
 		if err != nil {
 			return "", err
 		}

@@ -85,7 +85,10 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 			if err != nil {
 				return nil, err
 			}
-			texts[k] = append(texts[k], delivered(text, e.scores))
+			if text, err = r.delivered(ctx, model, text, e.scores); err != nil {
+				return nil, err
+			}
+			texts[k] = append(texts[k], text)
 		}
 		for i := range vectors {
 			text, err := r.generate(ctx, model, vectors[i])
@@ -94,7 +97,10 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 			}
 			said := metrics.Statements(text)
 			alone[k] = append(alone[k], agreement(said, vectors[i]))
-			grounded[k] = append(grounded[k], agreement(metrics.Statements(delivered(text, vectors[i])), vectors[i]))
+			if text, err = r.delivered(ctx, model, text, vectors[i]); err != nil {
+				return nil, err
+			}
+			grounded[k] = append(grounded[k], agreement(metrics.Statements(text), vectors[i]))
 			if text, err = r.generate(ctx, model, flips[i]); err != nil {
 				return nil, err
 			}
@@ -134,9 +140,12 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 }
 
 // delivered is a text as it leaves the guard.
-func delivered(text string, scores study.PairScores) string {
-	draft := study.Draft{Sentences: guard.Check(text, scores, nil)}
-	return "FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression)
+func (r *run) delivered(ctx context.Context, model *llama.Model, text string, scores study.PairScores) (string, error) {
+	sentences, err := guard.CheckAgain(text, scores, nil, func(from, to int, worth, takes func(string) bool) error {
+		return model.Others(ctx, r.opts.Template.Fill(scores), text, from, to, worth, takes)
+	})
+	draft := study.Draft{Sentences: sentences}
+	return "FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression), err
 }
 
 // tolerated lets a measure fall by so much.

@@ -228,17 +228,16 @@ func (m *Model) SetEnd(end func(text string) int) {
 
 // Generate continues prompt greedily for at most limit tokens. What else is written meanwhile changes no token of it.
 func (m *Model) Generate(ctx context.Context, prompt string, limit int) (*Result, error) {
-	text, result, err := m.write(ctx, prompt, limit, func(likeliest, _ int) int { return likeliest })
+	text, result, err := m.write(ctx, m.Tokenizer.Prompt(prompt), limit, m.ending, unforced)
 	if err == nil {
 		m.learn(text, result.PromptTokens)
 	}
 	return result, err
 }
 
-// write continues prompt; pick says which token comes after n new ones, when the model holds one for the likeliest. It returns the tokens too: the prompt's, the new ones and the one that
-// would come next.
-func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(likeliest, n int) int) ([]int, *Result, error) {
-	ids := m.Tokenizer.Prompt(prompt)
+// write continues a prompt's tokens; pick says which token comes after n new ones, when the model holds one for the likeliest, and end where the text
+// ends. It returns the tokens too: the prompt's, the new ones and the one that would come next.
+func (m *Model) write(ctx context.Context, ids []int, limit int, ending func(text string) int, pick func(likeliest, n int) int) ([]int, *Result, error) {
 	leave, err := m.enter(ctx, len(ids)+limit)
 	if err != nil {
 		return nil, nil, err
@@ -256,9 +255,7 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 	text := slices.Clone(ids) // and what is written
 	end := -1
 	over := func() bool {
-		if m.end != nil {
-			end = m.end(m.Tokenizer.Decode(text[len(ids):]))
-		}
+		end = ending(m.Tokenizer.Decode(text[len(ids):]))
 		return end >= 0
 	}
 	for len(text)-len(ids) < limit {
@@ -296,6 +293,16 @@ func (m *Model) write(ctx context.Context, prompt string, limit int, pick func(l
 		result.Text, result.Finished = strings.TrimRight(result.Text[:end], " \n"), true
 	}
 	return append(text, next), result, nil
+}
+
+func unforced(likeliest, _ int) int { return likeliest }
+
+// ending is where a text ends by SetEnd's function; a text that is written holds mu.
+func (m *Model) ending(text string) int {
+	if m.end == nil {
+		return -1
+	}
+	return m.end(text)
 }
 
 func bestOf(scores [][]float32) []int {

@@ -5,7 +5,7 @@ import "context"
 // Replay decodes as Generate does, but writes text, whatever the model would: the work of a draft, for measuring with weights that write none.
 func (m *Model) Replay(ctx context.Context, prompt, text string) (*Result, error) {
 	ids := m.Tokenizer.Encode(text)
-	_, result, err := m.write(ctx, prompt, len(ids), func(_, n int) int {
+	_, result, err := m.write(ctx, m.Tokenizer.Prompt(prompt), len(ids), m.ending, func(_, n int) int {
 		if n < len(ids) {
 			return ids[n]
 		}

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -19,12 +20,23 @@ var (
 // read as what it stands for and never delivered.
 var misnamed = regexp.MustCompile(`(?i)\bpleural thinning\b|\bthinning of the (?:\w+ )?pleura\b`)
 
+// Others has the model write other sentences in the place of raw[from:to], the likeliest first, until takes says yes to one; what begins as worth says no
+// to is not gone on with.
+type Others func(from, to int, worth, takes func(sentence string) bool) error
+
 // Check splits a model's raw text into sentences, ties each to its evidence and makes the whole agree with the scores.
 // The heat maps, where given, lend their regions to the evidence.
 func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Sentence {
+	sentences, _ := CheckAgain(raw, scores, maps, nil) // no others, no error of theirs
+	return sentences
+}
+
+// CheckAgain is Check where the model writes a sentence that contradicts the scores anew: the first of the others that stands as it is, and says one of
+// the findings that the sentence spoke of, takes its place. An error is that of others.
+func CheckAgain(raw string, scores study.PairScores, maps []study.HeatMap, others Others) ([]study.Sentence, error) {
 	findings, impression := split(raw)
-	checker := checker{scores: scores, maps: maps, said: map[study.Finding]bool{}, seen: map[string]bool{}}
-	out := checker.section(study.SectionFindings, findings)
+	checker := checker{scores: scores, maps: maps, others: others, said: map[study.Finding]bool{}, seen: map[string]bool{}}
+	out := checker.section(study.SectionFindings, findings, strings.Index(raw, findings))
 	for _, f := range study.Findings() {
 		if scores.Present(f) && !checker.said[f] {
 			out = append(out, checker.sentence(study.SectionFindings, Statement(f, scores), study.VerdictAdded,
@@ -35,7 +47,7 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 		out = append(out, checker.sentence(study.SectionFindings, nothingScored, study.VerdictAdded, "the model wrote no usable finding"))
 	}
 	checker.seen = map[string]bool{}
-	concluded := checker.section(study.SectionImpression, impression)
+	concluded := checker.section(study.SectionImpression, impression, len(raw)-len(impression))
 	if delivered(concluded) == 0 {
 		concluded = append(concluded, checker.sentence(study.SectionImpression, Conclusion(scores), study.VerdictAdded,
 			"the model wrote no usable impression"))
@@ -44,7 +56,7 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 		concluded = append(concluded, checker.sentence(study.SectionImpression, named(left, scores), study.VerdictAdded,
 			"the impression left out what is surely present"))
 	}
-	return append(out, concluded...)
+	return append(out, concluded...), checker.err
 }
 
 // leftOut are the findings that are surely present and that an impression does not name: some read no further.
@@ -82,7 +94,7 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 			return fmt.Sprintf("%q %s", s.Text, normalAgainstScores)
 		}
 		for f, said := range labeler.Claims(s.Text) {
-			if score, _ := scores.Combined(f); !scores.Scored(f) || (said != study.Absent) != scores.Present(f) {
+			if score, _ := scores.Combined(f); c.contradicted(f, said) {
 				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
 			}
 		}
@@ -96,27 +108,47 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 	return ""
 }
 
+// mostAgain is how many sentences of a text are written anew: of a model that heeds the scores few contradict them, and each costs the time of
+// some sentences.
+const mostAgain = 4
+
 type checker struct {
 	scores study.PairScores
 	maps   []study.HeatMap
+	others Others
+	again  int                    // sentences for which others were asked
+	err    error                  // the first of others
 	said   map[study.Finding]bool // findings stated as present or possible so far
 	seen   map[string]bool        // sentences of the section so far
 }
 
-func (c *checker) section(section study.Section, text string) []study.Sentence {
-	var out []study.Sentence
+// section checks a section's text, which begins at a place in the raw text.
+func (c *checker) section(section study.Section, text string, at int) (out []study.Sentence) {
 	var says []labeler.Labels
+	from := 0
 	for _, original := range labeler.Sentences(text) {
-		s := c.judge(section, original)
-		out, says = append(out, s), append(says, nil)
-		if s.Verdict == study.VerdictRemoved {
+		if c.seen[strings.ToLower(original)] {
+			out, says = append(out, c.removed(section, original, "repeats an earlier sentence")), append(says, nil)
 			continue
 		}
-		labels := labeler.Label(s.Text) // a meaning that is only offered does not say a finding
-		says[len(says)-1] = labels
-		for f, p := range labels {
-			if p != study.Absent {
-				c.said[f] = true
+		c.see(original)
+		judged := []study.Sentence{c.judge(section, original)}
+		if start := strings.Index(text[from:], original); start >= 0 {
+			start += from
+			from = start + len(original)
+			judged = c.anew(judged[0], at+start)
+		}
+		for _, s := range judged {
+			out, says = append(out, s), append(says, nil)
+			if s.Verdict == study.VerdictRemoved {
+				continue
+			}
+			labels := labeler.Label(s.Text) // a meaning that is only offered does not say a finding
+			says[len(says)-1] = labels
+			for f, p := range labels {
+				if p != study.Absent {
+					c.said[f] = true
+				}
 			}
 		}
 	}
@@ -148,22 +180,85 @@ func (c *checker) agree(section []study.Sentence, says []labeler.Labels) {
 				}
 			}
 			if len(names) == 0 {
-				section[i], says[i] = c.removed(s.Section, s.Text, reason), nil
+				section[i], says[i] = c.removed(s.Section, cmp.Or(s.Original, s.Text), reason), nil
 				continue
 			}
-			section[i] = c.replaced(s.Section, s.Text, strings.Join(names, " "), reason)
+			section[i] = c.replaced(s.Section, cmp.Or(s.Original, s.Text), strings.Join(names, " "), reason)
 			says[i] = labeler.Label(section[i].Text)
 		}
 	}
 }
 
+func (c *checker) see(sentence string) { c.seen[strings.ToLower(sentence)] = true }
+
+// anew is what stands in the place of a sentence at a place in the raw text: where it contradicts the scores, another of the model if there is one, and
+// plain sentences for what that leaves out of the findings that the first spoke of.
+func (c *checker) anew(first study.Sentence, at int) []study.Sentence {
+	spoken := c.contradicts(first)
+	if len(spoken) == 0 || c.others == nil || c.again == mostAgain || c.err != nil {
+		return []study.Sentence{first}
+	}
+	c.again++
+	out := []study.Sentence{first}
+	c.err = c.others(at, at+len(first.Original), func(begun string) bool {
+		for f, said := range labeler.LabelSentence(begun) {
+			if c.contradicted(f, said) {
+				return false
+			}
+		}
+		return true
+	}, func(other string) bool {
+		if findings, _ := split(other); findings != other || !slices.Equal(labeler.Sentences(other), []string{other}) || c.seen[strings.ToLower(other)] {
+			return false
+		}
+		s, labels := c.judge(first.Section, other), labeler.LabelSentence(other)
+		if s.Verdict != study.VerdictKept || !slices.ContainsFunc(spoken, func(f study.Finding) bool { return labels[f] != "" }) {
+			return false
+		}
+		s.Verdict, s.Original, s.Reason = study.VerdictRewritten, first.Original, first.Reason
+		out[0] = s
+		return true
+	})
+	labels := labeler.LabelSentence(out[0].Text)
+	if out[0].Verdict != study.VerdictRewritten {
+		return out
+	}
+	c.see(out[0].Text)
+	for _, f := range spoken {
+		plain := Statement(f, c.scores)
+		if _, beside := c.kindOf(f); beside && !c.scores.Present(f) {
+			continue // which is not denied
+		}
+		if labels[f] != "" || c.scores.Present(f) && c.said[f] || c.seen[strings.ToLower(plain)] {
+			continue
+		}
+		c.see(plain)
+		out = append(out, c.sentence(first.Section, plain, study.VerdictAdded, fmt.Sprintf("the model's second sentence leaves out %s", f)))
+	}
+	return out
+}
+
+// contradicts are the scored findings that a sentence speaks of which was found to contradict the scores, none where it was not.
+func (c *checker) contradicts(s study.Sentence) (spoken []study.Finding) {
+	if s.Verdict != study.VerdictReplaced && s.Reason != normalAgainstScores {
+		return nil
+	}
+	labels := labeler.LabelSentence(s.Original)
+	for _, f := range study.Findings() {
+		if labels[f] != "" && c.scores.Scored(f) {
+			spoken = append(spoken, f)
+		}
+	}
+	return spoken
+}
+
+// contradicted reports whether the scores do not say what is said of a finding.
+func (c *checker) contradicted(f study.Finding, said study.Polarity) bool {
+	return !c.scores.Scored(f) || (said != study.Absent) != c.scores.Present(f)
+}
+
 // judge gives one sentence of the model its verdict.
 func (c *checker) judge(section study.Section, original string) study.Sentence {
-	key := strings.ToLower(original)
-	if c.seen[key] {
-		return c.removed(section, original, "repeats an earlier sentence")
-	}
-	c.seen[key] = true
 	read, ok := legible(original)
 	if !ok {
 		return c.removed(section, original, "holds letters or signs that no report has")
@@ -199,7 +294,7 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 			continue
 		}
 		names = append(names, Statement(f, c.scores))
-		if (said != study.Absent) != c.scores.Present(f) {
+		if c.contradicted(f, said) {
 			score, view := c.scores.Combined(f)
 			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))
 		}

@@ -42,12 +42,32 @@ func humanSentences(t *testing.T) (out []string) {
 	return out
 }
 
+// hostile offers in a sentence's place what a model may write and should not, goes on after one was taken, and heeds nothing.
+func hostile(rng *rand.Rand, from []string) Others {
+	return func(_, _ int, _, takes func(string) bool) error {
+		for range rng.IntN(4) {
+			one := from[rng.IntN(len(from))]
+			switch rng.IntN(6) {
+			case 0:
+				one += " " + from[rng.IntN(len(from))]
+			case 1:
+				one = "IMPRESSION: " + one
+			case 2:
+				one = strings.TrimSuffix(one, ".") + "\nFINDINGS: " + from[rng.IntN(len(from))]
+			}
+			takes(one)
+		}
+		return nil
+	}
+}
+
 // TestNoContradictionLeaves is the guard's promise on random reports over random scores: of sentences that a model may write, and of
-// sentences that people wrote.
+// sentences that people wrote; with others of either in their place, whatever they are.
 func TestNoContradictionLeaves(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	human := humanSentences(t)
 	removed := map[string]int{}
+	rewritten := 0
 	reports := 10_000
 	if peertest.Race {
 		reports = 300
@@ -61,6 +81,12 @@ func TestNoContradictionLeaves(t *testing.T) {
 		raw := randomReport(rng, from)
 		delivered, impression := "", ""
 		checked := Check(raw, scores, nil)
+		if i%4 > 1 {
+			var err error
+			if checked, err = CheckAgain(raw, scores, nil, hostile(rng, from)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if i%10 < 2 { // which reads all once more
 			if reason := Unflagged(checked, scores); reason != "" {
 				t.Fatalf("%s would be held back: %s", raw, reason)
@@ -77,6 +103,9 @@ func TestNoContradictionLeaves(t *testing.T) {
 			delivered += s.Text + "\n"
 			if s.Section == study.SectionImpression {
 				impression += s.Text + "\n"
+			}
+			if s.Verdict == study.VerdictRewritten {
+				rewritten++
 			}
 			for _, word := range strings.FieldsFunc(strings.ToLower(s.Text), func(r rune) bool { return !unicode.IsLetter(r) }) {
 				if slices.Contains(unknown, word) {
@@ -102,6 +131,9 @@ func TestNoContradictionLeaves(t *testing.T) {
 		if (&checker{scores: scores}).callsNormal(delivered) {
 			t.Fatalf("an abnormal study is called normal: %s", delivered)
 		}
+	}
+	if rewritten < reports/200 {
+		t.Errorf("only %d sentences were rewritten", rewritten)
 	}
 	for _, u := range unknowable {
 		if removed[u.reason] < reports/100 {
@@ -373,11 +405,21 @@ func randomReport(rng *rand.Rand, from []string) string {
 }
 
 func FuzzCheck(f *testing.F) {
-	f.Add("FINDINGS: No effusion. IMPRESSION: Normal.", uint64(1))
-	f.Add("impression: impression: x", uint64(2))
-	f.Fuzz(func(t *testing.T, raw string, seed uint64) {
-		if len(Check(raw, randomScores(rand.New(rand.NewPCG(seed, 1))), nil)) < 2 {
+	f.Add("FINDINGS: No effusion. IMPRESSION: Normal.", uint64(1), "Possible effusion.")
+	f.Add("impression: impression: x", uint64(2), "impression: x")
+	f.Fuzz(func(t *testing.T, raw string, seed uint64, other string) {
+		scores := randomScores(rand.New(rand.NewPCG(seed, 1)))
+		if len(Check(raw, scores, nil)) < 2 {
 			t.Error("a draft has at least a finding and an impression")
+		}
+		again, err := CheckAgain(raw, scores, nil, func(_, _ int, _, takes func(string) bool) error {
+			for _, one := range append(labeler.Sentences(other), other) {
+				takes(one)
+			}
+			return nil
+		})
+		if reason := Unflagged(again, scores); err != nil || reason != "" {
+			t.Errorf("it would be held back: %s (%v)", reason, err)
 		}
 	})
 }
