@@ -93,14 +93,17 @@ var named = map[study.Finding][]string{
 	study.Pneumothorax:              {`(?:hydro|ha?emo)?pneumo[- ]?thora(?:x|ces)`, `ptx`},
 }
 
+// beside is what is called normal together with a part of the chest.
+const beside = `(?:(?:,|,? and) [a-z ]{3,40}?){0,4}?`
+
 // normal statements deny findings without naming them.
 var normals = []struct {
 	says   *regexp.Regexp
 	denies []study.Finding
 }{
-	{regexp.MustCompile(`\b(?:heart|cardiac(?: silhouette| shadow| contours?)?)(?: size)?(?:,? and [a-z ]{3,40}?)?(?:(?: is| are| remains?| appears?)?(?: at)?(?: the)?|:) (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits? of normal|top[- ]normal)\b|\bnormal(?:[- ]sized)? heart\b`), []study.Finding{study.Cardiomegaly}},
-	{regexp.MustCompile(`\bnormal (?:heart|cardiac) (?:size|silhouette)|\bnormal cardiomediastinal|cardiomediastinal (?:silhouette|contours?) (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))(?:,? and [a-z ]{3,40}?)? (?:is |are |appears? )?(?:normal|within normal|unremarkable)|cardiomediastinal silhouette and [a-z ]{3,40} (?:is |are )(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
-	{regexp.MustCompile(`\bnormal mediastin(?:um|al)|mediastin(?:um|al (?:contours?|silhouettes?|width))(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`\b(?:heart|cardiac(?: silhouette| shadow| contours?)?)(?: size)?` + beside + `(?:(?: is| are| remains?| appears?)?(?: at)?(?: the)?|:) (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits? of normal|top[- ]normal)\b|\bnormal(?:[- ]sized)? heart\b`), []study.Finding{study.Cardiomegaly}},
+	{regexp.MustCompile(`\bnormal (?:heart|cardiac) (?:size|silhouette)|\bnormal cardiomediastinal|cardiomediastinal (?:silhouette|contours?)` + beside + ` (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))` + beside + ` (?:is |are |appears? )?(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(`\bnormal mediastin(?:um|al)|mediastin(?:um|al (?:contours?|silhouettes?|width))` + beside + `(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
 }
 
 // everyClaim finds both. It is made when it is wanted: most commands label nothing.
