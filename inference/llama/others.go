@@ -11,8 +11,8 @@ import (
 
 // Bounds of what Others writes.
 const (
-	mostOthers   = 4
-	longestOther = 40 // tokens
+	mostOthers = 4
+	allOthers  = 64 // tokens of all together; a sentence has 5 to 30
 	// leastLikely is how much less likely than the word that was written another may be, as the logarithm of how many times: 20. The words
 	// that a small model thinks of beyond that are often none.
 	leastLikely = 3
@@ -36,11 +36,11 @@ func (m *Model) Others(ctx context.Context, prompt, text string, from, to int, w
 		first++
 	}
 	forks, err := m.forks(ctx, ids, first)
-	written := 0
+	written, left := 0, allOthers
 	for _, f := range forks {
 		begun := append(ids[:f.place:f.place], f.token)
 		said := m.Tokenizer.Decode(begun[first:])
-		if written == mostOthers {
+		if written == mostOthers || left == 0 {
 			break
 		}
 		if !worth(strings.TrimSpace(said)) {
@@ -48,10 +48,11 @@ func (m *Model) Others(ctx context.Context, prompt, text string, from, to int, w
 		}
 		if sentenceEnd(said) < 0 {
 			var all []int
-			if all, _, err = m.write(ctx, begun, longestOther, sentenceEnd, unforced); err != nil {
+			var result *Result
+			if all, result, err = m.write(ctx, begun, left, sentenceEnd, unforced); err != nil {
 				break
 			}
-			said = m.Tokenizer.Decode(all[first : len(all)-1])
+			said, left = m.Tokenizer.Decode(all[first:len(all)-1]), left-result.NewTokens
 		}
 		written++
 		if end := sentenceEnd(said); end >= 0 && takes(strings.TrimSpace(said[:end])) {
@@ -77,6 +78,7 @@ func (m *Model) forks(ctx context.Context, ids []int, first int) (out []fork, er
 	if _, err := m.recall(at, ids); err != nil {
 		return nil, err
 	}
+	first = max(first, 1) // after something
 	from := min(m.keptOf(at, ids), first-1)
 	for place := first; place < len(ids); {
 		want := min(m.machine.mostWanted(), len(ids)-place)

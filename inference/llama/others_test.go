@@ -59,7 +59,7 @@ func TestOthers(t *testing.T) {
 			if parts == len(tokens) {
 				continue
 			}
-			if all, _, err := fresh.write(t.Context(), slices.Concat(before, tokens[:parts]), longestOther, sentenceEnd, unforced); err != nil {
+			if all, _, err := fresh.write(t.Context(), slices.Concat(before, tokens[:parts]), allOthers, sentenceEnd, unforced); err != nil {
 				t.Fatal(err)
 			} else if got := all[len(before):]; commonPrefix(got, tokens) != len(tokens) {
 				t.Errorf("%q goes on as %q", other, m.Tokenizer.Decode(got))

@@ -1,7 +1,8 @@
 // Package guard holds a draft's text against the scores it was written from, sentence by sentence.
 //
-// A sentence stands when it can be read in one way only (labeler.Plain) and says what the scores say; what could be read in two is replaced by plain
-// sentences, and what a last look (Unflagged) finds holds the draft back. There is no second try by the model: its greedy text would be the same.
+// A sentence stands when it can be read in one way only (labeler.Plain) and says what the scores say. One that does not, and names a finding that is
+// scored, the model writes anew where it is at hand (CheckAgain): of the few sentences that it was nearly as ready to write the first stands that would have
+// stood and speaks of what the first spoke of. Where none does plain sentences take its place, and what a last look (Unflagged) finds holds the draft back.
 //
 // Its promise: in the text it delivers, every finding scored at or above the operating point in either view is said, none
 // scored below is, none that the classifier does not score is spoken of, and nothing stands that the scores cannot know (a comparison with a prior, a measurement, a side, a device).

@@ -269,7 +269,8 @@ export class Report {
     if (differs.length) {
       span.append(mark("other than scored", differs.map((x) => `${x.name} is called ${x.polarity}, scored ${x.score.toFixed(2)} (${x.view})`).join("; ")));
     }
-    if (s.verdict) span.append(mark(`guard ${s.verdict}`, `${s.reason}${s.original ? `. The model wrote: ${s.original}` : ""}`));
+    const anew = s.verdict === "rewritten";
+    if (s.verdict) span.append(mark(anew ? "written anew" : `guard ${s.verdict}`, `${s.reason}${s.original ? `. The model wrote${anew ? " first" : ""}: ${s.original}` : ""}`));
     span.addEventListener("pointerenter", () => lights.set(s.says.map((x) => x.finding)));
     span.addEventListener("pointerleave", () => lights.set([]));
     return span;
