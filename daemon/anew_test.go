@@ -5,10 +5,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
+	"llamaxr/inference/models"
 	"llamaxr/inference/prompt"
 	"llamaxr/internal/peertest"
 	"llamaxr/study"
@@ -33,16 +35,16 @@ Report:
 // TestModelWritesAnew: a real model, which knows of no scores, writes sentences anew that contradict them, as it can say them; the draft is delivered,
 // marked, and the same each time.
 func TestModelWritesAnew(t *testing.T) {
-	source, err := llama.OpenSource(peertest.SmolLM2(t))
+	store := models.OpenStore(t.TempDir())
+	imported, err := store.Import(t.Context(), models.Import{From: peertest.SmolLM2(t), Name: "smollm2", Precision: llama.NF4, AcceptLicence: "apache-2.0", Now: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer source.Close()
 	eng, err := engine.Open(engine.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := llama.LoadSource(eng, source, llama.NativeInt16)
+	model, err := llama.LoadAs(eng, store.Open(imported), llama.NativeInt16)
 	if err != nil {
 		t.Fatal(err)
 	}
