@@ -212,6 +212,9 @@ func (a *Appliance) prepare() (err error) {
 	return err
 }
 
+// underWay is how many objects of an association may have been under way at a crash, and of the associations before it.
+const underWay = 4
+
 // tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does
 // not know may be one whose record is gone. So it is where the database is missing, empty or an older one: then there are more such files than can
 // have been under way at once.
@@ -230,11 +233,11 @@ func (a *Appliance) tidy() error {
 	if err != nil {
 		return err
 	}
-	if n, most := len(unknown), 4*a.cfg().Limits.Associations; n > 0 && (len(known) == 0 || n > most) {
+	if n := len(unknown); n > 0 && (len(known) == 0 || n > underWay*a.cfg().Limits.Associations) {
 		a.log.Error("the database is not the one of these objects: they are taken in from their files", "known", len(known), "not_known", n)
 		return a.mend()
 	}
-	removed, err := a.spool.Sweep(known)
+	removed, err := a.spool.Sweep(unknown)
 	if removed > 0 {
 		a.log.Warn("removed objects that were never acknowledged", "count", removed)
 	}

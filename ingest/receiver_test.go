@@ -100,7 +100,11 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := s.Sweep(known); err != nil {
+	unknown, err := s.Unknown(known)
+	if err == nil {
+		_, err = s.Sweep(unknown)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.r = &ingest.Receiver{

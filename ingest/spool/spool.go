@@ -411,12 +411,8 @@ func (s *Spool) discard(file File) {
 // remove does its best: what stays is unknown to the ledger and goes at the next start.
 func (s *Spool) remove(path string) { _ = s.files.Remove(path) }
 
-// Sweep removes committed objects that the ledger does not know: the process died between file and ledger, so nobody was told.
-func (s *Spool) Sweep(known map[string]bool) (removed int, err error) {
-	unknown, err := s.Unknown(known)
-	if err != nil {
-		return 0, err
-	}
+// Sweep removes what Unknown returned: the process died between file and ledger, so nobody was told.
+func (s *Spool) Sweep(unknown []string) (removed int, err error) {
 	for _, relative := range unknown {
 		if err := s.files.Remove(s.Path(relative)); err != nil {
 			return removed, fmt.Errorf("spool: sweeping: %w", err)

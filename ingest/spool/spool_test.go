@@ -194,7 +194,11 @@ func sweep(t *testing.T, when string, disk *spooltest.Disk, s *spool.Spool, encr
 	for path := range committed {
 		known[path] = true
 	}
-	if _, err := s.Sweep(known); err != nil {
+	unknown, err := s.Unknown(known)
+	if err == nil {
+		_, err = s.Sweep(unknown)
+	}
+	if err != nil {
 		t.Fatal(when, err)
 	}
 	for path, key := range committed {
@@ -422,7 +426,11 @@ func TestOnTheRealDisk(t *testing.T) {
 	if half, err := os.ReadDir(filepath.Join(root, "incoming")); err != nil || len(half) != 0 {
 		t.Errorf("%d half-written objects after a start (%v)", len(half), err)
 	}
-	removed, err := s.Sweep(map[string]bool{known[0]: true, apart: true})
+	unknown, err := s.Unknown(map[string]bool{known[0]: true, apart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, err := s.Sweep(unknown)
 	if err != nil || removed != len(known)-1 {
 		t.Errorf("%d swept, want %d: %v", removed, len(known)-1, err)
 	}
