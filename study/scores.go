@@ -140,3 +140,9 @@ func (p PairScores) Present(f Finding) bool {
 	score, from := p.Combined(f)
 	return from != ProjectionUnknown && score >= OperatingPoint
 }
+
+// Sure reports whether f is present, and not only possible.
+func (p PairScores) Sure(f Finding) bool {
+	score, _ := p.Combined(f)
+	return score >= SurePoint
+}

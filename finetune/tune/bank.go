@@ -108,10 +108,11 @@ func (b *Bank) Findings(scores study.PairScores, rng *rand.Rand) string {
 	var findings []string
 	for _, f := range order {
 		polarity := study.Absent
-		if score, _ := scores.Combined(f); scores.Present(f) {
-			if polarity = study.Uncertain; score >= study.SurePoint {
-				polarity = study.Present
-			}
+		switch {
+		case scores.Sure(f):
+			polarity = study.Present
+		case scores.Present(f):
+			polarity = study.Uncertain
 		}
 		if s := draw(b.said[f][polarity], rng); s != "" {
 			findings = append(findings, s)

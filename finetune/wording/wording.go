@@ -163,8 +163,8 @@ func (w *Wording) Compose(scores study.PairScores) corrections.Report {
 func (w *Wording) Statements(scores study.PairScores) []string {
 	var sure, unsure []string
 	for _, f := range study.Findings() {
-		switch score, _ := scores.Combined(f); {
-		case score >= study.SurePoint:
+		switch {
+		case scores.Sure(f):
 			sure = append(sure, w.Present[f])
 		case scores.Present(f):
 			unsure = append(unsure, w.Possible[f])

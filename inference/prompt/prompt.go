@@ -136,10 +136,10 @@ func plannedBody(scores study.PairScores) string {
 	var present, possible, unknown []string
 	for _, f := range study.Findings() {
 		named := fmt.Sprintf("%s %s/%s", f, percent(scores.Frontal, f), percent(scores.Lateral, f))
-		switch score, from := scores.Combined(f); {
-		case from == study.ProjectionUnknown:
+		switch {
+		case !scores.Scored(f):
 			unknown = append(unknown, f.String())
-		case score >= study.SurePoint:
+		case scores.Sure(f):
 			present = append(present, named)
 		case scores.Present(f):
 			possible = append(possible, named)

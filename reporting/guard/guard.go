@@ -70,7 +70,7 @@ func leftOut(impression []study.Sentence, scores study.PairScores) (left []study
 		}
 	}
 	for _, f := range study.Findings() {
-		if score, _ := scores.Combined(f); scores.Present(f) && score >= study.SurePoint && !said[f] {
+		if scores.Sure(f) && !said[f] {
 			left = append(left, f)
 		}
 	}
@@ -162,7 +162,7 @@ func (c *checker) agree(section []study.Sentence, says []labeler.Labels) {
 	for _, f := range study.Findings() {
 		score, view := c.scores.Combined(f)
 		right, wrong := study.Present, study.Uncertain
-		if score < study.SurePoint {
+		if !c.scores.Sure(f) {
 			right, wrong = wrong, right
 		}
 		if !slices.ContainsFunc(says, func(l labeler.Labels) bool { return l[f] == right }) {

@@ -40,10 +40,10 @@ func Statement(f study.Finding, scores study.PairScores) string {
 	if !scores.Present(f) {
 		return phrases[0]
 	}
-	if score, _ := scores.Combined(f); score < study.SurePoint {
-		return phrases[1]
+	if scores.Sure(f) {
+		return phrases[2]
 	}
-	return phrases[2]
+	return phrases[1]
 }
 
 // Conclusion is the plain impression: the findings scored present, or that there is none.
@@ -67,10 +67,10 @@ func Conclusion(scores study.PairScores) string {
 func named(present []study.Finding, scores study.PairScores) string {
 	var sure, possible []string
 	for _, f := range present {
-		if score, _ := scores.Combined(f); score < study.SurePoint {
-			possible = append(possible, terms[f])
-		} else {
+		if scores.Sure(f) {
 			sure = append(sure, terms[f])
+		} else {
+			possible = append(possible, terms[f])
 		}
 	}
 	var parts []string
