@@ -224,16 +224,15 @@ func TestWhatFailedIsStillRead(t *testing.T) {
 	}
 }
 
-// TestDraftedAgainIsReadAgain: a draft that came after the signature, or after a rejection, waits for its reader; what was signed since does not.
-func TestDraftedAgainIsReadAgain(t *testing.T) {
+// readings is the list of a study like s for each of the readings: "2.25.0", "2.25.1" ...
+func readings(t *testing.T, s queue.Study, readings ...queue.Reading) *List {
+	t.Helper()
 	db := open(t, 0)
 	err := db.Update(func(tx *queue.Tx) error {
-		for i, r := range []queue.Reading{
-			{Revision: 1, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingRejected}, {Revision: 2, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingOpen},
-		} {
+		for i, r := range readings {
 			r.StudyInstanceUID, r.ByName, r.Time = fmt.Sprintf("2.25.%d", i), "Dr Jane Doe", began
-			s := &queue.Study{UID: r.StudyInstanceUID, State: queue.Delivered, Revision: 2, Last: began, Summary: &queue.DraftSummary{}}
-			if err := errors.Join(tx.PutStudy(s), tx.PutReading(&r)); err != nil {
+			s.UID, s.Last = r.StudyInstanceUID, began
+			if err := errors.Join(tx.PutStudy(&s), tx.PutReading(&r)); err != nil {
 				return err
 			}
 		}
@@ -242,7 +241,14 @@ func TestDraftedAgainIsReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := run(t, db)
+	return run(t, db)
+}
+
+// TestDraftedAgainIsReadAgain: a draft that came after the signature, or after a rejection, waits for its reader; what was signed since does not.
+func TestDraftedAgainIsReadAgain(t *testing.T) {
+	l := readings(t, queue.Study{State: queue.Delivered, Revision: 2, Summary: &queue.DraftSummary{}},
+		queue.Reading{Revision: 1, State: queue.ReadingSigned}, queue.Reading{Revision: 1, State: queue.ReadingRejected},
+		queue.Reading{Revision: 2, State: queue.ReadingSigned}, queue.Reading{Revision: 1, State: queue.ReadingOpen})
 	for i, want := range []Status{ToRead, ToRead, Signed, InWork} {
 		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
 		if e.Status != want || (e.Status == ToRead) != strings.HasPrefix(e.Doubt, "drafted again since Dr Jane Doe ") {
@@ -253,23 +259,9 @@ func TestDraftedAgainIsReadAgain(t *testing.T) {
 
 // TestSignedAndThenRefused: a report whose images were taken back after the signature, so that no draft can be made any more, does not look done.
 func TestSignedAndThenRefused(t *testing.T) {
-	db := open(t, 0)
-	err := db.Update(func(tx *queue.Tx) error {
-		for i, r := range []queue.Reading{
-			{Revision: 1, State: queue.ReadingSigned}, {Revision: 1, State: queue.ReadingRejected}, {Revision: 2, State: queue.ReadingSigned},
-		} {
-			r.StudyInstanceUID, r.ByName, r.Time = fmt.Sprintf("2.25.%d", i), "Dr Jane Doe", began
-			s := &queue.Study{UID: r.StudyInstanceUID, State: queue.Refused, Reason: "rejected: patient safety", Revision: 2, Last: began}
-			if err := errors.Join(tx.PutStudy(s), tx.PutReading(&r)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := run(t, db)
+	l := readings(t, queue.Study{State: queue.Refused, Reason: "rejected: patient safety", Revision: 2},
+		queue.Reading{Revision: 1, State: queue.ReadingSigned}, queue.Reading{Revision: 1, State: queue.ReadingRejected},
+		queue.Reading{Revision: 2, State: queue.ReadingSigned})
 	for i, want := range []Status{Attention, Rejected, Signed} {
 		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
 		if e.Status != want || (want == Attention) != (e.Why == "signed by Dr Jane Doe before this: rejected: patient safety") {
