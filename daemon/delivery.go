@@ -40,7 +40,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	if goes, err := a.leaves(lease, d, record); err != nil {
 		return err
 	} else if !goes {
-		return a.stays(lease, d)
+		return a.staysHere(lease, fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
 	}
 	folder := a.drafts.folder(uid, d.Revision)
 	if err := a.wholeDocuments(ctx, record); err != nil {
@@ -165,14 +165,17 @@ func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) 
 	return goes, err
 }
 
-// stays ends the delivery of a revision that must not go.
-func (a *Appliance) stays(lease *queue.Lease, d delivery) error {
+// staysHere ends the delivery of what must not go any more: a draft that was taken back, a signed report that was signed anew.
+func (a *Appliance) staysHere(lease *queue.Lease, note string) error {
 	return lease.Done(func(tx *queue.Tx) error {
 		s, err := tx.Study(lease.Job.Study)
 		if err != nil || s == nil {
 			return err
 		}
-		s.Note(tx.Now(), fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
+		s.Note(tx.Now(), note)
+		if err := a.mendState(tx, s); err != nil {
+			return err
+		}
 		return tx.PutStudy(s)
 	})
 }

@@ -193,3 +193,41 @@ func TestNobodyIsThereAnyMore(t *testing.T) {
 		})
 	}
 }
+
+// TestTheLastDeadLetterMustNotGoAnyMore: a study whose last dead letter is sent again, and by then is of what must not go, is well again.
+func TestTheLastDeadLetterMustNotGoAnyMore(t *testing.T) {
+	const uid = "2.25.1"
+	to := config.Destination{AETitle: "PACS", Address: "127.0.0.1:1"}
+	s := &queue.Study{
+		UID: uid, Deliveries: map[string]*queue.Delivery{to.String(): {Revision: 1, Sent: time.Now()}},
+		Withdrawn: []*queue.Withdrawal{{Revision: 1}},
+	}
+	a := withDrafts(t, 1, s)
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{to}
+	a.settings.Store(&cfg)
+	job := queue.Job{ID: "late", Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{1, to.String()})}
+	if err := a.db.Update(func(tx *queue.Tx) error { return tx.Enqueue(job) }); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := a.db.Lease(t.Context(), time.Minute, kindDeliver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.fail(lease, queue.Permanent(errors.New("no")))
+	if s, err := a.studyRecord(uid); err != nil || s.State != queue.Failed {
+		t.Fatalf("%v: %+v", err, s)
+	}
+	if err := a.Resend(job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if lease, err = a.db.Lease(t.Context(), time.Minute, kindDeliver); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.perform(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.studyRecord(uid); err != nil || s.State != queue.Delivered || s.Reason != "" {
+		t.Errorf("%v: the study is %+v", err, s)
+	}
+}

@@ -173,7 +173,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 	}
 	if err := a.signedStands(uid, signature); err != nil {
 		if errors.Is(err, errSignAnew) && len(reading.Signatures) > d.Number {
-			return a.signedAgain(lease, d)
+			return a.staysHere(lease, fmt.Sprintf("signed report %d is not sent to %s: it was signed anew", d.Number, d.Destination))
 		}
 		return err
 	}
@@ -215,21 +215,6 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 			return err
 		}
 		return tx.PutReading(r)
-	})
-}
-
-// signedAgain ends the delivery of a signed report that must not go and that a later one has replaced.
-func (a *Appliance) signedAgain(lease *queue.Lease, d signedDelivery) error {
-	return lease.Done(func(tx *queue.Tx) error {
-		s, err := tx.Study(lease.Job.Study)
-		if err != nil || s == nil {
-			return err
-		}
-		s.Note(tx.Now(), fmt.Sprintf("signed report %d is not sent to %s: it was signed anew", d.Number, d.Destination))
-		if err := a.mendState(tx, s); err != nil {
-			return err
-		}
-		return tx.PutStudy(s)
 	})
 }
 
