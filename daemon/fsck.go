@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -81,6 +82,11 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	cfg.State = state
 	a := &Appliance{db: db, key: key, drafts: drafts{filepath.Join(state, "drafts"), key}, log: log}
 	a.settings.Store(&cfg)
+	if !repair {
+		if err := a.objectsMounted(); err != nil {
+			return nil, err
+		}
+	}
 	if a.spool, err = spool.Open(state, 0); err != nil {
 		return nil, err
 	}
@@ -89,6 +95,28 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	a.receiver = a.newReceiver()
 	s := survey{a, report, repair, true}
 	return report, s.run()
+}
+
+// objectsMounted fails where the ledger has objects and their folder is missing or empty: a file system that is not mounted, rather than a loss.
+func (a *Appliance) objectsMounted() error {
+	state := a.cfg().State
+	if there, err := spool.HasObjects(state); err != nil || there {
+		return err
+	}
+	held := 0
+	err := a.db.View(func(tx *queue.Tx) error {
+		return tx.EachInstance(func(i *queue.Instance) error {
+			if i.Gone == "" {
+				held++
+			}
+			return nil
+		})
+	})
+	if err == nil && held > 0 {
+		err = fmt.Errorf("daemon: the folder objects of %s is missing or empty, and the ledger has %d: mount its file system; if they are lost, "+
+			"`llamaxr fsck --repair` says so in the ledger and sending them again brings them back", state, held)
+	}
+	return err
 }
 
 func (s *survey) find(where, what, repair string, mend func() error) {
@@ -174,6 +202,13 @@ func (s *survey) unknownFiles() error {
 	if err != nil {
 		return err
 	}
+	came := map[string]time.Time{}
+	for _, relative := range unknown {
+		if info, err := os.Stat(s.a.spool.Path(relative)); err == nil {
+			came[relative] = info.ModTime()
+		}
+	}
+	slices.SortFunc(unknown, func(a, b string) int { return came[a].Compare(came[b]) })
 	for _, relative := range unknown {
 		s.find(relative, "the ledger does not know it", "it is taken in, or set aside when it cannot be read", func() error {
 			err := s.a.receiver.Adopt(relative)

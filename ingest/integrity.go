@@ -109,7 +109,8 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 	})
 }
 
-// Adopt takes a stored file that the ledger does not know back into it: its record was lost, or nobody was told of it yet.
+// Adopt takes a stored file that the ledger does not know back into it: its record was lost, or nobody was told of it yet. Of files of one SOP
+// Instance UID the first to come is adopted first: a later one may correct its patient.
 func (r *Receiver) Adopt(relative string) error {
 	path := r.Spool.Path(relative)
 	header, note, err := r.read(path)
@@ -131,15 +132,29 @@ func (r *Receiver) Adopt(relative string) error {
 		Header: header, SHA256: sum, Size: size, Path: relative, Calling: meta.SourceAETitle, Received: info.ModTime().UTC(),
 	}}
 	defer r.turns.take(header.SOPInstanceUID)()
-	return r.DB.Update(func(tx *queue.Tx) error {
-		known, err := tx.Instance(header.SOPInstanceUID)
-		if err != nil {
-			return err
-		}
-		if known != nil && known.SHA256 == sum && known.Path == relative {
+	var known *queue.Instance
+	err = r.DB.View(func(tx *queue.Tx) (err error) {
+		known, err = tx.Instance(header.SOPInstanceUID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	apart := strings.HasPrefix(relative, "aside"+string(filepath.Separator))
+	if known != nil && !apart {
+		if known.SHA256 == sum && known.Path == relative {
 			return nil
 		}
-		if known != nil || strings.HasPrefix(relative, "aside"+string(filepath.Separator)) {
+		corrected, err := r.corrects(path, i, known)
+		if err != nil {
+			return fmt.Errorf("holding it against %s: %v", known.Path, err) // what is wrong is not with this file
+		}
+		if corrected {
+			return r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, i, known) })
+		}
+	}
+	return r.DB.Update(func(tx *queue.Tx) error {
+		if known != nil || apart {
 			return tx.SetAside(i)
 		}
 		s, err := tx.Study(header.StudyInstanceUID)

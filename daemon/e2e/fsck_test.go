@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -222,6 +223,78 @@ func TestStateWithoutItsDatabase(t *testing.T) {
 		n.await(uid, "taken in and drafted", stands(queue.Delivered, revision+2))
 		if s, err := daemon.StudyOf(n.state, uid); err != nil || len(s.Objects) != 2 {
 			t.Errorf("%v: %+v", err, s)
+		}
+	}
+}
+
+// TestStateWithoutItsObjects: a folder of objects that is not mounted is no loss: nothing starts, and nothing is noted as lost until an administrator says so.
+func TestStateWithoutItsObjects(t *testing.T) {
+	n := startNode(t)
+	uid, frontal, lateral := phantomStudy(t, 9063)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	folder := filepath.Join(n.state, "objects")
+	if err := errors.Join(os.Rename(folder, folder+".elsewhere"), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"run", "--listen", "127.0.0.1:" + n.port}, {"fsck"}} {
+		out, err := exec.Command(program, append(command, "--state", n.state)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "the folder objects of "+n.state+" is missing or empty, and the ledger has 2") {
+			t.Errorf("%s: %v: %s", command, err, out)
+		}
+	}
+	if err := errors.Join(os.Remove(folder), os.Rename(folder+".elsewhere", folder)); err != nil {
+		t.Fatal(err)
+	}
+	if report, status := fsck(t, n.state); status != 0 {
+		t.Errorf("mounted again: exit status %d, %+v", status, report)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if report, status := fsck(t, n.state, "--repair"); status != 0 || len(report.Findings) != 2 {
+		t.Errorf("lost: exit status %d, %+v", status, report)
+	}
+	n.start()
+	n.taken(frontal, lateral)
+	r := n.await(uid, "drafted", stands(queue.Delivered, 1))
+	for _, o := range r.Objects {
+		if info, err := os.Stat(filepath.Join(n.state, o.Path)); err != nil || info.Size() == 0 || o.Gone != "" {
+			t.Errorf("%s did not come back: %v", o.Header.SOPInstanceUID, err)
+		}
+	}
+}
+
+// TestCorrectedPatientOutlivesTheDatabase: of the objects that a start takes in without its database, the one that came last says whose picture it is, and sent again
+// it is no stale copy.
+func TestCorrectedPatientOutlivesTheDatabase(t *testing.T) {
+	n := startNode(t)
+	corrected := map[string][]string{}
+	for seed := uint64(9062); len(corrected) < 4; seed++ {
+		uid, frontal, lateral := phantomStudy(t, seed)
+		corrected[uid] = changed(t, []string{"PatientID=MERGED"}, frontal, lateral)
+		n.taken(frontal, lateral)
+	}
+	for uid, images := range corrected {
+		n.await(uid, "drafted", stands(queue.Delivered, 1))
+		n.taken(images...)
+	}
+	for uid := range corrected {
+		n.await(uid, "corrected", stands(queue.Delivered, 2))
+	}
+	n.stop(os.Interrupt)
+	if err := os.Remove(filepath.Join(n.state, "llamaxr.db")); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	for uid, images := range corrected {
+		for _, when := range []string{"taken in", "sent again"} {
+			r := n.await(uid, when, stands(queue.Delivered, 3))
+			if len(r.Objects) != 2 || r.Objects[0].Header.PatientID != "MERGED" || r.Objects[1].Header.PatientID != "MERGED" {
+				t.Errorf("%s: %+v", when, r.Objects)
+			}
+			n.taken(images...)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,15 @@ type Spool struct {
 // Open makes the folders and removes what a crash left half written. Objects are refused while less than minFree bytes are free.
 // The names in root are made durable too, those of other files in it as well.
 func Open(root string, minFree int64) (*Spool, error) { return OpenOn(OS{}, root, minFree) }
+
+// HasObjects reports whether a spool was opened in root before and its folders of objects are there.
+func HasObjects(root string) (bool, error) {
+	_, err := os.Stat(filepath.Join(root, objects, "00"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // OpenOn opens a spool on the given file system.
 func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
