@@ -218,9 +218,8 @@ func (a *Appliance) prepare() (err error) {
 // underWay is how many objects of an association may have been under way at a crash, and of the associations before it.
 const underWay = 4
 
-// tidy removes what a crash left half done, or, when the database was damaged, makes what was lost again: then a file that the ledger does
-// not know may be one whose record is gone. So it is where the database is missing, empty or an older one: then there are more such files than can
-// have been under way at once.
+// tidy takes in what a crash left on the disk before the ledger knew of it. When the database was damaged, is missing, or is an older one, so that it
+// misses more than can have been under way at once, all else that it has lost is made again too.
 func (a *Appliance) tidy() error {
 	if damage := a.db.Damage(); len(damage) > 0 {
 		for _, d := range damage {
@@ -233,18 +232,15 @@ func (a *Appliance) tidy() error {
 		return err
 	}
 	unknown, err := a.spool.Unknown(known)
-	if err != nil {
+	if err != nil || len(unknown) == 0 {
 		return err
 	}
-	if n := len(unknown); n > 0 && (len(known) == 0 || n > underWay*a.cfg().Limits.Associations) {
+	if n := len(unknown); len(known) == 0 || n > underWay*a.cfg().Limits.Associations {
 		a.log.Error("the database is not the one of these objects: they are taken in from their files", "known", len(known), "not_known", n)
 		return a.mend()
 	}
-	removed, err := a.spool.Sweep(unknown)
-	if removed > 0 {
-		a.log.Warn("removed objects that were never acknowledged", "count", removed)
-	}
-	return err
+	s := survey{a, new(FsckReport), true, false}
+	return s.takeIn(unknown)
 }
 
 // mendAgain is the wait after damaged records could not be set aside.

@@ -202,6 +202,11 @@ func (s *survey) unknownFiles() error {
 	if err != nil {
 		return err
 	}
+	return s.takeIn(unknown)
+}
+
+// takeIn makes stored objects known, in the order in which they came.
+func (s *survey) takeIn(unknown []string) error {
 	came := map[string]time.Time{}
 	for _, relative := range unknown {
 		if info, err := os.Stat(s.a.spool.Path(relative)); err == nil {
@@ -209,15 +214,27 @@ func (s *survey) unknownFiles() error {
 		}
 	}
 	slices.SortFunc(unknown, func(a, b string) int { return came[a].Compare(came[b]) })
+	studies := map[string]bool{}
 	for _, relative := range unknown {
 		s.find(relative, "the ledger does not know it", "it is taken in, or set aside when it cannot be read", func() error {
-			err := s.a.receiver.Adopt(relative)
+			uid, err := s.a.receiver.Adopt(relative)
 			var status *ingest.StatusError
 			if errors.As(err, &status) || errors.Is(err, dicomfile.ErrNotDICOM) || errors.Is(err, ingest.ErrFileDamaged) || isMalformed(err) {
 				return s.a.spool.SetAside(relative)
 			}
+			studies[uid] = true
 			return err
 		})
+	}
+	for uid := range studies {
+		st, err := s.a.studyRecord(uid)
+		if errors.Is(err, ErrNoStudy) {
+			continue // its objects are kept aside
+		}
+		if err != nil {
+			return err
+		}
+		s.behind(st)
 	}
 	return nil
 }
@@ -315,8 +332,8 @@ func (s *survey) list(st *queue.Study) error {
 	return nil
 }
 
-// revisions checks the drafts of a study and their documents.
-func (s *survey) revisions(st *queue.Study) {
+// behind finds a study whose record is older than its drafts.
+func (s *survey) behind(st *queue.Study) {
 	if newest := s.a.drafts.newest(st.UID); newest > st.Revision {
 		s.find("study "+st.UID, fmt.Sprintf("is at revision %d and has a draft of revision %d", st.Revision, newest), "the next draft is made after it", func() error {
 			return s.a.db.Update(func(tx *queue.Tx) error {
@@ -332,6 +349,11 @@ func (s *survey) revisions(st *queue.Study) {
 			})
 		})
 	}
+}
+
+// revisions checks the drafts of a study and their documents.
+func (s *survey) revisions(st *queue.Study) {
+	s.behind(st)
 	for revision := 1; revision <= st.Revision; revision++ {
 		where := fmt.Sprintf("study %s, revision %d", st.UID, revision)
 		record, err := s.a.drafts.load(st.UID, revision)

@@ -109,43 +109,49 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 	})
 }
 
-// Adopt takes a stored file that the ledger does not know back into it: its record was lost, or nobody was told of it yet. Of files of one SOP
-// Instance UID the first to come is adopted first: a later one may correct its patient.
-func (r *Receiver) Adopt(relative string) error {
+// Adopt takes a stored file that the ledger does not know into it and returns its study: its record was lost, or nobody was told of it yet. Of
+// files of one SOP Instance UID the first to come is adopted first: a later one may correct its patient.
+func (r *Receiver) Adopt(relative string) (studyInstanceUID string, err error) {
 	path := r.Spool.Path(relative)
 	header, note, err := r.read(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	meta, sum, size, err := digestOf(r.Spool, relative)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if status := check(Incoming{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID}, header); status != nil {
-		return status
+		return "", status
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	i := &queue.Instance{Instance: study.Instance{
 		Header: header, SHA256: sum, Size: size, Path: relative, Calling: meta.SourceAETitle, Received: info.ModTime().UTC(),
 	}}
-	defer r.turns.take(header.SOPInstanceUID)()
+	return header.StudyInstanceUID, r.adopt(i, note)
+}
+
+// adopt makes what a stored file holds known.
+func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
+	uid := i.Header.SOPInstanceUID
+	defer r.turns.take(uid)()
 	var known *queue.Instance
-	err = r.DB.View(func(tx *queue.Tx) (err error) {
-		known, err = tx.Instance(header.SOPInstanceUID)
+	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		known, err = tx.Instance(uid)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	apart := strings.HasPrefix(relative, "aside"+string(filepath.Separator))
+	if known != nil && known.SHA256 == i.SHA256 && known.Path == i.Path {
+		return nil // it was on its way
+	}
+	apart := strings.HasPrefix(i.Path, "aside"+string(filepath.Separator))
 	if known != nil && !apart {
-		if known.SHA256 == sum && known.Path == relative {
-			return nil
-		}
-		corrected, err := r.corrects(path, i, known)
+		corrected, err := r.corrects(r.Spool.Path(i.Path), i, known)
 		if err != nil {
 			return fmt.Errorf("holding it against %s: %v", known.Path, err) // what is wrong is not with this file
 		}
@@ -157,15 +163,15 @@ func (r *Receiver) Adopt(relative string) error {
 		if known != nil || apart {
 			return tx.SetAside(i)
 		}
-		s, err := tx.Study(header.StudyInstanceUID)
+		s, err := tx.Study(i.Header.StudyInstanceUID)
 		if err != nil {
 			return err
 		}
-		if s != nil && (slices.Contains(s.Instances, header.SOPInstanceUID) || slices.Contains(s.Notes, header.SOPInstanceUID)) {
+		if s != nil && (slices.Contains(s.Instances, uid) || slices.Contains(s.Notes, uid)) {
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
-			if r.IsReport != nil && r.IsReport(header.SOPClassUID) {
+			if r.IsReport != nil && r.IsReport(i.Header.SOPClassUID) {
 				return nil // it was read when it came
 			}
 			return r.Look(tx, i)

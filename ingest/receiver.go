@@ -155,7 +155,7 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 		if instance.Path, err = w.Commit(uid + "/" + instance.SHA256); err != nil {
 			return resources(err)
 		}
-		// When the ledger fails the file stays: whether the commit reached the disk is unknown. The next start sweeps it or the
+		// When the ledger fails the file stays: whether the commit reached the disk is unknown. The next start takes it in or the
 		// sender sends again.
 		err := r.DB.Update(func(tx *queue.Tx) error {
 			if note != nil {
@@ -371,7 +371,7 @@ func internal(err error) error {
 // clip shortens a comment to what Error Comment (LO) holds.
 func clip(text string) string { return text[:min(len(text), 64)] }
 
-// Known returns the paths of all files that the ledger knows, for Spool.Sweep.
+// Known returns the paths of all files that the ledger knows, for Spool.Unknown.
 func Known(db Ledger) (map[string]bool, error) {
 	known := map[string]bool{}
 	err := db.View(func(tx *queue.Tx) error {

@@ -227,6 +227,37 @@ func TestStateWithoutItsDatabase(t *testing.T) {
 	}
 }
 
+// TestStateWithAnOlderDatabase: what came after the database that lies there, a study and a patient's correction, is taken in from its files, and drafts are numbered
+// after those that are there.
+func TestStateWithAnOlderDatabase(t *testing.T) {
+	n := startNode(t)
+	database := filepath.Join(n.state, "llamaxr.db")
+	early, frontal, lateral := phantomStudy(t, 9064)
+	n.taken(frontal, lateral)
+	n.await(early, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	old, err := os.ReadFile(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.taken(changed(t, []string{"PatientID=MERGED"}, frontal, lateral)...)
+	late, frontal, lateral := phantomStudy(t, 9065)
+	n.taken(frontal, lateral)
+	n.await(early, "corrected", stands(queue.Delivered, 2))
+	n.await(late, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	if err := os.WriteFile(database, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.await(late, "taken in", stands(queue.Delivered, 2))
+	r := n.await(early, "corrected again", stands(queue.Delivered, 3))
+	if r.Objects[0].Header.PatientID != "MERGED" || r.Objects[1].Header.PatientID != "MERGED" {
+		t.Errorf("the correction is lost: %+v", r.Objects)
+	}
+}
+
 // TestStateWithoutItsObjects: a folder of objects that is not mounted is no loss: nothing starts, and nothing is noted as lost until an administrator says so.
 func TestStateWithoutItsObjects(t *testing.T) {
 	n := startNode(t)

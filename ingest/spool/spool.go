@@ -418,16 +418,5 @@ func (s *Spool) discard(file File) {
 	s.remove(file.Name())
 }
 
-// remove does its best: what stays is unknown to the ledger and goes at the next start.
+// remove does its best: what stays is unknown to the ledger.
 func (s *Spool) remove(path string) { _ = s.files.Remove(path) }
-
-// Sweep removes what Unknown returned: the process died between file and ledger, so nobody was told.
-func (s *Spool) Sweep(unknown []string) (removed int, err error) {
-	for _, relative := range unknown {
-		if err := s.files.Remove(s.Path(relative)); err != nil {
-			return removed, fmt.Errorf("spool: sweeping: %w", err)
-		}
-		removed++
-	}
-	return removed, nil
-}
