@@ -477,15 +477,18 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 func (s *survey) unknownDrafts() error {
 	known := map[string]bool{}
 	err := s.a.db.View(func(tx *queue.Tx) error {
-		return tx.EachStudy(func(st *queue.Study) error { known[filepath.Dir(s.a.drafts.folder(st.UID, 1))] = true; return nil })
+		return tx.EachStudy(func(st *queue.Study) error {
+			known[filepath.Base(filepath.Dir(s.a.drafts.folder(st.UID, 1)))] = true
+			return nil
+		})
 	})
 	if err != nil {
 		return err
 	}
-	folders, err := filepath.Glob(filepath.Join(s.a.drafts.root, "*"))
-	for _, folder := range folders {
-		if !known[folder] {
-			s.find("drafts/"+filepath.Base(folder), "no study has these drafts", "", nil)
+	names, err := fs.Glob(os.DirFS(s.a.drafts.root), "*")
+	for _, name := range names {
+		if !known[name] {
+			s.find("drafts/"+name, "no study has these drafts", "", nil)
 		}
 	}
 	return err

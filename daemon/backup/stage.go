@@ -3,6 +3,7 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,9 +68,9 @@ func (m *Moment) Release(state string) { _ = os.RemoveAll(filepath.Join(state, m
 
 // Tidy removes what a backup that was killed left in a state folder.
 func Tidy(state string) error {
-	stages, err := filepath.Glob(filepath.Join(state, stagePattern))
-	for _, root := range stages {
-		err = errors.Join(err, os.RemoveAll(root))
+	stages, err := fs.Glob(os.DirFS(state), stagePattern)
+	for _, name := range stages {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(state, name)))
 	}
 	return err
 }

@@ -141,8 +141,9 @@ func foreigners(state string) (foreign string) {
 	}
 	want, ok := owner(info)
 	for _, pattern := range []string{"*", "models/*", "models/*/*", "drafts/*"} {
-		found, _ := filepath.Glob(filepath.Join(state, pattern))
-		for _, path := range found {
+		found, _ := fs.Glob(os.DirFS(state), pattern)
+		for _, name := range found {
+			path := filepath.Join(state, name)
 			info, err := os.Lstat(path)
 			if err != nil {
 				continue

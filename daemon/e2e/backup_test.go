@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +121,7 @@ func TestBackupLetGo(t *testing.T) {
 	_, frontal, lateral := phantomStudy(t, 9600)
 	n.taken(frontal, lateral)
 	held := func() []string {
-		found, _ := filepath.Glob(filepath.Join(n.state, ".backup-*"))
+		found, _ := fs.Glob(os.DirFS(n.state), ".backup-*")
 		return found
 	}
 	// begin makes a backup that waits until it is read on.

@@ -115,7 +115,7 @@ func TestFsck(t *testing.T) {
 		}, "lists 1 objects that are lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			state := t.TempDir()
+			state := filepath.Join(t.TempDir(), "[a]*")
 			if err := os.CopyFS(state, os.DirFS(n.state)); err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,7 +234,7 @@ func TestRejectionNotes(t *testing.T) {
 				t.Errorf("the copy of %s is still there", o.Header.SOPInstanceUID)
 			}
 		}
-		left, _ := filepath.Glob(filepath.Join(daemon.DraftFolder(n.state, uid, 1), "*al.png"))
+		left, _ := fs.Glob(os.DirFS(daemon.DraftFolder(n.state, uid, 1)), "*al.png")
 		if r2.State != queue.Delivered || r2.Revision != 1 || r2.Draft == nil || len(left) != 0 || len(notes(t, folder)[uid]) != 0 {
 			t.Errorf("the study is %s at revision %d with pictures %v", r2.State, r2.Revision, left)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,13 +126,14 @@ func keepNewest(folder string, n int) error {
 	if n == 0 {
 		return nil
 	}
-	found, err := filepath.Glob(filepath.Join(folder, backupPattern))
+	found, err := fs.Glob(os.DirFS(folder), backupPattern)
 	slices.Sort(found)
 	for _, old := range found[:max(len(found)-n, 0)] {
-		err = errors.Join(err, os.Remove(old))
+		err = errors.Join(err, os.Remove(filepath.Join(folder, old)))
 	}
-	broken, _ := filepath.Glob(filepath.Join(folder, brokenPattern)) // the pattern is sound
-	for _, path := range broken {
+	broken, _ := fs.Glob(os.DirFS(folder), brokenPattern) // the pattern is sound
+	for _, name := range broken {
+		path := filepath.Join(folder, name)
 		if info, gone := os.Stat(path); gone == nil && time.Since(info.ModTime()) > brokenAfter {
 			err = errors.Join(err, os.Remove(path))
 		}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -69,17 +69,17 @@ func (s *Store) keepSignature(m *Model, key ed25519.PublicKey, signature []byte)
 
 // Signatures returns the signatures that are kept of an adapter, by the fingerprint of their keys; whether they hold is for others to say.
 func (s *Store) Signatures(m *Model) (map[string][]byte, error) {
-	paths, err := filepath.Glob(s.path(signatureFolder, m.Digest()+".*")) // a digest and a folder of ours hold no pattern
+	names, err := fs.Glob(os.DirFS(s.path(signatureFolder)), m.Digest()+".*")
 	if err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
 	out := map[string][]byte{}
-	for _, path := range paths {
-		signature, err := readSmall(path, ed25519.SignatureSize)
+	for _, name := range names {
+		signature, err := readSmall(s.path(signatureFolder, name), ed25519.SignatureSize)
 		if err != nil {
 			return nil, fmt.Errorf("models: signature: %w", err)
 		}
-		out[strings.TrimPrefix(filepath.Base(path), m.Digest()+".")] = signature
+		out[strings.TrimPrefix(name, m.Digest()+".")] = signature
 	}
 	return out, nil
 }

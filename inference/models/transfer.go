@@ -52,12 +52,12 @@ func (s *Store) Stage() (string, error) {
 		return "", err
 	}
 	defer unlock()
-	left, err := filepath.Glob(s.path(stagePattern))
+	left, err := fs.Glob(os.DirFS(s.root), stagePattern)
 	if err != nil {
 		return "", fmt.Errorf("models: %w", err)
 	}
 	for _, folder := range left {
-		if err := os.RemoveAll(folder); err != nil {
+		if err := os.RemoveAll(s.path(folder)); err != nil {
 			return "", fmt.Errorf("models: %w", err)
 		}
 	}

@@ -55,13 +55,13 @@ type Spool struct {
 // The names in root are made durable too, those of other files in it as well.
 func Open(root string, minFree int64) (*Spool, error) { return OpenOn(OS{}, root, minFree) }
 
-// HasObjects reports whether a spool was opened in root before and its folders of objects are there.
+// HasObjects reports whether there is anything where the objects of a spool in root lie.
 func HasObjects(root string) (bool, error) {
-	_, err := os.Stat(filepath.Join(root, objects, "00"))
+	found, err := os.ReadDir(filepath.Join(root, objects))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		err = nil
 	}
-	return err == nil, err
+	return len(found) > 0, err
 }
 
 // OpenOn opens a spool on the given file system.
