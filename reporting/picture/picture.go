@@ -3,11 +3,13 @@
 package picture
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"math"
+	"slices"
 
 	"llamaxr/study"
 
@@ -193,6 +195,8 @@ func HeatMaps(d study.Draft, maps []study.HeatMap, views []View) (*image.RGBA, e
 		said := "at or above the operating point"
 		if best < study.OperatingPoint {
 			said = "no finding reaches the operating point; the highest is shown"
+		} else if others := alsoReached(scores, f, panel, plain.width); others != "" {
+			said = others
 		}
 		bold.text(left, 34, ink, fmt.Sprintf("%s: %s %.2f", v.Projection, f, best))
 		plain.text(left, 66, dim, said)
@@ -206,6 +210,30 @@ func HeatMaps(d study.Draft, maps []study.HeatMap, views []View) (*image.RGBA, e
 	}
 	bold.text(panelEdge, headRoom+panel+36, warning, notices(d))
 	return on, nil
+}
+
+// alsoReached names the findings of a view that reach the operating point too, highest first, and how many of them room does not hold.
+func alsoReached(scores *study.Scores, shown study.Finding, room int, width func(string) int) string {
+	var others []study.Finding
+	for _, f := range study.Findings() {
+		if f != shown && scores.Scored(f) && scores[f] >= study.OperatingPoint {
+			others = append(others, f)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b study.Finding) int { return cmp.Compare(scores[b], scores[a]) })
+	text := ""
+	for i, f := range others {
+		next := fmt.Sprintf("also at or above the operating point: %s %.2f", f, scores[f])
+		if text != "" {
+			next = fmt.Sprintf("%s, %s %.2f", text, f, scores[f])
+		}
+		more := len(others) - i
+		if rest := fmt.Sprintf(" and %d more", more); text != "" && width(next+rest) > room && (more > 1 || width(next) > room) {
+			return text + rest
+		}
+		text = next
+	}
+	return text
 }
 
 // overlay draws one view, its heat map and region into a square panel.
