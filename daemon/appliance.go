@@ -150,7 +150,7 @@ func (a *Appliance) prepare() (err error) {
 	if err := a.key.Claim(a.cfg().State); err != nil {
 		return err
 	}
-	if err := a.objectsMounted(); err != nil {
+	if err := objectsMounted(a.cfg().State, a.db); err != nil {
 		return err
 	}
 	if a.spool, err = spool.Open(a.cfg().State, a.cfg().FreeSpace); err != nil {

@@ -83,7 +83,7 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	a := &Appliance{db: db, key: key, drafts: drafts{filepath.Join(state, "drafts"), key}, log: log}
 	a.settings.Store(&cfg)
 	if !repair {
-		if err := a.objectsMounted(); err != nil {
+		if err := objectsMounted(state, db); err != nil {
 			return nil, err
 		}
 	}
@@ -97,14 +97,22 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	return report, s.run()
 }
 
+// ObjectsMounted fails where the objects of a stopped appliance are not there, by which it would not start.
+func ObjectsMounted(state string) error {
+	db, err := queue.OpenReadOnly(filepath.Join(state, databaseFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(objectsMounted(state, db), db.Close())
+}
+
 // objectsMounted fails where the ledger has objects and their folder is missing or empty: a file system that is not mounted, rather than a loss.
-func (a *Appliance) objectsMounted() error {
-	state := a.cfg().State
+func objectsMounted(state string, db *queue.DB) error {
 	if there, err := spool.HasObjects(state); err != nil || there {
 		return err
 	}
 	held := 0
-	err := a.db.View(func(tx *queue.Tx) error {
+	err := db.View(func(tx *queue.Tx) error {
 		return tx.EachInstance(func(i *queue.Instance) error {
 			if i.Gone == "" {
 				held++

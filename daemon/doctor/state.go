@@ -215,6 +215,9 @@ func (v *visit) database(context.Context) {
 		v.fail("database", repair, "%d of its pages or records are damaged or missing", len(found))
 	default:
 		v.ok("database", "%d records, every checksum fits", records)
+		if err := daemon.ObjectsMounted(v.Config.State); err != nil {
+			v.fail("objects", "mount the file system that they lie on", "%v", err)
+		}
 	}
 }
 
