@@ -108,6 +108,9 @@ const readOf = 200
 // fillLedger makes studies that were read long ago, but for one in readOf.
 func fillLedger(t testing.TB, state string, n int) {
 	t.Helper()
+	if err := os.MkdirAll(filepath.Join(state, "objects", "00"), 0o700); err != nil { // where none is, the appliance does not start
+		t.Fatal(err)
+	}
 	db, err := queue.Open(filepath.Join(state, "llamaxr.db"), queue.Options{})
 	if err != nil {
 		t.Fatal(err)
