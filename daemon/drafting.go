@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"llamaxr/inference"
@@ -26,6 +28,7 @@ type Seen struct {
 	Fault  error        // where that is the machine's fault and may be over at the next try
 	LogOdds,
 	POther float64
+	Doubts []string // what a reader must know of the picture
 }
 
 // Examine opens an object and lets the view classifier look at it.
@@ -38,17 +41,19 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 	}
 	defer file.Close()
 	seen.Header = file.Header
-	if _, seen.Image, err = decoded(ctx, file); err != nil {
+	frame, img, err := decoded(ctx, file)
+	if seen.Image = img; err != nil {
 		seen.fail(err)
 		if errors.Is(err, pixel.ErrNoPixels) {
 			seen.Reason = "the object holds no image"
 		}
 		return seen
 	}
-	if seen.Reason = pixel.Blank(seen.Image); seen.Reason != "" {
+	if seen.Reason = cmp.Or(frame.Contradiction, pixel.Blank(img)); seen.Reason != "" {
 		return seen
 	}
-	seen.LogOdds, seen.POther = views.Classify(pixel.Normalise(seen.Image).Pixels)
+	seen.Doubts = pixel.Doubts(file, img)
+	seen.LogOdds, seen.POther = views.Classify(pixel.Normalise(img).Pixels)
 	return seen
 }
 
@@ -67,7 +72,7 @@ func machineFault(err error) bool {
 
 // Examination is what the ledger keeps of it.
 func (s *Seen) Examination() *queue.Examination {
-	e := &queue.Examination{Reason: s.Reason, LogOddsLateral: s.LogOdds, POther: s.POther}
+	e := &queue.Examination{Reason: s.Reason, LogOddsLateral: s.LogOdds, POther: s.POther, Doubts: s.Doubts}
 	e.Inverted = s.Inverted()
 	return e
 }
@@ -85,7 +90,7 @@ func (s *Seen) Inverted() bool {
 func (s *Seen) Candidate() pairing.Candidate {
 	c := pairing.Candidate{Header: s.Header, NoImage: s.Reason}
 	if s.Image != nil {
-		c.Picture = &pairing.Picture{LogOddsLateral: s.LogOdds, POther: s.POther, Inverted: s.Inverted()}
+		c.Picture = &pairing.Picture{LogOddsLateral: s.LogOdds, POther: s.POther, Inverted: s.Inverted(), Doubts: s.Doubts}
 	}
 	return c
 }
@@ -127,21 +132,20 @@ func MakeDraft(
 		return nil, err
 	}
 	record.Took["text"] = time.Since(started) - record.Took["scores"]
-	draft.Pair, draft.Partial = pair, ""
+	draft.Pair = pair
+	var lacks []string
 	switch {
 	case lateral == "":
-		draft.Partial = "lateral not received"
+		lacks = append(lacks, "lateral not received")
 	case frontal == "":
-		draft.Partial = "frontal not received"
+		lacks = append(lacks, "frontal not received")
 	}
-	if pair.Doubt != "" {
-		draft.Partial = pair.Doubt
+	for _, doubt := range []string{pair.Doubt, scores.Gap()} {
+		if doubt != "" {
+			lacks = append(lacks, doubt)
+		}
 	}
-	if gap := scores.Gap(); gap != "" && draft.Partial != "" {
-		draft.Partial += "; " + gap
-	} else if gap != "" {
-		draft.Partial = gap
-	}
+	draft.Partial = strings.Join(lacks, "; ")
 	record.Draft, record.Maps = *draft, maps
 	return record, nil
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -47,11 +48,12 @@ func (a *Appliance) pairOf(uid string) (p paired, err error) {
 
 // single reports whether a pair is one view beyond doubt.
 func single(p study.Pair) bool {
-	return p.Refusal == "" && p.Doubt == "" && (p.Frontal == "") != (p.Lateral == "")
+	return p.Refusal == "" && p.ViewsCertain() && (p.Frontal == "") != (p.Lateral == "")
 }
 
 func joined(a, b study.Pair) study.Pair {
-	return study.Pair{Frontal: a.Frontal + b.Frontal, Lateral: a.Lateral + b.Lateral, Choices: append(a.Choices, b.Choices...)}
+	doubt := strings.TrimPrefix(strings.TrimSuffix(a.Doubt+"; "+b.Doubt, "; "), "; ")
+	return study.Pair{Frontal: a.Frontal + b.Frontal, Lateral: a.Lateral + b.Lateral, Choices: append(a.Choices, b.Choices...), Doubt: doubt}
 }
 
 // ownPair pairs a study's own images.

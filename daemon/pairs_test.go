@@ -38,6 +38,32 @@ func TestAccessionThatIsNone(t *testing.T) {
 	}
 }
 
+// TestDoubtfulPicturesAreOnePair: a doubt of a picture, unlike one of the view, keeps two studies of one examination from nothing, and stands in
+// what is read of both.
+func TestDoubtfulPicturesAreOnePair(t *testing.T) {
+	a := withLedger(t)
+	for uid, looked := range map[string]*queue.Examination{
+		"2.25.1": {LogOddsLateral: -6, Inverted: true}, "2.25.2": {LogOddsLateral: 6, Doubts: []string{"only 64 x 64 pixels"}},
+	} {
+		putView(t, a, uid, "", looked.LogOddsLateral)
+		err := a.db.Update(func(tx *queue.Tx) error {
+			i, err := tx.Instance(uid + ".1")
+			if err != nil {
+				return err
+			}
+			i.Examined = looked
+			return tx.PutInstance(i)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := a.pairOf("2.25.1")
+	if want := "frontal view: its grey levels look turned round; lateral view: only 64 x 64 pixels"; err != nil || p.partner != "2.25.2" || p.pair.Doubt != want {
+		t.Errorf("partner %q, doubt %q, %v; want %q", p.partner, p.pair.Doubt, err, want)
+	}
+}
+
 // putView has a study of one view in the ledger, of one patient, day and accession number.
 func putView(t *testing.T, a *Appliance, uid, view string, lateral float64) {
 	t.Helper()

@@ -76,7 +76,7 @@ func candidateOf(i *queue.Instance) pairing.Candidate {
 		if e.Reason != "" {
 			c.NoImage = e.Reason
 		} else {
-			c.Picture = &pairing.Picture{LogOddsLateral: e.LogOddsLateral, POther: e.POther, Inverted: e.Inverted}
+			c.Picture = &pairing.Picture{LogOddsLateral: e.LogOddsLateral, POther: e.POther, Inverted: e.Inverted, Doubts: e.Doubts}
 		}
 	}
 	return c
@@ -100,7 +100,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.Doubt == ""
+	both := c.Released && p.pair.Frontal != "" && p.pair.Lateral != "" && p.pair.ViewsCertain()
 	var first time.Time // of a study that is complete for the first time
 	err = lease.Done(func(tx *queue.Tx) error {
 		first = time.Time{}

@@ -125,6 +125,8 @@ type Examination struct {
 	LogOddsLateral float64 `json:"log_odds_lateral"`
 	POther         float64 `json:"p_other"`
 	Inverted       bool    `json:"inverted,omitempty"`
+	// Doubts are what a reader must know of the picture.
+	Doubts []string `json:"doubts,omitempty"`
 }
 
 // Instance returns the instance, nil when there is none.

@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -187,8 +188,14 @@ type Pair struct {
 	Frontal string   `json:"frontal"` // SOP Instance UID, empty when there is none
 	Lateral string   `json:"lateral"`
 	Choices []Choice `json:"choices"`
-	// Doubt is what a reader must know of the choice: a view that was taken for the likelier one. Empty when the evidence decided.
+	// Doubt is what a reader must know of what is read: a view that was taken for the likelier one, a picture that looks turned round. Empty
+	// when there is nothing of the kind.
 	Doubt string `json:"doubt,omitempty"`
 	// Refusal is empty when the study can be drafted, else the reason it cannot.
 	Refusal string `json:"refusal,omitempty"`
+}
+
+// ViewsCertain reports whether the evidence decided which view each image is that is read.
+func (p Pair) ViewsCertain() bool {
+	return !slices.ContainsFunc(p.Choices, func(c Choice) bool { return c.Chosen && c.Doubt })
 }

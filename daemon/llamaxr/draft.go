@@ -68,6 +68,7 @@ type inspection struct {
 	View           study.Choice  `json:"view"`
 	GreyLevels     []string      `json:"grey_levels,omitempty"`
 	Inverted       bool          `json:"looks_inverted,omitempty"`
+	Doubt          string        `json:"doubt,omitempty"`
 	Scores         *study.Scores `json:"scores,omitempty"`
 	Warning        string        `json:"warning,omitempty"`
 }
@@ -83,7 +84,7 @@ func inspect(cmd *cobra.Command, path, want, state string, asJSON bool) error {
 	}
 	pair := pairing.Decide([]pairing.Candidate{seen.Candidate()}, pairing.Config{MinimumAge: config.Default().MinimumAge})
 	result := inspection{SOPClassUID: seen.Header.SOPClassUID, TransferSyntax: seen.Header.TransferSyntaxUID, Reason: pair.Refusal, View: pair.Choices[0]}
-	result.Usable = pair.Refusal == ""
+	result.Usable, result.Doubt = pair.Refusal == "", pair.Doubt
 	if seen.Image != nil {
 		result.GreyLevels, result.Inverted = seen.Image.Steps, seen.Inverted()
 	}
@@ -114,6 +115,9 @@ func inspect(cmd *cobra.Command, path, want, state string, asJSON bool) error {
 	}
 	for _, why := range result.View.Why {
 		fmt.Fprintf(out, "  %s\n", why)
+	}
+	if result.Doubt != "" {
+		fmt.Fprintf(out, "Doubt            %s\n", result.Doubt)
 	}
 	for _, step := range result.GreyLevels {
 		fmt.Fprintf(out, "Grey levels      %s\n", step)

@@ -33,6 +33,22 @@ type Picture struct {
 	LogOddsLateral float64 // nats
 	POther         float64 // probability that it is no chest radiograph
 	Inverted       bool    // the grey levels look turned round
+	Doubts         []string
+}
+
+// doubts are what a reader must know of an image that is read.
+func (j *judged) doubts() []string {
+	var out []string
+	if p := j.c.Picture; p != nil {
+		if p.Inverted {
+			out = append(out, "its grey levels look turned round")
+		}
+		out = append(out, p.Doubts...)
+	}
+	if row := strings.ToUpper(j.c.Header.PatientOrientation); strings.HasPrefix(row, "R") && j.choice.Projection == study.Frontal {
+		out = append(out, fmt.Sprintf("Patient Orientation %s is of a mirrored picture", row))
+	}
+	return out
 }
 
 // line is one piece of evidence.

@@ -177,9 +177,30 @@ func TestForProcessingTwins(t *testing.T) {
 	want(t, decide(t, candidate("1", raw, looksFrontal), candidate("2", shown, looksLateral)), "", "2")
 }
 
-// 9. A picture whose grey levels look turned round is read with the doubt stated.
+// 9. A picture whose grey levels look turned round, or of which there is else something to know, is read with the doubt stated, by view; of pictures
+// that are not read nothing is said. Such a doubt is none of the view.
 func TestInvertedPicture(t *testing.T) {
-	want(t, decide(t, candidate("1", nil, &Picture{LogOddsLateral: -6, Inverted: true})), "1", "", "grey levels look turned round")
+	inverted, small := &Picture{LogOddsLateral: -6, Inverted: true}, &Picture{LogOddsLateral: 6, Doubts: []string{"only 64 x 64 pixels", "odd"}}
+	mirrored := func(h *study.Header) { h.PatientOrientation = `R\F` }
+	older := func(h *study.Header) { h.AcquisitionDate = "20250101" }
+	for _, test := range []struct {
+		candidates      []Candidate
+		frontal, doubts string
+		certain         bool
+	}{
+		{[]Candidate{candidate("1", nil, looksFrontal)}, "1", "", true},
+		{[]Candidate{candidate("1", nil, inverted)}, "1", "frontal view: its grey levels look turned round", true},
+		{[]Candidate{candidate("1", mirrored, looksFrontal)}, "1", `frontal view: Patient Orientation R\F is of a mirrored picture`, true},
+		{[]Candidate{candidate("1", nil, inverted), candidate("2", nil, small)}, "1", "frontal view: its grey levels look turned round; lateral view: only 64 x 64 pixels, odd", true},
+		{[]Candidate{candidate("1", older, inverted), candidate("2", at("100000"), looksFrontal), candidate("3", nil, looksLateral)}, "2", "", true},
+		{[]Candidate{candidate("1", nil, &Picture{Inverted: true})}, "1", "view not certain, read as frontal; frontal view: its grey levels look turned round", false},
+	} {
+		pair := decide(t, test.candidates...)
+		if pair.Frontal != test.frontal || pair.Doubt != test.doubts || pair.ViewsCertain() != test.certain {
+			t.Errorf("frontal %q, doubt %q, views certain %t, want %q, %q, %t", pair.Frontal, pair.Doubt, pair.ViewsCertain(), test.frontal, test.doubts, test.certain)
+		}
+	}
+	want(t, decide(t, candidate("1", nil, inverted)), "1", "", "check MONOCHROME1 against the picture")
 }
 
 // 10. Captures, documents and derived pictures are never the radiograph.

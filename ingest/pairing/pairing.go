@@ -73,7 +73,13 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 	dropTwins(images)
 	judge(usable(images))
 	choose(images)
-	pair.Doubt = takeLikelier(images)
+	said := []string{takeLikelier(images)}
+	for _, j := range images {
+		if d := j.doubts(); j.choice.Chosen && len(d) > 0 {
+			said = append(said, fmt.Sprintf("%s view: %s", j.choice.Projection, strings.Join(d, ", ")))
+		}
+	}
+	pair.Doubt = strings.TrimPrefix(strings.Join(said, "; "), "; ")
 	for _, j := range images {
 		pair.Choices = append(pair.Choices, j.choice)
 		if j.choice.Chosen && pair.Refusal == "" {
@@ -149,6 +155,9 @@ func judge(images []*judged) {
 			j.say("the picture: %s", toward(w))
 			if p.Inverted {
 				j.say("the grey levels look turned round: check MONOCHROME1 against the picture")
+			}
+			for _, doubt := range p.Doubts {
+				j.say("the picture: %s", doubt)
 			}
 			if head := j.own - w; head*w < 0 && math.Abs(head) > certain && math.Abs(w) > 1 {
 				j.say("header and picture disagree")

@@ -85,7 +85,7 @@ func firstFrame(t *testing.T, b []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codestream, err := gather(f)
+	codestream, err := new(Frame).gather(f)
 	if err != nil {
 		t.Fatal(err)
 	}

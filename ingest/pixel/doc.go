@@ -18,6 +18,9 @@
 // Without window and VOI LUT, images of up to 8 bits are shown as they are; deeper ones are stretched over their valid pixels
 // from the 0.1st to the 99.9th percentile, so that neither a hot pixel nor a burned-in marker squeezes the lungs.
 //
+// A header may contradict its pixel data: Frame.Contradiction says so, and such a picture must not be read. Doubts says what a reader
+// must know of one that is.
+//
 // Nothing is allocated on the word of a header alone: native data must be there, and a compressed frame must be long enough
 // that its coding could hold the pixels at all. JPEG-LS and JPEG 2000 can hold any number of equal pixels; a large frame of
 // these must not be smaller by more than a factor that no radiograph reaches.

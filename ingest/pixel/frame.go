@@ -1,6 +1,7 @@
 package pixel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -20,6 +21,11 @@ type Frame struct {
 	Photometric string
 	// Planar is the Planar Configuration as sent; Data is always interleaved (0).
 	Planar int
+	// Contradiction is what in the pixel data speaks against the header, so that the picture is not what was taken and must not be read;
+	// empty for nearly all.
+	Contradiction string
+
+	precision int // bits of the codestream, where it does not bind the sign; 0 for none
 	// Data holds rows x columns x samples values, little endian, of BytesPerSample bytes: what numpy has in C order.
 	Data []byte
 }
@@ -81,9 +87,19 @@ func (f *Frame) clearUnused() {
 		if f.Signed {
 			word = uint32(int32(f.word(i)) << shift >> shift)
 		}
-		for k := range width {
-			f.Data[i*width+k] = byte(word >> (8 * k))
-		}
+		f.set(i, word)
+	}
+}
+
+// set is the opposite of word.
+func (f *Frame) set(i int, word uint32) {
+	switch f.BytesPerSample() {
+	case 1:
+		f.Data[i] = byte(word)
+	case 2:
+		binary.LittleEndian.PutUint16(f.Data[2*i:], uint16(word))
+	default:
+		binary.LittleEndian.PutUint32(f.Data[4*i:], word)
 	}
 }
 
@@ -117,7 +133,7 @@ func decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 		if err := fr.native(f, p); err != nil {
 			return nil, err
 		}
-		fr.clearUnused()
+		fr.settle()
 		return fr, nil
 	}
 	codec := map[string]func(context.Context, []byte) error{
@@ -140,15 +156,58 @@ func decode(ctx context.Context, f *dicomfile.File) (*Frame, error) {
 	if !p.Encapsulated {
 		return nil, fail(ErrMalformed, "%s with native pixel data", SyntaxName(syntax))
 	}
-	codestream, err := gather(f)
+	codestream, err := fr.gather(f)
 	if err != nil {
 		return nil, err
 	}
 	if err := codec(ctx, codestream); err != nil {
 		return nil, err
 	}
-	fr.clearUnused()
+	if lossy[syntax] {
+		fr.cut()
+	}
+	fr.settle()
 	return fr, nil
+}
+
+// settle brings what was decoded to the values that the header asks for.
+func (f *Frame) settle() {
+	if f.wraps() {
+		f.contradict("its grey levels wrap round: Bits Stored %d, High Bit %d or the sign of the header is wrong", f.BitsStored, f.HighBit)
+	}
+	f.clearUnused()
+}
+
+// lossy are the transfer syntaxes whose decoded values are not those that were encoded.
+var lossy = map[string]bool{
+	"1.2.840.10008.1.2.4.50": true, "1.2.840.10008.1.2.4.51": true, "1.2.840.10008.1.2.4.81": true, "1.2.840.10008.1.2.4.91": true,
+	"1.2.840.10008.1.2.4.203": true,
+}
+
+// cut brings values back that lie a little outside of Bits Stored: a lossy codestream of more bits has such ones beside white and black, and with the
+// bits above Bits Stored cleared white would become black. Values that lie far outside are none of these, and none is touched.
+func (f *Frame) cut() {
+	if f.BitsStored >= f.BitsAllocated || f.Signed && f.precision == 0 { // those of the DCT have no sign yet
+		return
+	}
+	least, most := int64(0), int64(1)<<f.BitsStored-1
+	if f.Signed {
+		least, most = -(most+1)/2, most/2
+	}
+	slack, outside := (most-least)/8, false
+	for i := range f.values() {
+		v := f.stored(f.word(i))
+		if v < least-slack || v > most+slack {
+			return
+		}
+		outside = outside || v < least || v > most
+	}
+	if !outside {
+		return
+	}
+	for i := range f.values() {
+		f.set(i, uint32(min(max(f.stored(f.word(i)), least), most)))
+	}
 }
 
 // describe reads the Image Pixel module (PS3.3 C.7.6.3) and checks that it can be true.
@@ -219,27 +278,20 @@ func (f *Frame) plausible(compressed int) error {
 	return nil
 }
 
-// put stores a decoded value of so many bits as number i of Data. Codestreams may not know or contradict the data set's
+// put stores a decoded value, of as many bits as the codestream has, as number i of Data. Codestreams may not know or contradict the data set's
 // Pixel Representation, which decides: the bits are the same (two's complement).
-func (f *Frame) put(i int, v int32, precision int) {
-	if shift := 32 - precision; f.Signed {
+func (f *Frame) put(i int, v int32) {
+	if shift := 32 - f.precision; f.Signed {
 		v = v << shift >> shift
 	} else {
 		v = int32(uint32(v) << shift >> shift)
 	}
-	switch f.BytesPerSample() {
-	case 1:
-		f.Data[i] = byte(v)
-	case 2:
-		binary.LittleEndian.PutUint16(f.Data[2*i:], uint16(v))
-	default:
-		binary.LittleEndian.PutUint32(f.Data[4*i:], uint32(v))
-	}
+	f.set(i, uint32(v))
 }
 
 // gather joins the fragments of the first frame.
-func gather(f *dicomfile.File) ([]byte, error) {
-	fragments := f.FirstFrame(f.Header.NumberOfFrames)
+func (f *Frame) gather(file *dicomfile.File) ([]byte, error) {
+	fragments := file.FirstFrame(file.Header.NumberOfFrames)
 	var total int64
 	for _, fragment := range fragments {
 		total += fragment.Length
@@ -254,8 +306,11 @@ func gather(f *dicomfile.File) ([]byte, error) {
 	for _, fragment := range fragments {
 		start := len(codestream)
 		codestream = codestream[:start+int(fragment.Length)]
-		if _, err := io.ReadFull(f.Section(fragment.Offset, fragment.Length), codestream[start:]); err != nil {
+		if _, err := io.ReadFull(file.Section(fragment.Offset, fragment.Length), codestream[start:]); err != nil {
 			return nil, fail(ErrTruncated, "fragment at offset %d: %v", fragment.Offset, err)
+		}
+		if start > 0 && len(codestream) >= start+3 && beginsCodestream(codestream) && bytes.Equal(codestream[start:start+3], codestream[:3]) {
+			f.contradict("the pixel data holds more frames than the header says")
 		}
 	}
 	return codestream, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"os/exec"
@@ -12,7 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/suyashkumar/dicom/pkg/tag"
+
 	"llamaxr/ingest/dicomfile"
+	"llamaxr/internal/dicomwrite"
 	"llamaxr/internal/peertest"
 )
 
@@ -79,5 +83,35 @@ func TestGrayAgainstPydicom(t *testing.T) {
 	t.Logf("%d images equal", len(lines))
 	if len(lines) < 100 {
 		t.Errorf("only %d images compared", len(lines))
+	}
+}
+
+// TestVOILUTBeyondItsBits: a table with entries above what its descriptor says is refused: they would all be white, and wrap round in a presentation state.
+func TestVOILUTBeyondItsBits(t *testing.T) {
+	for bits, fits := range map[int]bool{16: true, 12: true, 11: false, 8: false} {
+		var data []byte
+		for i := range 4096 {
+			data = append(data, byte(i), byte(i>>8))
+		}
+		var object bytes.Buffer
+		err := dicomwrite.New().Text(tag.SOPClassUID, "1.2.840.10008.5.1.4.1.1.1").Text(tag.SOPInstanceUID, "1.2.3").
+			Ints(tag.Rows, 2).Ints(tag.Columns, 2).Text(tag.PhotometricInterpretation, "MONOCHROME2").
+			Ints(tag.BitsAllocated, 16).Ints(tag.BitsStored, 12).Ints(tag.HighBit, 11).Ints(tag.PixelRepresentation, 0).
+			Items(tag.VOILUTSequence, dicomwrite.New().Ints(tag.LUTDescriptor, 4096, 0, bits).Words(tag.LUTData, data)).
+			Pixels(make([]byte, 8)).Write(&object, "1.2.3", "TEST")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := dicomfile.Read(bytes.NewReader(object.Bytes()), int64(object.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame, err := Decode(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Gray(f, frame); (err == nil) != fits || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("entries of 12 bits in a table of %d: %v", bits, err)
+		}
 	}
 }

@@ -24,11 +24,11 @@ func (f *Frame) jpeg2000(ctx context.Context, b []byte) error {
 	if err := f.plausible(len(b)); err != nil {
 		return err
 	}
-	f.Data = make([]byte, f.size())
+	f.Data, f.precision = make([]byte, f.size()), h.Precision
 	err = jpeg2000.Decode(ctx, b, func(component, x, y int, samples []int32) {
 		at := (y*f.Columns+x)*f.Samples + component
 		for i, v := range samples {
-			f.put(at+i*f.Samples, v, h.Precision)
+			f.put(at+i*f.Samples, v)
 		}
 	})
 	if err != nil {

@@ -57,10 +57,10 @@ func (f *Frame) jpegLS(ctx context.Context, b []byte) error {
 	if err := d.segments(ctx, b); err != nil {
 		return err
 	}
-	f.Data = make([]byte, f.size())
+	f.Data, f.precision = make([]byte, f.size()), h.precision
 	for s, plane := range d.planes {
 		for i, v := range plane {
-			f.put(i*f.Samples+s, int32(v), h.precision)
+			f.put(i*f.Samples+s, int32(v))
 		}
 	}
 	if f.Photometric == "YBR_FULL_422" {

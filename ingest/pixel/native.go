@@ -34,6 +34,11 @@ func (f *Frame) native(file *dicomfile.File, p dicomfile.PixelData) error {
 		turn(raw, word)
 	}
 	raw = raw[:needed]
+	if f.BitsAllocated > 1 {
+		if err := f.surplus(file, p, needed); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.BitsAllocated == 1:
 		f.Data = make([]byte, f.values())

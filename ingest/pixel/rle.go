@@ -44,8 +44,11 @@ func (f *Frame) rle(ctx context.Context, b []byte) error {
 		}
 		sample, significance := s/width, s%width
 		at := sample*width + width - 1 - significance
-		if n := unpack(f.Data[at:], f.Samples*width, pixels, b[start:end]); n < pixels {
+		switch n := unpack(f.Data[at:], f.Samples*width, pixels, b[start:end]); {
+		case n < pixels:
 			return fail(ErrTruncated, "RLE segment %d holds %d of %d values", s+1, n, pixels)
+		case n >= pixels+f.Columns:
+			f.contradict("RLE segment %d holds %d values more than %d rows and %d columns have", s+1, n-pixels, f.Rows, f.Columns)
 		}
 	}
 	if f.Photometric == "YBR_FULL_422" {
@@ -54,23 +57,23 @@ func (f *Frame) rle(ctx context.Context, b []byte) error {
 	return nil
 }
 
-// unpack decodes a PackBits segment (PS3.5 G.3) into every step-th byte and returns how many it wrote, at most n.
+// unpack decodes a PackBits segment (PS3.5 G.3) into every step-th byte, n of them at most, and returns how many it holds.
 func unpack(into []byte, step, n int, b []byte) int {
 	done := 0
-	for len(b) >= 2 && done < n {
+	for len(b) >= 2 {
 		control := int8(b[0])
 		b = b[1:]
 		switch {
 		case control >= 0:
-			count := min(int(control)+1, len(b), n-done)
-			for i := range count {
+			count := min(int(control)+1, len(b))
+			for i := range min(count, n-done) {
 				into[(done+i)*step] = b[i]
 			}
 			done += count
-			b = b[min(int(control)+1, len(b)):]
+			b = b[count:]
 		case control != -128:
-			count := min(1-int(control), n-done)
-			for i := range count {
+			count := 1 - int(control)
+			for i := range min(count, n-done) {
 				into[(done+i)*step] = b[0]
 			}
 			done += count

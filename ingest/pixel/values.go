@@ -65,7 +65,7 @@ func FrameValues(f *dicomfile.File, fr *Frame) (*Values, error) {
 	last := uint16((high - low) / step)
 	v.Intercept, v.Slope = value(low), value(low+step)-value(low)
 	black := uint16(0)
-	if v.Inverted {
+	if falls := tone(v.Intercept) > tone(v.Intercept+v.Slope*float64(last)); falls != v.Inverted {
 		black = last
 	}
 	v.Pixels = fr.mapped(func(word uint32) uint16 {
@@ -133,24 +133,35 @@ func (f *Frame) mapped(place func(word uint32) uint16) []uint16 {
 	return out
 }
 
-// curve samples the tone curve and finds where it rises.
+// curve samples the tone curve and finds where it rises, from the lowest modality value on: a negative slope has that at the end.
 func (v *Values) curve(n int, tone func(float64) float64) {
 	v.Curve = make([]uint8, n)
+	value := func(i int) float64 {
+		if v.Slope < 0 {
+			i = n - 1 - i
+		}
+		return v.Intercept + v.Slope*float64(i)
+	}
 	first, last := -1, -1
-	for i := range v.Curve {
-		v.Curve[i] = uint8(math.Round(255 * float64(level(tone(v.Intercept+v.Slope*float64(i))))))
-		if first < 0 && v.Curve[i] > 0 {
+	for i := range n {
+		grey := uint8(math.Round(255 * float64(level(tone(value(i))))))
+		if first < 0 && grey > 0 {
 			first = i
 		}
-		if last < 0 && v.Curve[i] == 255 {
+		if last < 0 && grey == 255 {
 			last = i
+		}
+		if v.Slope < 0 {
+			v.Curve[n-1-i] = grey
+		} else {
+			v.Curve[i] = grey
 		}
 	}
 	if last < 0 {
 		last = n - 1
 	}
 	first = min(max(first-1, 0), last)
-	v.Low, v.High = v.Intercept+v.Slope*float64(first), v.Intercept+v.Slope*float64(last)
+	v.Low, v.High = value(first), value(last)
 }
 
 func colourValues(f *dicomfile.File, fr *Frame) (*Values, error) {

@@ -39,13 +39,16 @@ func TestValuesAgainstPydicom(t *testing.T) {
 		grey, modality := readFloats(t, want.Expected), readFloats(t, want.Modality)
 		v := openValues(t, want.File)
 		compared++
+		if v.Low > v.High || v.Low == v.High && v.Curve[0] != v.Curve[len(v.Curve)-1] {
+			t.Errorf("%s: the curve rises from %v to %v; %v", filepath.Base(want.File), v.Low, v.High, v.Steps)
+		}
 		for i, p := range v.Pixels {
 			got := float64(v.Curve[p]) / 255
 			if v.Inverted {
 				got = 1 - got
 			}
 			if math.IsNaN(float64(modality[i])) { // padding
-				if got > 0.5/255 && len(v.Curve) > 1 && v.Curve[0] == 0 && v.Curve[len(v.Curve)-1] == 255 {
+				if first, last := v.Curve[0], v.Curve[len(v.Curve)-1]; got > 0.5/255 && (first == 0 && last == 255 || first == 255 && last == 0) {
 					t.Errorf("%s pixel %d: padding is %v", filepath.Base(want.File), i, got)
 					break
 				}

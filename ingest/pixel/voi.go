@@ -2,6 +2,7 @@ package pixel
 
 import (
 	"math"
+	"slices"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 
@@ -67,6 +68,9 @@ func (img *Image) voi(f *dicomfile.File, fr *Frame, modality func(int64) float64
 		t, err := readTable(items[0], tag.LUTDescriptor, tag.LUTData, fr.Signed)
 		if err != nil {
 			return nil, err
+		}
+		if highest := slices.Max(t.entries); float64(highest) > t.full() {
+			return nil, fail(ErrMalformed, "VOI LUT of %d bits with an entry of %d", t.bits, highest)
 		}
 		img.step("VOI LUT of %d entries from %d, %d bits, first of %d", len(t.entries), t.first, t.bits, len(items))
 		return func(x float64) float64 { return t.at(x) / t.full() }, nil

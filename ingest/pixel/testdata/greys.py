@@ -90,8 +90,9 @@ for bits, signed, photometric, voi, modality, syntax in itertools.product(
     ds, low, high = base("x", bits, signed, photometric, syntax)
     middle, width = (low + high) / 2, (high - low) / 2
     if modality == "rescale":
-        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "1.5", "-100", "US"
-        middle, width = middle * 1.5 - 100, width * 1.5
+        slope = 1.5 if n // 6 % 2 else -1.5
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = str(slope), "-100", "US"
+        middle, width = middle * slope - 100, width * 1.5
     if modality == "lut":
         # pydicom subtracts the first value in the pixels' own type, which overflows for 16 bits
         first = 0 if bits in (8, 16) else max(low, -300)
