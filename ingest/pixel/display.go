@@ -17,7 +17,9 @@ func DisplayOf(f *dicomfile.File, fr *Frame) (*study.Display, error) {
 		return nil, err
 	}
 	d := &study.Display{Inverse: img.inverted(f, fr), Shutter: shutter(f)}
-	if d.ModalityLUT, err = lutOf(f, tag.ModalityLUTSequence, fr.Signed); err != nil {
+	if d.ModalityLUT, err = lutOf(f, tag.ModalityLUTSequence, func(item *dicomfile.Dataset) (table, error) {
+		return readTable(item, tag.LUTDescriptor, tag.LUTData, fr.Signed)
+	}); err != nil {
 		return nil, err
 	}
 	if d.ModalityLUT == nil {
@@ -26,7 +28,7 @@ func DisplayOf(f *dicomfile.File, fr *Frame) (*study.Display, error) {
 		}
 	}
 	d.Aspect = aspect(f)
-	if d.VOILUT, err = lutOf(f, tag.VOILUTSequence, fr.Signed); err != nil || d.VOILUT != nil {
+	if d.VOILUT, err = lutOf(f, tag.VOILUTSequence, func(item *dicomfile.Dataset) (table, error) { return fr.voiTable(item, modality) }); err != nil || d.VOILUT != nil {
 		return d, err
 	}
 	if d.Window, err = windowOf(f); err != nil || d.Window != nil {
@@ -42,12 +44,12 @@ func DisplayOf(f *dicomfile.File, fr *Frame) (*study.Display, error) {
 	return d, nil
 }
 
-func lutOf(f *dicomfile.File, sequence tag.Tag, signed bool) (*study.LUT, error) {
+func lutOf(f *dicomfile.File, sequence tag.Tag, read func(*dicomfile.Dataset) (table, error)) (*study.LUT, error) {
 	items := f.Sequence(sequence)
 	if len(items) == 0 || !items[0].Has(tag.LUTDescriptor) || !items[0].Has(tag.LUTData) {
 		return nil, nil
 	}
-	t, err := readTable(items[0], tag.LUTDescriptor, tag.LUTData, signed)
+	t, err := read(items[0])
 	if err != nil {
 		return nil, err
 	}

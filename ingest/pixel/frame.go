@@ -184,16 +184,22 @@ var lossy = map[string]bool{
 	"1.2.840.10008.1.2.4.203": true,
 }
 
+// limits are the least and the greatest value that Bits Stored can hold.
+func (f *Frame) limits() (least, most int64) {
+	most = int64(1)<<f.BitsStored - 1
+	if f.Signed {
+		return -(most + 1) / 2, most / 2
+	}
+	return 0, most
+}
+
 // cut brings values back that lie a little outside of Bits Stored: a lossy codestream of more bits has such ones beside white and black, and with the
 // bits above Bits Stored cleared white would become black. Values that lie far outside are none of these, and none is touched.
 func (f *Frame) cut() {
 	if f.BitsStored >= f.BitsAllocated || f.Signed && f.precision == 0 { // those of the DCT have no sign yet
 		return
 	}
-	least, most := int64(0), int64(1)<<f.BitsStored-1
-	if f.Signed {
-		least, most = -(most+1)/2, most/2
-	}
+	least, most := f.limits()
 	slack, outside := (most-least)/8, false
 	for i := range f.values() {
 		v := f.stored(f.word(i))

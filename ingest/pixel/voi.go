@@ -24,7 +24,7 @@ func (t table) at(value float64) float64 {
 	return float64(t.entries[int(min(max(i, 0), float64(len(t.entries)-1)))])
 }
 
-// readTable reads descriptor and data of a look-up table from a data set or item.
+// readTable reads descriptor and data of a look-up table from a data set or item, whose first value is signed or says so itself.
 func readTable(d *dicomfile.Dataset, descriptor, data tag.Tag, signed bool) (table, error) {
 	head, err := d.Ints(descriptor)
 	if err != nil {
@@ -34,7 +34,7 @@ func readTable(d *dicomfile.Dataset, descriptor, data tag.Tag, signed bool) (tab
 		return table{}, fail(ErrMalformed, "look-up table descriptor of %d values", len(head))
 	}
 	t := table{first: int(uint16(head[1])), bits: head[2]}
-	if signed {
+	if signed || head[1] < 0 {
 		t.first = int(int16(head[1]))
 	}
 	n := int(uint16(head[0]))
@@ -61,11 +61,23 @@ func readTable(d *dicomfile.Dataset, descriptor, data tag.Tag, signed bool) (tab
 	return t, nil
 }
 
+// voiTable reads a VOI LUT. Its first value has the sign of what the modality transformation makes of the stored values, however it is written.
+func (f *Frame) voiTable(item *dicomfile.Dataset, modality func(int64) float64) (table, error) {
+	least, most := f.limits()
+	low, high := modality(least), modality(most)
+	low, high = min(low, high), max(low, high)
+	t, err := readTable(item, tag.LUTDescriptor, tag.LUTData, f.Signed && low < 0)
+	if err == nil && low < 0 && float64(t.first) > high {
+		t.first = int(int16(t.first))
+	}
+	return t, err
+}
+
 // voi is the VOI LUT, the window, or for want of both a stretch over the valid pixels (PS3.3 C.11.2); a LUT goes before a
 // window and the first of several is taken. The result maps modality values to [0, 1].
 func (img *Image) voi(f *dicomfile.File, fr *Frame, modality func(int64) float64, padded func(int64) bool) (func(float64) float64, error) {
 	if items := f.Sequence(tag.VOILUTSequence); len(items) > 0 && items[0].Has(tag.LUTDescriptor) && items[0].Has(tag.LUTData) {
-		t, err := readTable(items[0], tag.LUTDescriptor, tag.LUTData, fr.Signed)
+		t, err := fr.voiTable(items[0], modality)
 		if err != nil {
 			return nil, err
 		}

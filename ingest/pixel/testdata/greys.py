@@ -117,5 +117,21 @@ for bits, signed, photometric, voi, modality, syntax in itertools.product(
     ds.save_as(path, enforce_file_format=True)
     emit(path, pydicom.dcmread(path))
 
+# The first value of a VOI LUT has the sign of the values that come in, which a rescale makes of the stored ones.
+for name, signed, intercept, first in (
+    ("negative", False, -1024, -1024), ("negative-written-as-positive", False, -1024, -1024), ("positive", True, 32768, 32768),
+):
+    ds, low, high = base("x", 12 if not signed else 16, signed, "MONOCHROME2", "1.2.840.10008.1.2.1")
+    ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = "1", str(intercept), "US"
+    ds.VOILUTSequence = Sequence([lut(4096 if not signed else 20000, first, 16, first < 0, True)])
+    path = os.path.join(folder, name + ".dcm")
+    if name.endswith("written-as-positive"):
+        del ds.VOILUTSequence[0]["LUTDescriptor"]
+        ds.VOILUTSequence[0].add_new("LUTDescriptor", "US", [4096, first & 0xFFFF, 16])
+    ds.save_as(path, enforce_file_format=True)
+    ds = pydicom.dcmread(path)
+    ds.VOILUTSequence[0].LUTDescriptor[1] = first
+    emit(path, ds)
+
 for path in sys.argv[2:]:
     emit(path, pydicom.dcmread(path))
