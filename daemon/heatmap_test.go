@@ -109,6 +109,18 @@ func radiographs(t *testing.T) map[string]string {
 			s.Items(tag.ModalityLUTSequence, table(0, 4096).Text(tag.ModalityLUTType, "US"))
 			window("30000", "60000")(s)
 		}),
+		"Modality LUT of more bits than it says": drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
+			s.Items(tag.ModalityLUTSequence, table(0, 4096).ShortInts(tag.LUTDescriptor, false, 4096, 0, 8).Text(tag.ModalityLUTType, "US"))
+			window("30000", "60000")(s)
+		}),
+		"negative slope": drawnRadiograph(t, "MONOCHROME2", 12, down(12), func(s *dicomwrite.Set) {
+			s.Text(tag.RescaleIntercept, "4095").Text(tag.RescaleSlope, "-1").Text(tag.RescaleType, "US")
+			window("2000", "3600")(s)
+		}),
+		"VOI LUT from a negative value": drawnRadiograph(t, "MONOCHROME2", 12, up(12), func(s *dicomwrite.Set) {
+			s.Text(tag.RescaleIntercept, "-1024").Text(tag.RescaleSlope, "1").Text(tag.RescaleType, "US")
+			s.Items(tag.VOILUTSequence, table(0, 4096).ShortInts(tag.LUTDescriptor, true, 4096, -1024, 16))
+		}),
 		"Presentation LUT Shape INVERSE": drawnRadiograph(t, "MONOCHROME2", 12, down(12), func(s *dicomwrite.Set) { s.Text(tag.PresentationLUTShape, "INVERSE"); window("2000", "3600")(s) }),
 	}
 }

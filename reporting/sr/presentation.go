@@ -3,6 +3,7 @@ package sr
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,9 +120,10 @@ func greyscale(s *dicomwrite.Set, d study.Display) {
 	}
 }
 
-// modalityLUT writes a Modality LUT, whose entries are values: of 8 bits two to a word, else one (PS3.3 C.11.1.1.1).
+// modalityLUT writes a Modality LUT, whose entries are values: of 8 bits two to a word, else one (PS3.3 C.11.1.1.1). Some have more bits than they
+// say.
 func modalityLUT(t study.LUT) *dicomwrite.Set {
-	if t.Bits > 8 {
+	if t.Bits > 8 || slices.Max(t.Entries) > math.MaxUint8 {
 		return lut(t.First, t.Entries, 16)
 	}
 	if n := len(t.Entries); n%2 == 1 {
