@@ -100,6 +100,11 @@ func TestDoubts(t *testing.T) {
 		for i := range 64 * 64 {
 			small.Pixels = append(small.Pixels, c.img.Pixels[i/64*(c.img.Rows/64)*c.img.Columns+i%64*(c.img.Columns/64)])
 		}
+		wide := &Image{Rows: c.img.Rows, Columns: c.img.Columns * 9 / 10} // not square beyond doubt
+		for y := range wide.Rows {
+			wide.Pixels = append(wide.Pixels, c.img.Pixels[y*c.img.Columns:][:wide.Columns]...)
+		}
+		exchanged := &Image{Rows: wide.Columns, Columns: wide.Rows, Pixels: wide.Pixels}
 		for _, test := range []struct {
 			name, want string
 			file       *dicomfile.File
@@ -110,6 +115,7 @@ func TestDoubts(t *testing.T) {
 			{"pixels 1 to 1.3", "not square", object(`0.15\0.1950`), c.img},
 			{"pixels 1.3 to 1", "not square", object(`0.1950\0.15`), c.img},
 			{"a window four times too wide", "of the grey scale", square, toned(c.img, func(v float32) float32 { return v / 4 })},
+			{"rows and columns exchanged", "do not go together", square, exchanged},
 			{"a window of one value", "plain white", square, toned(c.img, func(v float32) float32 { return 1000 * (v - 0.4) })},
 		} {
 			if said := strings.Join(Doubts(test.file, test.img), "; "); (said == "") != (test.want == "") || !strings.Contains(said, test.want) {
