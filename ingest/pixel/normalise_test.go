@@ -25,6 +25,7 @@ func TestResizeAgainstSkimage(t *testing.T) {
 	var golden struct {
 		Cases []struct {
 			Side   int
+			Offset float64
 			Points [][3]float64
 			Mean   float64
 		}
@@ -34,11 +35,11 @@ func TestResizeAgainstSkimage(t *testing.T) {
 	}
 	for _, c := range golden.Cases {
 		out := resize(c.Side, study.InputSize, func(x, y int) float32 {
-			return float32(1000*math.Sin(float64(x)*0.07+float64(y)*0.013)*math.Cos(float64(y)*0.05) + float64((x*7+y*13)%31) - 15)
+			return float32(1000*math.Sin(float64(x)*0.07+float64(y)*0.013)*math.Cos(float64(y)*0.05) + float64((x*7+y*13)%31) - 15 + c.Offset)
 		})
 		for _, p := range c.Points {
 			if got := float64(out[int(p[1])*study.InputSize+int(p[0])]); math.Abs(got-p[2]) > 2e-3 {
-				t.Errorf("%d to 224 at (%v, %v): %v, skimage has %v", c.Side, p[0], p[1], got, p[2])
+				t.Errorf("%d to 224, %v, at (%v, %v): %v, skimage has %v", c.Side, c.Offset, p[0], p[1], got, p[2])
 			}
 		}
 		sum := 0.0

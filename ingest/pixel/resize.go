@@ -58,14 +58,17 @@ func gaussian(sigma float64) []float64 {
 	return kernel
 }
 
-// resize resamples a square of side from to side to.
+// resize resamples a square of side from to side to. What the zeros outside make of the edges of a picture that is dark or bright all over is cut to
+// the range that it has, as skimage does.
 func resize(from, to int, at func(x, y int) float32) []float32 {
 	axis := resampling(from, to)
 	rows := make([]float64, from*to) // columns resampled, rows not yet
 	line := make([]float64, from)
+	low, high := math.Inf(1), math.Inf(-1)
 	for y := range from {
 		for x := range line {
 			line[x] = float64(at(x, y))
+			low, high = min(low, line[x]), max(high, line[x])
 		}
 		for i, t := range axis {
 			sum := 0.0
@@ -85,7 +88,7 @@ func resize(from, to int, at func(x, y int) float32) []float32 {
 			}
 		}
 		for x, v := range sums {
-			out[i*to+x] = float32(v)
+			out[i*to+x] = float32(min(max(v, low), high))
 		}
 	}
 	return out
