@@ -178,9 +178,12 @@ func load(ctx context.Context, open dicomfile.Opener, path string, size int) (*s
 		return nil, nil, err
 	}
 	defer file.Close()
-	_, img, err := decoded(ctx, file)
+	frame, img, err := decoded(ctx, file)
 	if err != nil {
 		return nil, nil, err
+	}
+	if frame.Contradiction != "" { // it was looked at by an older program
+		return nil, nil, fmt.Errorf("daemon: %s", frame.Contradiction)
 	}
 	normalised := pixel.NormaliseTo(img, size)
 	return &file.Header, &normalised, nil

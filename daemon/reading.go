@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -192,7 +191,7 @@ func (a *Appliance) Reading(uid string) (r *queue.Reading, err error) {
 // summary is what a list shows of a draft.
 func summary(record *DraftRecord) *queue.DraftSummary {
 	d := record.Draft
-	out := &queue.DraftSummary{Doubt: cmp.Or(d.Pair.Doubt, d.Partial), Starter: d.Starter()}
+	out := &queue.DraftSummary{Doubt: d.Partial, Starter: d.Starter()}
 	for _, f := range study.Findings() {
 		if score, view := d.Scores.Combined(f); d.Scores.Present(f) {
 			out.Present = append(out.Present, queue.FindingScore{Finding: f, Score: score, View: view})

@@ -39,6 +39,9 @@ type Picture struct {
 // doubts are what a reader must know of an image that is read.
 func (j *judged) doubts() []string {
 	var out []string
+	if j.disagree {
+		out = append(out, "header and picture disagree")
+	}
 	if p := j.c.Picture; p != nil {
 		if p.Inverted {
 			out = append(out, "its grey levels look turned round")

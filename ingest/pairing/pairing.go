@@ -103,6 +103,8 @@ type judged struct {
 	choice study.Choice
 	left   bool
 	own    float64 // log-odds of lateral from its own evidence
+	// disagree is set when header and picture each speak clearly, and for different views.
+	disagree bool
 }
 
 func (j *judged) say(format string, args ...any) {
@@ -160,6 +162,7 @@ func judge(images []*judged) {
 				j.say("the picture: %s", doubt)
 			}
 			if head := j.own - w; head*w < 0 && math.Abs(head) > certain && math.Abs(w) > 1 {
+				j.disagree = true
 				j.say("header and picture disagree")
 			}
 		} else {
