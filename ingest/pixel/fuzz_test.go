@@ -61,6 +61,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		Normalise(img)
+		Doubts(file, img)
 		LooksInverted(img)
 		Render(img, 64)
 	})
