@@ -17,7 +17,7 @@ func (f *Frame) contradict(format string, args ...any) {
 
 const (
 	// enoughPairs is how many neighbours are looked at: as many whole rows, spread over the picture.
-	enoughPairs = 1 << 20
+	enoughPairs = 1 << 18
 	// fewWraps is the share of neighbours that must speak for another reading, in 1/fewWraps: of real radiographs whose header is wrong one in a
 	// thousand to one in ten does, of others one in a hundred thousand, at markers and borders.
 	fewWraps = 2000

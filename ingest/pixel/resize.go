@@ -67,8 +67,14 @@ func resize(from, to int, at func(x, y int) float32) []float32 {
 	low, high := math.Inf(1), math.Inf(-1)
 	for y := range from {
 		for x := range line {
-			line[x] = float64(at(x, y))
-			low, high = min(low, line[x]), max(high, line[x])
+			v := float64(at(x, y))
+			line[x] = v
+			if v < low {
+				low = v
+			}
+			if v > high {
+				high = v
+			}
 		}
 		for i, t := range axis {
 			sum := 0.0
