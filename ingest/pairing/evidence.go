@@ -49,7 +49,7 @@ func (j *judged) doubts() []string {
 		out = append(out, p.Doubts...)
 	}
 	if row := strings.ToUpper(j.c.Header.PatientOrientation); strings.HasPrefix(row, "R") && j.choice.Projection == study.Frontal {
-		out = append(out, fmt.Sprintf("Patient Orientation %s is of a mirrored picture", row))
+		out = append(out, fmt.Sprintf("Patient Orientation %s is of a mirrored picture", clip(strings.ReplaceAll(row, `\`, " ")))) // a backslash would part values
 	}
 	return out
 }

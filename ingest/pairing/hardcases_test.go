@@ -190,7 +190,7 @@ func TestInvertedPicture(t *testing.T) {
 	}{
 		{[]Candidate{candidate("1", nil, looksFrontal)}, "1", "", true},
 		{[]Candidate{candidate("1", nil, inverted)}, "1", "frontal view: its grey levels look turned round", true},
-		{[]Candidate{candidate("1", mirrored, looksFrontal)}, "1", `frontal view: Patient Orientation R\F is of a mirrored picture`, true},
+		{[]Candidate{candidate("1", mirrored, looksFrontal)}, "1", "frontal view: Patient Orientation R F is of a mirrored picture", true},
 		{[]Candidate{candidate("1", nil, inverted), candidate("2", nil, small)}, "1", "frontal view: its grey levels look turned round; lateral view: only 64 x 64 pixels, odd", true},
 		{[]Candidate{candidate("1", older, inverted), candidate("2", at("100000"), looksFrontal), candidate("3", nil, looksLateral)}, "2", "", true},
 		{[]Candidate{candidate("1", func(h *study.Header) { h.ViewPosition = "AP" }, &Picture{LogOddsLateral: 1.5})}, "1", "frontal view: header and picture disagree", true},
