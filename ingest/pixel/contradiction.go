@@ -83,11 +83,14 @@ func (f *Frame) surplus(file *dicomfile.File, p dicomfile.PixelData, frame int64
 	if _, err := io.ReadFull(file.Section(p.Offset+end, int64(len(b))), b); err != nil {
 		return fail(ErrTruncated, "pixel data at offset %d: %v", p.Offset+end, err)
 	}
-	if !bytes.Equal(b[1:], b[:len(b)-1]) {
+	if !padding(b) {
 		f.contradict("the pixel data is %d bytes longer than %d rows and %d columns are", more, f.Rows, f.Columns)
 	}
 	return nil
 }
+
+// padding tells bytes of one value, or none.
+func padding(b []byte) bool { return len(b) == 0 || bytes.Equal(b[1:], b[:len(b)-1]) }
 
 // beginsCodestream tells the first bytes of a JPEG or JPEG 2000 codestream.
 func beginsCodestream(b []byte) bool {

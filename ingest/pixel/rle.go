@@ -44,11 +44,14 @@ func (f *Frame) rle(ctx context.Context, b []byte) error {
 		}
 		sample, significance := s/width, s%width
 		at := sample*width + width - 1 - significance
-		switch n := unpack(f.Data[at:], f.Samples*width, pixels, b[start:end]); {
-		case n < pixels:
+		n, rest := unpack(f.Data[at:], f.Samples*width, pixels, b[start:end])
+		if n < pixels {
 			return fail(ErrTruncated, "RLE segment %d holds %d of %d values", s+1, n, pixels)
-		case n >= pixels+f.Columns:
-			f.contradict("RLE segment %d holds %d values more than %d rows and %d columns have", s+1, n-pixels, f.Rows, f.Columns)
+		}
+		if row := make([]byte, f.Columns); !padding(rest) {
+			if n, _ := unpack(row, 1, len(row), rest); n == len(row) {
+				f.contradict("RLE segment %d goes on behind %d rows and %d columns", s+1, f.Rows, f.Columns)
+			}
 		}
 	}
 	if f.Photometric == "YBR_FULL_422" {
@@ -57,28 +60,27 @@ func (f *Frame) rle(ctx context.Context, b []byte) error {
 	return nil
 }
 
-// unpack decodes a PackBits segment (PS3.5 G.3) into every step-th byte, n of them at most, and returns how many it holds.
-func unpack(into []byte, step, n int, b []byte) int {
-	done := 0
-	for len(b) >= 2 {
+// unpack decodes a PackBits segment (PS3.5 G.3) into every step-th byte and returns how many it wrote, at most n, and what is left of the segment.
+func unpack(into []byte, step, n int, b []byte) (done int, rest []byte) {
+	for len(b) >= 2 && done < n {
 		control := int8(b[0])
 		b = b[1:]
 		switch {
 		case control >= 0:
-			count := min(int(control)+1, len(b))
-			for i := range min(count, n-done) {
+			count := min(int(control)+1, len(b), n-done)
+			for i := range count {
 				into[(done+i)*step] = b[i]
 			}
 			done += count
-			b = b[count:]
+			b = b[min(int(control)+1, len(b)):]
 		case control != -128:
-			count := 1 - int(control)
-			for i := range min(count, n-done) {
+			count := min(1-int(control), n-done)
+			for i := range count {
 				into[(done+i)*step] = b[0]
 			}
 			done += count
 			b = b[1:]
 		}
 	}
-	return done
+	return done, b
 }

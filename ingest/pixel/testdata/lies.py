@@ -10,7 +10,7 @@ import numpy as np
 from openjpeg.utils import encode_array
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import pixel_array
 
 warnings.simplefilter("ignore")
@@ -33,7 +33,7 @@ def write(name, meant, words, stored, high=None, signed=0, allocated=16, syntax=
     """frames are codestreams; without any the words are the pixel data, or are compressed with RLE."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3.4"
-    meta.TransferSyntaxUID = EXPLICIT if syntax == RLE else syntax
+    meta.TransferSyntaxUID = EXPLICIT if syntax == RLE and not frames else syntax
     ds = FileDataset(name, {}, file_meta=meta, preamble=b"\0" * 128)
     ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3.4"
     ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.2.3", "1.2.3.1", "DX"
@@ -114,6 +114,8 @@ for syntax, name in ((EXPLICIT, "native"), (RLE, "rle")):
     write(f"{name}-right", twelve, twelve, 12, syntax=syntax)
     for attributes in fewer:
         write(f"{name}-fewer-{'-'.join(attributes).lower()}", twelve, twelve, 12, syntax=syntax, **attributes)
+coded = next(generate_frames(pydicom.dcmread(os.path.join(folder, "rle-right.dcm")).PixelData, number_of_frames=1))
+write("rle-padding-behind", twelve, None, 12, syntax=RLE, frames=[coded + b"\0" * 4096])
 write("half-the-bits-allocated", twelve, twelve, 12, BitsAllocated=8, BitsStored=8, HighBit=7)
 two = [j2k(twelve[::-1].copy(), 12, False), j2k(twelve, 12, False)]
 write("fragments-of-two-frames", twelve, None, 12, syntax=J2K, frames=two)
