@@ -48,7 +48,7 @@ note() {
 keep() {
   local kept=$1/testdata/fuzz/$2
   mkdir -p "$kept"
-  { find "$cache/$(go list "$1")/$2" -type f -size "-${largest}c" -printf '%s %p\n' 2>/dev/null || true; } | sort -n | sed "${most}q" |
+  { find "$cache/$(go list "$1")/$2" -type f -size "-${largest}c" -printf '%s %p\n' 2>/dev/null || true; } | sort -n | sed -n "1,${most}p" |
     while read -r _ input; do cp -n "$input" "$kept/"; done
   rmdir --ignore-fail-on-non-empty "$kept"
 }
