@@ -72,7 +72,7 @@ func (a *Appliance) sendTo(ctx context.Context, to config.Destination, uid strin
 
 func (a *Appliance) store(ctx context.Context, to config.Destination, paths ...string) error {
 	if to.STOW == "" {
-		return send(ctx, a.client(to.AETitle, to.TLS), a.key, to.Address, paths, (*dimse.StatusError).Stored, nil)
+		return send(ctx, a.client(to.AETitle, to.TLS), a.key, to.Address, paths, true, (*dimse.StatusError).Stored, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, webTime)
 	defer cancel()

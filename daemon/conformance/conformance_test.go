@@ -105,6 +105,7 @@ func TestAttributes(t *testing.T) {
 		"Narrative draft Patient ID":                          {"", "VNAP", "IMAGE"},
 		"Narrative draft Patient's Age":                       {"", "ANAP", "IMAGE"},
 		"Narrative draft Predecessor Documents Sequence":      {"", "ANAP", ""},
+		"Signed report >>>>Code Value":                        {"", "ALWAYS", "AUTO"}, // replaced or preliminary
 		"Narrative draft SOP Instance UID":                    {"", "ALWAYS", "AUTO"},
 		"Narrative draft Study Instance UID":                  {"", "ALWAYS", "IMAGE"},
 		"Narrative draft Manufacturer":                        {"", "ALWAYS", "CONFIG"},

@@ -81,6 +81,16 @@ func inputs() []sr.Input {
 	return inputs
 }
 
+// after is the input with another predecessor, where it has one.
+func after(in sr.Input, change func(*sr.Predecessor)) sr.Input {
+	if in.Predecessor != nil {
+		p := *in.Predecessor
+		change(&p)
+		in.Predecessor = &p
+	}
+	return in
+}
+
 // object is a kind of object that the appliance makes.
 type object struct {
 	Title, SOPClass, Template, When string
@@ -90,13 +100,16 @@ type object struct {
 // objects are all kinds that are sent to destinations.
 var objects = []object{
 	{"Narrative draft", sr.BasicTextSR, "2000", "each revision of a draft", sr.Narrative},
-	{"Scores", sr.Comprehensive3DSR, "1500", "each revision of a draft", sr.ScoresReport},
+	{"Scores", sr.Comprehensive3DSR, "1500", "each revision of a draft", func(in sr.Input) (*sr.Document, error) {
+		return sr.ScoresReport(after(in, func(p *sr.Predecessor) { p.SOPClassUID = sr.Comprehensive3DSR }))
+	}},
 	{"Pictures", sr.SecondaryCapture, "", "the probability chart of each revision of a draft, and its heat map where `heat_map` is `sc`", func(in sr.Input) (*sr.Document, error) {
 		return sr.Capture(in, "picture", "AI heat map - unverified", sr.HeatMapSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
 	}},
 	{"Outlines", sr.GrayscaleSoftcopyPresentationState, "", "each image that a revision of a draft was read from, where `heat_map` is `gsps`", presentation},
 	{"Page", sr.EncapsulatedPDF, "", "each revision of a draft, where `pdf` is set", func(in sr.Input) (*sr.Document, error) { return sr.Encapsulate(in, "page", []byte("%PDF-1.4\n")) }},
 	{"Signed report", sr.BasicTextSR, "2000", "a physician signs in the reading room", func(in sr.Input) (*sr.Document, error) {
+		in = after(in, func(p *sr.Predecessor) { p.Preliminary = in.Sectioned }) // the first signed report is after a draft, others after a signed one
 		return sr.Signed(in, sr.Signer{Name: "Signer^Physician", Organization: "organization", Number: 1}, in.Draft.Sentences)
 	}},
 	{"Rejection note", sr.KeyObjectSelection, "2010", "drafts that were sent no longer stand", func(in sr.Input) (*sr.Document, error) {

@@ -196,10 +196,10 @@ func startStorescp(t testing.TB) (port, folder string) {
 	return port, storescp(t, port)
 }
 
-func storescp(t testing.TB, port string) (folder string) {
+func storescp(t testing.TB, port string, options ...string) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	cmd := exec.Command(peertest.Program(t, "storescp"), "-aet", "PACS", "-od", folder, port)
+	cmd := exec.Command(peertest.Program(t, "storescp"), append(options, "-aet", "PACS", "-od", folder, port)...)
 	cmd.Env = append(os.Environ(), "TCP_NODELAY=1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

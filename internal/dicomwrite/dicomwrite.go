@@ -4,6 +4,7 @@ package dicomwrite
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -158,6 +159,29 @@ func (s *Set) Write(w io.Writer, implementationClassUID, implementationVersion s
 	}
 	_, err := w.Write(buf.Bytes())
 	return err
+}
+
+// Implicit returns the data set of a file that a Set wrote, in Implicit VR Little Endian and without the file's head.
+func Implicit(file []byte) ([]byte, error) {
+	set, err := dicom.Parse(bytes.NewReader(file), int64(len(file)), nil, dicom.SkipProcessingPixelDataValue())
+	if err != nil {
+		return nil, fmt.Errorf("dicomwrite: %w", err)
+	}
+	var out bytes.Buffer
+	w, err := dicom.NewWriter(&out, dicom.SkipVRVerification())
+	if err != nil {
+		return nil, fmt.Errorf("dicomwrite: %w", err)
+	}
+	w.SetTransferSyntax(binary.LittleEndian, true)
+	for _, e := range set.Elements {
+		if e.Tag.Group == tag.MetadataGroup {
+			continue
+		}
+		if err := w.WriteElement(e); err != nil {
+			return nil, fmt.Errorf("dicomwrite: element %s: %w", e.Tag, err)
+		}
+	}
+	return out.Bytes(), nil
 }
 
 // Decimal formats a number as DS: at most 16 characters.
