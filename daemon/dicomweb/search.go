@@ -132,8 +132,8 @@ func eachStudy(tx *queue.Tx, asked query, visit func(*queue.Tx, *queue.Study) er
 	return nil
 }
 
-// held returns the objects of a study that may be seen, and how many there were besides: taken back by a rejection note, expired, or lost
-// by the disk.
+// held returns the objects of a study that may be seen, its reports and notes behind its images, and those that there were besides: taken back by a
+// rejection note, expired, or lost by the disk.
 func held(tx *queue.Tx, s *queue.Study) (out []*queue.Instance, gone []*queue.Instance, err error) {
 	rejections, err := tx.Rejections(s.UID)
 	if err != nil {
@@ -143,7 +143,7 @@ func held(tx *queue.Tx, s *queue.Study) (out []*queue.Instance, gone []*queue.In
 	for _, r := range rejections {
 		rejected[r.Object.SOPInstanceUID] = true
 	}
-	for _, uid := range s.Instances {
+	for _, uid := range slices.Concat(s.Instances, s.Notes) {
 		i, err := tx.Instance(uid)
 		switch {
 		case err != nil:

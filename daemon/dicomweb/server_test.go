@@ -26,6 +26,7 @@ import (
 	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/rejection"
+	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/queue"
@@ -65,6 +66,7 @@ func newSite(t testing.TB, minFree int64, change func(*Server)) *site {
 		DB: s.db, Spool: store, ReadHeader: dicomfile.ReadHeader, ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(dicomfile.Open, path) }, Log: log,
 		Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
 		Rejected: func(*queue.Tx, *queue.Study, ingest.RejectedObjects) error { return nil },
+		IsReport: report.Is, Report: func(*queue.Tx, *queue.Instance) error { return nil },
 	}
 	users, err := access.OpenUsers(filepath.Join(dir, "users.json"))
 	must(err)
@@ -238,6 +240,30 @@ func TestTakenBack(t *testing.T) {
 	names := 0
 	if _, err := access.ReadAudit(s.audit, func(e access.Entry) { names += strings.Count(e.Detail, "Doe") }); err != nil || names > 0 {
 		t.Errorf("the audit log names a patient %d times (%v)", names, err)
+	}
+}
+
+// TestReportsAreGivenOut: the address that STOW-RS answers for a report leads to it, and a search finds it beside the images, or alone.
+func TestReportsAreGivenOut(t *testing.T) {
+	s := newSite(t, 0, nil)
+	const class = "1.2.840.10008.5.1.4.1.1.88.11"
+	reported := func(study, instance string) []byte {
+		return object(t, study, study+".9", instance, func(set *dicomwrite.Set) { set.Text(tag.SOPClassUID, class).Text(tag.Modality, "SR") })
+	}
+	status, answer := s.store(object(t, "1.2", "1.2.1", "1.2.1.1", nil), reported("1.2", "1.2.9.1"), reported("1.3", "1.3.9.1"))
+	if status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	for _, item := range answer["00081199"].Value {
+		url := item.(map[string]any)["00081190"].(map[string]any)["Value"].([]any)[0].(string)
+		if status, _, text := s.ask(access.Reader, "GET", strings.TrimPrefix(url, s.web.URL+Path), nil); status != http.StatusOK {
+			t.Errorf("%s: %d %s", url, status, text)
+		}
+	}
+	for path, want := range map[string]string{"/studies/1.2/instances": "[1.2.1.1 1.2.9.1]", "/studies/1.3/instances": "[1.3.9.1]", "/instances?SOPClassUID=" + class: "[1.2.9.1 1.3.9.1]"} {
+		if found := fmt.Sprint(s.find(path, tag.SOPInstanceUID)); found != want {
+			t.Errorf("%s finds %s, want %s", path, found, want)
+		}
 	}
 }
 
