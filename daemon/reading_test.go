@@ -34,7 +34,7 @@ func withDrafts(t *testing.T, revisions int, s *queue.Study) *Appliance {
 	t.Helper()
 	a := withLedger(t)
 	a.drafts = drafts{root: t.TempDir()}
-	h := study.Header{StudyInstanceUID: s.UID, SOPInstanceUID: s.UID + ".1", PatientID: "A", Modality: "DX"}
+	h := study.Header{StudyInstanceUID: s.UID, SOPInstanceUID: s.UID + ".1", PatientID: "A", AccessionNumber: "A1", Modality: "DX"}
 	s.Revision, s.State, s.Instances = revisions, queue.Delivered, []string{h.SOPInstanceUID}
 	err := a.db.Update(func(tx *queue.Tx) error {
 		return errors.Join(tx.PutStudy(s), tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: h}}))
@@ -92,9 +92,10 @@ func TestWhatNoLongerStandsGoesNowhere(t *testing.T) {
 		"patient safety":       {reject(study.RejectedSafety), false},
 		"wrong worklist entry": {reject(study.RejectedWorklist), false},
 		"another patient":      {patient(func(h *study.Header) { h.PatientID = "B" }), false},
+		"another order":        {patient(func(h *study.Header) { h.AccessionNumber = "A2" }), false},
 		"another spelling":     {patient(func(h *study.Header) { h.PatientName = "DOE^JON" }), true},
 		"an image of somebody else": {func(tx *queue.Tx) error {
-			h := study.Header{StudyInstanceUID: uid, SOPInstanceUID: uid + ".2", SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", PatientID: "B", Modality: "CR"}
+			h := study.Header{StudyInstanceUID: uid, SOPInstanceUID: uid + ".2", SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", PatientID: "B", AccessionNumber: "A1", Modality: "CR"}
 			s, err := tx.Study(uid)
 			if err != nil {
 				return err

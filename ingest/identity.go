@@ -10,12 +10,13 @@ import (
 	"llamaxr/study"
 )
 
-// corrects reports whether an object that came again with other bytes is a correction of its patient: the same picture, another patient
-// module. A PACS that reconciles a patient (IHE PIR) keeps the SOP Instance UIDs and sends its objects on anew. The same UID with
-// another picture is no correction but two objects under one UID, bytes that were here before are a sender's stale copy, and what is gone can be
-// compared with nothing.
+// corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture, another patient
+// module or accession number. A PACS that reconciles a patient (IHE PIR) or an examination with its order (IHE SWF) keeps the SOP Instance UIDs
+// and sends its objects on anew. The same UID with another picture is no correction but two objects under one UID, bytes that were here before are
+// a sender's stale copy, and what is gone can be compared with nothing.
 func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
-	if r.SamePicture == nil || known.Header.SamePatientModule(instance.Header) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
+	same := known.Header.SamePatientModule(instance.Header) && !reordered(known, instance)
+	if r.SamePicture == nil || same || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
 		return false, nil
 	}
 	stale := false
@@ -26,11 +27,16 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 	if err != nil || stale {
 		return false, err
 	}
-	same, err := r.SamePicture(r.Spool.Path(known.Path), path)
+	same, err = r.SamePicture(r.Spool.Path(known.Path), path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return same, err
+}
+
+// reordered reports whether an object names another order than before. One that names none says nothing of it.
+func reordered(known, again *queue.Instance) bool {
+	return again.Header.AccessionNumber != "" && again.Header.AccessionNumber != known.Header.AccessionNumber
 }
 
 // correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
@@ -52,8 +58,11 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 		return err
 	}
 	what := "the spelling of the patient's name or the sex"
-	if i.Header.Patient() != known.Header.Patient() {
+	switch {
+	case i.Header.Patient() != known.Header.Patient():
 		what = "the patient's identity"
+	case reordered(known, i):
+		what = "the accession number"
 	}
 	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", sender, what))
 	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a corrected object re-opened the study"); err != nil {

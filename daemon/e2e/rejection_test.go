@@ -316,6 +316,37 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 			t.Errorf("%v %s", err, out)
 		}
 	})
+	t.Run("the order corrected: withdrawn under the old accession number and drafted under the new", func(t *testing.T) {
+		uid, frontal, lateral := phantomStudy(t, 9014)
+		unordered := changed(t, []string{"AccessionNumber="}, frontal, lateral)
+		n.taken(unordered...)
+		n.await(uid, "drafted", stands(queue.Delivered, 1))
+		n.taken(changed(t, []string{"AccessionNumber=WRONG"}, frontal, lateral)...)
+		if r := n.await(uid, "drafted again", stands(queue.Delivered, 2)); len(r.Withdrawn) != 0 {
+			t.Errorf("an order where there was none: withdrawn %+v", r.Withdrawn)
+		}
+		n.taken(frontal, lateral)
+		if r := n.await(uid, "drafted once more", stands(queue.Delivered, 3)); len(r.Withdrawn) != 1 || r.Withdrawn[0].Revision != 2 {
+			t.Errorf("another order: withdrawn %+v", r.Withdrawn)
+		}
+		if got := notes(t, folder)[uid]; len(got) != 1 || got[0].title != "113038" {
+			t.Errorf("notes %+v", got)
+		}
+		orders := map[string]int{}
+		for _, f := range received(t, folder)[uid][basicTextSR] {
+			out, err := exec.Command(peertest.Program(t, "dcmdump"), "+P", "0008,0050", f).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			orders[strings.Fields(string(out))[2]]++
+		}
+		if orders["[WRONG]"] != 1 || orders["[PH9014]"] != 1 || len(orders) != 3 {
+			t.Errorf("narratives by accession number: %v", orders)
+		}
+		if out, err := n.send(unordered[0]); err == nil || !strings.Contains(out, "0x0111") {
+			t.Errorf("a copy that names no order: %v %s", err, out)
+		}
+	})
 	t.Run("a later image of another patient: no draft of both, the first withdrawn", func(t *testing.T) {
 		uid, frontal, lateral := phantomStudy(t, 9013)
 		n.taken(frontal)
