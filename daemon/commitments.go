@@ -75,7 +75,7 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	uid := lease.Job.Study
-	documents, err := a.committable(ctx, lease, c)
+	documents, err := a.committable(ctx, lease, to, c)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ type committable struct {
 }
 
 // committable returns what a destination is to commit to; nothing when it was taken back.
-func (a *Appliance) committable(ctx context.Context, lease *queue.Lease, c committal) (out []committable, err error) {
+func (a *Appliance) committable(ctx context.Context, lease *queue.Lease, to config.Destination, c committal) (out []committable, err error) {
 	uid := lease.Job.Study
 	folder := a.drafts.folder(uid, c.Revision)
 	if c.Signature > 0 {
@@ -135,6 +135,9 @@ func (a *Appliance) committable(ctx context.Context, lease *queue.Lease, c commi
 		return nil, err
 	}
 	for _, d := range record.Documents {
+		if !to.Takes(d.Kind) {
+			continue
+		}
 		o := study.SOPReference{SOPClassUID: d.SOPClassUID, SOPInstanceUID: d.SOPInstanceUID}
 		out = append(out, committable{o, filepath.Join(folder, d.File)})
 	}

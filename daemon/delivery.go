@@ -48,7 +48,9 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	}
 	var paths []string
 	for _, doc := range record.Documents {
-		paths = append(paths, filepath.Join(folder, doc.File))
+		if to.Takes(doc.Kind) {
+			paths = append(paths, filepath.Join(folder, doc.File))
+		}
 	}
 	if err := a.sendTo(ctx, to, uid, paths...); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,7 @@ type Destination struct {
 	TokenFile string    `yaml:"token_file" explain:"file whose first line is shown to stow as a bearer token; empty shows none"`
 	TLS       ClientTLS `yaml:"tls" explain:"TLS to this PACS"`
 	Commit    bool      `yaml:"storage_commitment" explain:"true asks this PACS to commit to what it was sent, and sends again what it does not"`
+	LeaveOut  []string  `yaml:"leave_out" explain:"what of a draft this PACS is not sent since it does not take its SOP class: scores (Comprehensive 3D SR), heatmap (Secondary Capture, or presentation states), chart (Secondary Capture), page (Encapsulated PDF)"`
 }
 
 // String returns the destination as AET@HOST:PORT or by its address on the web.
@@ -88,6 +90,17 @@ func (d Destination) String() string {
 		return d.STOW
 	}
 	return d.AETitle + "@" + d.Address
+}
+
+// leavable are the documents of a draft that a destination may be without. Its text is sent to all.
+var leavable = []string{"scores", "heatmap", "chart", "page"}
+
+// Takes reports whether a destination is sent a kind of document. A heat map may be presentation states, one for each view.
+func (d Destination) Takes(kind string) bool {
+	if strings.HasPrefix(kind, "presentation-") {
+		kind = "heatmap"
+	}
+	return !slices.Contains(d.LeaveOut, kind)
 }
 
 // Limits bound what peers may use.

@@ -137,6 +137,7 @@ func TestNetworkFaultsAreNamed(t *testing.T) {
 		{"both ways", "destinations:\n- {stow: 'https://pacs.example/', ae_title: A}\n", "takes the place of"},
 		{"a token in the clear", "destinations:\n- {stow: 'http://pacs.example/', token_file: /dev/null}\n", "use https"},
 		{"DICOMweb for this machine, but off", "dicomweb_open_to_this_machine: true\n", "needs dicomweb"},
+		{"left out", "destinations:\n- {ae_title: A, address: 'h:1', leave_out: [chart, narrative]}\n", "destinations[0].leave_out[1]: \"narrative\" is not one of scores"},
 		{"destination not on", "destinations:\n- {ae_title: A, address: 'h:1', tls: {ca: x}}\n", "destinations[0].tls: has settings, but on is not true"},
 		{"destination's authority", "destinations:\n- {ae_title: A, address: 'h:1', tls: {on: true, ca: /nonexistent/ca.pem}}\n", "destinations[0].tls"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -208,6 +209,11 @@ func (c Config) checkTLS(fault func(key, format string, args ...any)) {
 
 // check reports what is wrong with a destination.
 func (d Destination) check(fault func(sub, format string, args ...any)) {
+	for i, kind := range d.LeaveOut {
+		if !slices.Contains(leavable, kind) {
+			fault(fmt.Sprintf("leave_out[%d]", i), "%q is not one of %s", kind, strings.Join(leavable, ", "))
+		}
+	}
 	if d.STOW == "" {
 		if err := checkAETitle(d.AETitle); err != nil {
 			fault("ae_title", "%w", err)

@@ -7,10 +7,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/textproto"
 	"net/url"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/signon"
 	"llamaxr/dicomnet"
+	"llamaxr/reporting/sr"
 )
 
 // ports looks whether the appliance listens, or could.
@@ -119,6 +122,7 @@ func (v *visit) destinations(ctx context.Context) {
 			continue
 		}
 		v.ok("destinations", "%s answers after %s", d, took.Round(time.Millisecond))
+		v.taken(ctx, d)
 	}
 	if archive := v.Config.Archive; archive.On() {
 		d := archive.Node()
@@ -126,6 +130,39 @@ func (v *visit) destinations(ctx context.Context) {
 			v.fail("destinations", Remedy(err, v.Config.AETitle, d), "archive %s: %v", d, err)
 		} else {
 			v.ok("destinations", "archive %s answers after %s", d, took.Round(time.Millisecond))
+		}
+	}
+}
+
+// taken asks a destination by DICOM which SOP classes it takes of those that it is sent.
+func (v *visit) taken(ctx context.Context, d config.Destination) {
+	if d.STOW != "" {
+		return
+	}
+	const all = "have the PACS's administrator allow it"
+	remedies := map[string]string{sr.BasicTextSR: all, sr.KeyObjectSelection: all}
+	for kind, class := range map[string]string{
+		"scores": sr.Comprehensive3DSR, "chart": sr.SecondaryCapture, "heatmap": map[string]string{config.HeatMapSC: sr.SecondaryCapture, config.HeatMapGSPS: sr.GrayscaleSoftcopyPresentationState}[v.Config.HeatMap],
+		"page": sr.EncapsulatedPDF,
+	} {
+		if d.Takes(kind) && (kind != "page" || v.Config.PDF) {
+			remedies[class] = all + ", or set leave_out of the destination"
+		}
+	}
+	var contexts []dicomnet.ProposedContext
+	for class := range remedies {
+		contexts = append(contexts, dicomnet.ProposeHeaders(class, false))
+	}
+	client := dicomnet.Client{CallingAETitle: v.Config.AETitle, CalledAETitle: d.AETitle, TLS: d.TLS.Credentials(v.Config.TLS)}
+	association, err := client.Dial(ctx, d.Address, contexts)
+	if err != nil {
+		v.fail("destinations", Remedy(err, v.Config.AETitle, d), "%s: %v", d, err)
+		return
+	}
+	defer func() { _ = association.Release() }() // it was heard
+	for _, class := range slices.Sorted(maps.Keys(remedies)) {
+		if !association.Accepted(class, "") {
+			v.fail("destinations", remedies[class], "%s does not take %s, which it is sent", d, dicomnet.StorageClasses()[class])
 		}
 	}
 }

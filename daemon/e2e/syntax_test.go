@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"llamaxr/daemon/doctor"
 	"llamaxr/internal/peertest"
 )
 
@@ -41,5 +44,44 @@ func TestDefaultTransferSyntax(t *testing.T) {
 	text, err := exec.Command(peertest.Python(t), "-c", sameObjects, made, filepath.Join(folder, "*")).CombinedOutput()
 	if err != nil || strings.TrimSpace(string(text)) != "same" {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// withoutScores is a profile of DCMTK's storescp that does not know Comprehensive 3D SR.
+const withoutScores = `
+[[TransferSyntaxes]]
+[Uncompressed]
+TransferSyntax1 = LittleEndianExplicit
+TransferSyntax2 = LittleEndianImplicit
+[[PresentationContexts]]
+[Few]
+PresentationContext1 = BasicTextSRStorage\Uncompressed
+PresentationContext2 = SecondaryCaptureImageStorage\Uncompressed
+PresentationContext3 = VerificationSOPClass\Uncompressed
+[[Profiles]]
+[Old]
+PresentationContexts = Few
+`
+
+// TestLeaveOut: an archive that does not take Comprehensive 3D SR is sent all else of a draft, and the study is delivered; doctor tells of what it does not take.
+func TestLeaveOut(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "storescp.cfg")
+	if err := os.WriteFile(profile, []byte(withoutScores), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	folder := storescp(t, port, "-xf", profile, "Old")
+	settings := "destinations:\n- {ae_title: PACS, address: '127.0.0.1:" + port + "', leave_out: [%s]}\n"
+	n := startNode(t, "--config", configured(t, fmt.Sprintf(settings, "scores")))
+	for left, want := range map[string]bool{"chart": true, "scores": false} {
+		checks, _ := examine(t, "--config", configured(t, fmt.Sprintf(settings, left)+"state: "+t.TempDir()+"\nlisten: 127.0.0.1:0\nhttp: ''\n"))
+		if got := finds(checks, "destinations", doctor.Fail, "does not take Comprehensive 3D SR"); got != want || !finds(checks, "destinations", doctor.Fail, "Key Object Selection") {
+			t.Errorf("without %s doctor finds %+v", left, checks)
+		}
+	}
+	storescu(t, n.port, phantomFiles(t, "33")...)
+	s := n.waitDelivered(1)
+	if got := received(t, folder)[s.UID]; len(got[basicTextSR]) != 1 || len(got[secondaryCapture]) != 2 || len(got) != 2 {
+		t.Errorf("the archive has %v", got)
 	}
 }
