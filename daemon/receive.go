@@ -16,6 +16,7 @@ import (
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/report"
 	"llamaxr/queue"
@@ -179,6 +180,7 @@ func (a *Appliance) newReceiver() *ingest.Receiver {
 		DB: a.db, Spool: a.spool, ReadHeader: open.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
 		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: open.SamePixels,
 		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
+		Unsuited: func(h study.Header) string { return pairing.Unsuited(h, a.pairing()) },
 		IsReport: report.Is, Report: a.noteReport, Log: a.log,
 	}
 }

@@ -78,6 +78,9 @@ type Receiver struct {
 	// report is no object of its study and does not re-open it.
 	IsReport func(sopClassUID string) bool
 	Report   func(tx *queue.Tx, i *queue.Instance) error
+	// Unsuited says why an object cannot be read for a draft, empty when it can. One that cannot does not re-open a study that has a revision; nil is
+	// for a receiver to which all objects are the same.
+	Unsuited func(h study.Header) string
 	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
 	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
@@ -260,6 +263,12 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 	}
 	if err := tx.IndexAccession(i.Header.AccessionNumber, s.UID); err != nil {
 		return err
+	}
+	if s.Revision > 0 && s.State != queue.Receiving && r.Unsuited != nil && r.Unsuited(i.Header) != "" {
+		// A draft that opened a revision when its archive sends it back would be drafted, sent and sent back again for ever.
+		s.Last, s.Removed = now, time.Time{}
+		s.Drafted = append(s.Drafted, i.Header.SOPInstanceUID)
+		return errors.Join(r.Look(tx, i), tx.PutStudy(s))
 	}
 	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a late image re-opened the study"); err != nil {
 		return err

@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/daemon/doctor"
 	"llamaxr/internal/peertest"
+	"llamaxr/queue"
 )
 
 // sameObjects holds the objects of one folder tree against those of another, attribute by attribute, as pydicom reads them.
@@ -83,5 +85,28 @@ func TestLeaveOut(t *testing.T) {
 	s := n.waitDelivered(1)
 	if got := received(t, folder)[s.UID]; len(got[basicTextSR]) != 1 || len(got[secondaryCapture]) != 2 || len(got) != 2 {
 		t.Errorf("the archive has %v", got)
+	}
+}
+
+// TestDraftsThatComeBack: an archive that forwards all of a study sends our own pictures back. They are kept and open no revision, which would come back in
+// its turn, for ever; a view that comes later opens one.
+func TestDraftsThatComeBack(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port, "--config", configured(t, "heat_map: gsps\npdf: true\n"))
+	uid, frontal, lateral := phantomStudy(t, 9651)
+	n.taken(frontal)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	for class, files := range received(t, folder)[uid] {
+		if n.taken(files...); class == secondaryCapture {
+			time.Sleep(3 * time.Second) // three times the quiet time
+		}
+	}
+	time.Sleep(3 * time.Second)
+	if r := n.await(uid, "quiet", stands(queue.Delivered, 1)); len(r.Objects) != 4 {
+		t.Errorf("%d objects", len(r.Objects))
+	}
+	n.taken(lateral)
+	if r := n.await(uid, "drafted again", stands(queue.Delivered, 2)); r.Pair.Lateral == "" {
+		t.Errorf("the pair is %+v", r.Pair)
 	}
 }
