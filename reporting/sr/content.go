@@ -55,7 +55,7 @@ func local(value, meaning string) study.Code {
 
 // code is an item of a code sequence (PS3.3, section 8.8).
 func code(c study.Code) *dicomwrite.Set {
-	return dicomwrite.New().Text(tag.CodeValue, clip(c.Value, 16)).Text(tag.CodingSchemeDesignator, clip(c.Scheme, 16)).
+	return dicomwrite.New().Text(tag.CodeValue, c.Value).Text(tag.CodingSchemeDesignator, c.Scheme).
 		Text(tag.CodeMeaning, clip(c.Meaning, 64))
 }
 

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/study"
@@ -125,7 +126,7 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Text(tag.SOPClassUID, sopClass).Text(tag.SOPInstanceUID, d.SOPInstanceUID).
 		Required(tag.StudyDate, formed(dateForm, h.StudyDate)).Required(tag.StudyTime, formed(timeForm, h.StudyTime)).
 		Text(tag.ContentDate, date).Text(tag.ContentTime, clock).
-		Required(tag.AccessionNumber, clip(h.AccessionNumber, 16)).
+		Required(tag.AccessionNumber, identifier(h.AccessionNumber)).
 		Text(tag.Modality, modality).
 		Text(tag.Manufacturer, clip(in.Device.Manufacturer, 64)).
 		Required(tag.ReferringPhysicianName, person(h.ReferringPhysicianName)).
@@ -133,14 +134,14 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Optional(tag.StudyDescription, clip(h.StudyDescription, 64)).
 		Text(tag.SeriesDescription, description).
 		Text(tag.ManufacturerModelName, clip(in.Device.Model, 64)).
-		Required(tag.PatientName, person(h.PatientName)).Required(tag.PatientID, clip(h.PatientID, 64)).
-		Optional(tag.IssuerOfPatientID, clip(h.IssuerOfPatientID, 64)).
+		Required(tag.PatientName, person(h.PatientName)).Required(tag.PatientID, identifier(h.PatientID)).
+		Optional(tag.IssuerOfPatientID, identifier(h.IssuerOfPatientID)).
 		Required(tag.PatientBirthDate, formed(dateForm, h.PatientBirthDate)).Required(tag.PatientSex, formed(sexForm, h.PatientSex)).
 		Optional(tag.PatientAge, formed(ageForm, h.PatientAge)).
 		Text(tag.DeviceSerialNumber, clip(in.Device.SerialNumber, 64)).
 		Text(tag.SoftwareVersions, softwareVersions(in)...).
 		Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Text(tag.SeriesInstanceUID, d.SeriesInstanceUID).
-		Required(tag.StudyID, clip(h.StudyID, 16)).
+		Required(tag.StudyID, identifier(h.StudyID)).
 		Text(tag.SeriesNumber, fmt.Sprint(seriesNumber)).Text(tag.InstanceNumber, fmt.Sprint(in.Draft.Revision))
 	return d, nil
 }
@@ -160,6 +161,16 @@ func formed(form *regexp.Regexp, value string) string {
 		return ""
 	}
 	return value
+}
+
+// identifier is what names a patient, a study or an order: as the image has it, though its VR should be shorter, for the beginning of one may be
+// another's. Longer than any VR allows it is left out.
+func identifier(value string) string {
+	const longest = 64
+	if whole := clip(value, longest+1); utf8.RuneCountInString(whole) <= longest {
+		return whole
+	}
+	return ""
 }
 
 // person is a name as one value of VR PN: of the first name that an image has, three ways of writing of 64 characters each at most.

@@ -108,8 +108,11 @@ var (
 	preliminaryReport = dcm("121362", "Preliminary report")
 )
 
-// whole reports whether a code of an image has all that one of ours must have (PS3.3, section 8).
-func whole(c study.Code) bool { return c.Value != "" && c.Scheme != "" && c.Meaning != "" }
+// whole reports whether a code of an image has all that one of ours must have, and is not longer (PS3.3, section 8): the beginning of a code is another.
+func whole(c study.Code) bool {
+	const longest = 16 // of SH
+	return c.Value != "" && c.Scheme != "" && c.Meaning != "" && len(c.Value) <= longest && len(c.Scheme) <= longest
+}
 
 func codes(list []study.Code) []*dicomwrite.Set {
 	var out []*dicomwrite.Set
@@ -164,10 +167,10 @@ func requests(in Input) []*dicomwrite.Set {
 	for _, r := range in.source().Requests {
 		out = append(out, dicomwrite.New().
 			Text(tag.StudyInstanceUID, in.Draft.StudyInstanceUID).Items(tag.ReferencedStudySequence).
-			Required(tag.AccessionNumber, clip(r.AccessionNumber, 16)).
-			Required(tag.PlacerOrderNumberImagingServiceRequest, clip(r.PlacerOrderNumber, 64)).
-			Required(tag.FillerOrderNumberImagingServiceRequest, clip(r.FillerOrderNumber, 64)).
-			Required(tag.RequestedProcedureID, clip(r.ProcedureID, 16)).
+			Required(tag.AccessionNumber, identifier(r.AccessionNumber)).
+			Required(tag.PlacerOrderNumberImagingServiceRequest, identifier(r.PlacerOrderNumber)).
+			Required(tag.FillerOrderNumberImagingServiceRequest, identifier(r.FillerOrderNumber)).
+			Required(tag.RequestedProcedureID, identifier(r.ProcedureID)).
 			Required(tag.RequestedProcedureDescription, clip(r.ProcedureDescription, 64)).
 			Items(tag.RequestedProcedureCodeSequence, codes(r.ProcedureCodes)...))
 	}

@@ -129,6 +129,31 @@ func TestDocumentsAreClean(t *testing.T) {
 	}
 }
 
+// TestIdentifiersAreNotCut: what names a patient, a study or an order stands in a document as in the image, though it is longer than it should be, or not
+// at all; so does a code.
+func TestIdentifiersAreNotCut(t *testing.T) {
+	const long = "RXX-2026-0001234567-A"
+	in := input()
+	h := in.Frontal
+	h.AccessionNumber, h.StudyID, h.PatientID = long, long, strings.Repeat("9", 70)
+	h.Requests = []study.Request{{AccessionNumber: long, ProcedureID: long, PlacerOrderNumber: strings.Repeat("9", 70)}}
+	h.ProcedureCodes = []study.Code{{Value: long, Scheme: "99X", Meaning: "Chest"}}
+	d, err := Narrative(in)
+	out, err := exec.Command(peertest.Program(t, "dcmdump"), "+U8", "+L", write(t, d, err)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(out)
+	if got := strings.Count(text, "["+long+"]"); got != 4 {
+		t.Errorf("%d identifiers are as they were, want 4", got)
+	}
+	for _, cut := range []string{"[" + long[:16] + "]", "9999"} {
+		if strings.Contains(text, cut) {
+			t.Errorf("the document has %s", cut)
+		}
+	}
+}
+
 // TestReadersReadThem: DCMTK's dsrdump, and highdicom and the rules of OHIF's viewer with the values that were put in.
 func TestReadersReadThem(t *testing.T) {
 	dsrdump, python := peertest.Program(t, "dsrdump"), peertest.Python(t)
