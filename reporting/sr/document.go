@@ -100,12 +100,19 @@ func (in Input) Images() []*study.Header {
 // source is the image whose patient and study modules are copied.
 func (in Input) source() *study.Header { return in.Images()[0] }
 
-// Begin starts an object of this study: patient, study, series and equipment modules, SOP common.
+// Begin starts an object of this study: patient, study, series and equipment modules, SOP common. Its UID is the same whenever the same draft is made, and
+// another's when a draft says anything else, of anybody else or by another device: an appliance that lost its ledger numbers its revisions anew, and what
+// an archive has by a UID it keeps.
 func Begin(in Input, sopClass, kind, modality, description string, seriesNumber int) (*Document, error) {
 	if len(in.Images()) == 0 {
 		return nil, fmt.Errorf("sr: a document needs an image")
 	}
-	parts := []string{in.Draft.StudyInstanceUID, fmt.Sprint(in.Draft.Revision)}
+	h := in.source()
+	parts := []string{
+		in.Draft.StudyInstanceUID, fmt.Sprint(in.Draft.Revision), in.Device.UID,
+		h.PatientID, h.IssuerOfPatientID, h.PatientBirthDate, h.PatientSex, h.PatientName, h.AccessionNumber, notice(in.Draft),
+	}
+	parts = append(parts, said(in.Draft.Sentences)...)
 	for _, m := range in.Draft.Models {
 		parts = append(parts, m.Digest)
 	}
@@ -118,7 +125,6 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		SeriesInstanceUID: DeriveUID(in.Draft.StudyInstanceUID, in.Device.UID, kind, "series"),
 		set:               dicomwrite.New(),
 	}
-	h := in.source()
 	date, clock := in.Time.Format("20060102"), in.Time.Format("150405")
 	d.set.
 		Text(tag.SpecificCharacterSet, "ISO_IR 192").
@@ -144,6 +150,14 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Required(tag.StudyID, identifier(h.StudyID)).
 		Text(tag.SeriesNumber, fmt.Sprint(seriesNumber)).Text(tag.InstanceNumber, fmt.Sprint(in.Draft.Revision))
 	return d, nil
+}
+
+// said are the texts of sentences, apart by section.
+func said(sentences []study.Sentence) (out []string) {
+	for _, s := range sentences {
+		out = append(out, fmt.Sprint(s.Section), fmt.Sprint(s.Verdict), s.Text)
+	}
+	return out
 }
 
 // Forms of what is copied from an image (PS3.5 table 6.2-1; PS3.3 C.7.1.1 for the sex). A value that an image has in another form is left out:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/study"
@@ -51,7 +52,8 @@ func Signed(in Input, signer Signer, sentences []study.Sentence) (*Document, err
 	if err != nil {
 		return nil, err
 	}
-	d.SOPInstanceUID = DeriveUID(d.SOPInstanceUID, fmt.Sprint(signer.Number))
+	parts := append([]string{d.SOPInstanceUID, fmt.Sprint(signer.Number), name, in.Time.UTC().Format(time.RFC3339Nano)}, said(sentences)...)
+	d.SOPInstanceUID = DeriveUID(parts...)
 	d.set.Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(signer.Number))
 	return d, nil
 }

@@ -216,6 +216,49 @@ func TestSameDraftSameBytes(t *testing.T) {
 	}
 }
 
+// TestAnotherDocumentHasAnotherUID: what says something else, of another patient or order or by another device is another object, though its study, revision, models and images
+// are the same, as they are for an appliance that lost its ledger. The time alone makes none.
+func TestAnotherDocumentHasAnotherUID(t *testing.T) {
+	signer := Signer{Name: "Doe^Jane", Number: 1}
+	uids := func(in Input, text string) (out []string) {
+		for _, makeDocument := range []func() (*Document, error){
+			func() (*Document, error) { return Narrative(in) }, func() (*Document, error) { return ScoresReport(in) },
+			func() (*Document, error) {
+				return Signed(in, signer, []study.Sentence{{Section: study.SectionFindings, Text: text}})
+			},
+		} {
+			d, err := makeDocument()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, d.SOPInstanceUID)
+		}
+		return out
+	}
+	first := uids(input(), "Clear.")
+	for what, change := range map[string]func(*Input){
+		"patient": func(in *Input) { in.Frontal.PatientID = "B" }, "name": func(in *Input) { in.Frontal.PatientName = "Roe^Joe" },
+		"order": func(in *Input) { in.Frontal.AccessionNumber = "A2" }, "text": func(in *Input) { in.Draft.Sentences[0].Text = "No effusion." },
+		"device": func(in *Input) { in.Device.UID = "2.25.9" },
+	} {
+		in := input()
+		change(&in)
+		for i, uid := range uids(in, "Clear.") {
+			if uid == first[i] {
+				t.Errorf("another %s: document %d has the same UID", what, i)
+			}
+		}
+	}
+	if again := uids(input(), "Mass."); again[0] != first[0] || again[1] != first[1] || again[2] == first[2] {
+		t.Error("another signed text is another signed report, and that alone")
+	}
+	later := input()
+	later.Time = later.Time.Add(time.Hour)
+	if again := uids(later, "Clear."); again[0] != first[0] || again[1] != first[1] || again[2] == first[2] {
+		t.Error("a draft that is made again later is the same draft, a signature at another time is another")
+	}
+}
+
 func FuzzNarrative(f *testing.F) {
 	f.Add("There is a mass.", "Doe^Jane", "A1")
 	f.Add("\x00\\\t\xff", "^^^^", "\\")
