@@ -1,9 +1,11 @@
 package dicomweb
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,13 +13,14 @@ import (
 type mediaRange struct {
 	kind   string // type/subtype in lower case, perhaps with *
 	params map[string]string
+	weight float64 // q
 }
 
 // anything is what a request takes that does not say.
-var anything = []mediaRange{{kind: "*/*"}}
+var anything = []mediaRange{{kind: "*/*", weight: 1}}
 
-// acceptedRanges are the media ranges that a request takes, from its accept parameter or its header (PS3.18 8.3.3.1, 8.4.1.1). What cannot
-// be read is passed over.
+// acceptedRanges are the media ranges that a request takes, the ones it likes best first, from its accept parameter or its header (PS3.18 8.3.3.1,
+// 8.4.1.1). What cannot be read is passed over.
 func acceptedRanges(q *http.Request) (out []mediaRange) {
 	given := q.URL.Query()["accept"]
 	if len(given) == 0 {
@@ -29,12 +32,17 @@ func acceptedRanges(q *http.Request) (out []mediaRange) {
 	for _, list := range given {
 		for _, text := range splitOutsideQuotes(list) {
 			kind, params, err := parseMediaType(text)
-			if err != nil || params["q"] == "0" || len(out) >= maxRanges {
+			weight, unweighted := strconv.ParseFloat(params["q"], 64)
+			if unweighted != nil {
+				weight = 1
+			}
+			if err != nil || weight <= 0 || len(out) >= maxRanges {
 				continue
 			}
-			out = append(out, mediaRange{kind, params})
+			out = append(out, mediaRange{kind, params, weight})
 		}
 	}
+	slices.SortStableFunc(out, func(a, b mediaRange) int { return cmp.Compare(b.weight, a.weight) })
 	return out
 }
 
@@ -61,7 +69,7 @@ func (m mediaRange) takes(kind string) bool {
 // accepted reports whether a request takes one of the media types.
 func accepted(q *http.Request, kinds ...string) bool { return preferred(q, kinds...) != "" }
 
-// preferred is the first of the media types that a request takes, in the order in which it names them; empty when it takes none.
+// preferred is the one of the media types that a request likes best; empty when it takes none.
 func preferred(q *http.Request, kinds ...string) string {
 	for _, m := range acceptedRanges(q) {
 		if i := slices.IndexFunc(kinds, m.takes); i >= 0 {

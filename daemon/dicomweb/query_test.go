@@ -184,3 +184,19 @@ func TestAccept(t *testing.T) {
 		}
 	}
 }
+
+// TestPreferred: of what is given out a request gets what it likes best (RFC 9110 12.5.1).
+func TestPreferred(t *testing.T) {
+	for header, want := range map[string]string{
+		"": "image/jpeg", "image/*": "image/jpeg", "image/png, image/jpeg": "image/png", "image/jpeg;q=0.5, image/png;q=0.9": "image/png",
+		"image/png;q=0.1, image/jpeg": "image/jpeg", "image/webp, */*;q=0.1": "image/jpeg", "image/png;q=0.0": "", "image/gif": "",
+	} {
+		q := httptest.NewRequest("GET", "/", nil)
+		if header != "" {
+			q.Header.Set("Accept", header)
+		}
+		if got := preferred(q, "image/jpeg", "image/png"); got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
+		}
+	}
+}

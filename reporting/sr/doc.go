@@ -3,5 +3,5 @@
 // draft can never prevail over a physician's report. What a physician made of a draft and signed is a Basic Text SR that is FINAL,
 // COMPLETE and VERIFIED, with the draft as its predecessor.
 //
-// UIDs are derived from study, revision, models and kind of object: the same draft gives the same objects, byte for byte.
+// UIDs are derived from what an object is and says: the same draft gives the same objects, byte for byte.
 package sr
