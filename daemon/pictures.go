@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"image"
+	"math"
 	"runtime/debug"
+	"slices"
 
 	"golang.org/x/sync/semaphore"
 
@@ -66,4 +68,67 @@ func (a *Appliance) draw(ctx context.Context, file *dicomfile.File) (image.Image
 	}
 	drawn, _ := pixel.Render(img, 0)
 	return drawn, nil
+}
+
+// samePicture reports whether two files hold one picture, also where an archive has compressed it since. What cannot be decoded is the same only byte for byte.
+func (a *Appliance) samePicture(first, second string) (bool, error) {
+	same, err := dicomfile.Opener(a.object).SamePixels(first, second)
+	if same || err != nil {
+		return same, err
+	}
+	one, err := a.thumbnail(first)
+	if one == nil || err != nil {
+		return false, err
+	}
+	other, err := a.thumbnail(second)
+	if other == nil || err != nil || one.rows != other.rows || one.columns != other.columns {
+		return false, err
+	}
+	low, high := slices.Min(one.means), slices.Max(one.means)
+	apart := 0.0
+	for i, mean := range one.means {
+		apart += math.Abs(mean - other.means[i])
+	}
+	return apart <= lossyApart*(high-low)*float64(len(one.means)), nil
+}
+
+const (
+	thumbnailSide = 64
+	// lossyApart is how far two pictures may be apart on the mean, as a share of the spread of one: lossy compression does not change means of so many
+	// pixels, two exposures of one chest are tens of times as far apart.
+	lossyApart = 0.002
+)
+
+// thumbnail is a picture by the means of its values, before any window, over a grid.
+type thumbnail struct {
+	rows, columns int
+	means         []float64
+}
+
+// thumbnail is nil for a picture that cannot be decoded.
+func (a *Appliance) thumbnail(path string) (*thumbnail, error) {
+	file, err := a.picture(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	frame, err := pixel.Decode(context.Background(), file) // which bounds its time
+	if err != nil {
+		return nil, nil
+	}
+	v, err := pixel.FrameValues(file, frame)
+	if err != nil {
+		return nil, nil
+	}
+	t := &thumbnail{v.Rows, v.Columns, make([]float64, thumbnailSide*thumbnailSide)}
+	of := make([]float64, len(t.means))
+	for i, p := range v.Pixels {
+		cell := i/v.Columns*thumbnailSide/v.Rows*thumbnailSide + i%v.Columns*thumbnailSide/v.Columns
+		t.means[cell] += v.Intercept + v.Slope*float64(p)
+		of[cell]++
+	}
+	for cell, n := range of {
+		t.means[cell] /= max(n, 1)
+	}
+	return t, nil
 }

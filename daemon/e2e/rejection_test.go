@@ -88,6 +88,17 @@ func (n *node) await(uid, what string, is func(*daemon.StudyReport) bool) *daemo
 	}
 }
 
+// swapped is the first file with the other's picture, as of another patient.
+func swapped(t testing.TB, file, other string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "swapped.dcm")
+	const swap = "import pydicom, sys\na, b = map(pydicom.dcmread, sys.argv[1:3])\na.PixelData, a.PatientID = b.PixelData, 'SWAPPED'\na.save_as(sys.argv[3])"
+	if text, err := exec.Command(peertest.Python(t), "-c", swap, file, other, out).CombinedOutput(); err != nil {
+		t.Fatalf("pydicom: %v\n%s", err, text)
+	}
+	return out
+}
+
 func stands(state string, revision int) func(*daemon.StudyReport) bool {
 	return func(r *daemon.StudyReport) bool { return r.State == state && r.Revision == revision }
 }
@@ -300,6 +311,27 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 		}
 		if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0111") {
 			t.Errorf("a stale copy of the old identity: %v %s", err, out)
+		}
+	})
+	t.Run("sent again as another patient, compressed by the archive", func(t *testing.T) {
+		for i, options := range [][]string{{}, {"+ee", "+un"}} { // without loss, and with
+			uid, frontal, lateral := phantomStudy(t, uint64(9015+i))
+			n.taken(frontal, lateral)
+			n.await(uid, "drafted", stands(queue.Delivered, 1))
+			var again []string
+			for _, f := range changed(t, []string{"PatientID=MERGED"}, frontal, lateral) {
+				again = append(again, f+".compressed")
+				if out, err := exec.Command(peertest.Program(t, "dcmcjpeg"), append(options, f, again[len(again)-1])...).CombinedOutput(); err != nil {
+					t.Fatalf("dcmcjpeg: %v\n%s", err, out)
+				}
+			}
+			n.taken(again...)
+			if r := n.await(uid, "drafted again", stands(queue.Delivered, 2)); len(r.Withdrawn) != 1 {
+				t.Errorf("withdrawn %+v", r.Withdrawn)
+			}
+			if out, err := n.send(swapped(t, frontal, lateral)); err == nil || !strings.Contains(out, "0x0111") {
+				t.Errorf("another picture of another patient under the same UID: %v %s", err, out)
+			}
 		}
 	})
 	t.Run("the name corrected: a revision that replaces the first", func(t *testing.T) {
