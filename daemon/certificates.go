@@ -20,7 +20,8 @@ const (
 type CertificateStatus struct {
 	config.Certificate
 	DaysLeft int  `json:"days_left"` // whole days, negative when it has expired
-	Alarm    bool `json:"alarm"`     // fewer than 30 days are left
+	Early    bool `json:"early"`     // it is not valid yet: nobody believes it
+	Alarm    bool `json:"alarm"`     // fewer than 30 days are left, or it is early
 }
 
 // certificates are those of the configuration in force.
@@ -34,7 +35,8 @@ func Certificates(cfg config.Config, now time.Time) ([]CertificateStatus, error)
 	var all []CertificateStatus
 	for _, c := range named {
 		left := c.Expires.Sub(now)
-		all = append(all, CertificateStatus{c, int(math.Floor(left.Hours() / 24)), left < expiryAlarm})
+		early := now.Before(c.Begins)
+		all = append(all, CertificateStatus{c, int(math.Floor(left.Hours() / 24)), early, early || left < expiryAlarm})
 	}
 	slices.SortFunc(all, func(x, y CertificateStatus) int { return x.Expires.Compare(y.Expires) })
 	return all, err
@@ -51,6 +53,8 @@ func (a *Appliance) watchCertificates(ctx context.Context) {
 			switch {
 			case c.DaysLeft < 0:
 				a.log.Error("a certificate has expired", "use", c.Use, "subject", c.Subject, "expired", c.Expires)
+			case c.Early:
+				a.log.Error("a certificate is not valid yet", "use", c.Use, "subject", c.Subject, "begins", c.Begins)
 			case c.Alarm:
 				a.log.Warn("a certificate expires soon", "use", c.Use, "subject", c.Subject, "expires", c.Expires, "days_left", c.DaysLeft)
 			}

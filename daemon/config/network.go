@@ -263,6 +263,7 @@ func (c Config) clientTLS() map[string]ClientTLS {
 type Certificate struct {
 	Use     string    `json:"use"` // the key that names its file
 	Subject string    `json:"subject"`
+	Begins  time.Time `json:"begins"`
 	Expires time.Time `json:"expires"`
 }
 
@@ -299,7 +300,7 @@ func (c Config) Certificates() (all []Certificate, err error) {
 			continue
 		}
 		for _, certificate := range found {
-			all = append(all, Certificate{use, certificate.Subject.String(), certificate.NotAfter})
+			all = append(all, Certificate{use, certificate.Subject.String(), certificate.NotBefore, certificate.NotAfter})
 		}
 	}
 	return all, err

@@ -102,6 +102,8 @@ func (v *visit) certificates(context.Context) {
 		switch {
 		case c.DaysLeft < 0:
 			v.fail("certificates", remedy, "%s: %s expired on %s", c.Use, c.Subject, c.Expires.Format(time.DateOnly))
+		case c.Early:
+			v.fail("certificates", "put the one from before back until then; see that the clock is right", "%s: %s is not valid before %s", c.Use, c.Subject, c.Begins.Format(time.RFC3339))
 		case c.Alarm:
 			v.warn("certificates", remedy, "%s: %s expires in %d days", c.Use, c.Subject, c.DaysLeft)
 		default:
