@@ -124,6 +124,10 @@ func (a *Appliance) makeDocuments(ctx context.Context, record, previous *DraftRe
 func Documents(ctx context.Context, record, previous *DraftRecord, device sr.Device, open dicomfile.Opener) ([]*sr.Document, map[string][]byte, error) {
 	in := sr.Input{Draft: record.Draft, Maps: record.Maps, Frontal: record.Frontal, Lateral: record.Lateral, Time: record.Made, Device: device}
 	in.Sectioned = record.Sections == config.SectionsRSNA
+	in.Made = map[string]sr.Identity{}
+	for _, d := range record.Documents {
+		in.Made[d.Kind] = sr.Identity{SOPInstanceUID: d.SOPInstanceUID, SeriesInstanceUID: d.SeriesInstanceUID}
+	}
 	replaced := func(kind string) *sr.Predecessor {
 		if previous == nil {
 			return nil

@@ -126,6 +126,9 @@ func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s 
 		in.Predecessor = &sr.Predecessor{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: before.SOPInstanceUID, SeriesInstanceUID: before.SeriesInstanceUID}
 		break
 	}
+	if s.SOPInstanceUID != "" {
+		in.Made = map[string]sr.Identity{sr.SignedReport: {SOPInstanceUID: s.SOPInstanceUID, SeriesInstanceUID: s.SeriesInstanceUID}}
+	}
 	signer := sr.Signer{Name: s.Name, Organization: cmp.Or(a.cfg().Organization, "not stated"), Number: s.Number}
 	return sr.Signed(in, signer, signedSentences(record.Draft, s))
 }

@@ -47,8 +47,15 @@ type Input struct {
 	Predecessor      *Predecessor // of the same kind of document, on revisions after the first
 	// Sectioned gives a draft's narrative the sections of RSNA's templates of chest radiographs.
 	Sectioned bool
+	// Made are the documents that were made before, by kind: made again, each is the same object, whatever its UIDs would be now.
+	Made map[string]Identity
 	// Presentations are the presentation states that were made, by the SOP Instance UID of their image: reports refer to them.
 	Presentations map[string]*Document
+}
+
+// Identity is by what others know a document.
+type Identity struct {
+	SOPInstanceUID, SeriesInstanceUID string
 }
 
 // Document is a finished object.
@@ -102,7 +109,7 @@ func (in Input) source() *study.Header { return in.Images()[0] }
 
 // Begin starts an object of this study: patient, study, series and equipment modules, SOP common. Its UID is the same whenever the same draft is made, and
 // another's when a draft says anything else, of anybody else or by another device: an appliance that lost its ledger numbers its revisions anew, and what
-// an archive has by a UID it keeps.
+// an archive has by a UID it keeps. What was made before (in.Made) stays what it was.
 func Begin(in Input, sopClass, kind, modality, description string, seriesNumber int) (*Document, error) {
 	if len(in.Images()) == 0 {
 		return nil, fmt.Errorf("sr: a document needs an image")
@@ -125,6 +132,7 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		SeriesInstanceUID: DeriveUID(in.Draft.StudyInstanceUID, in.Device.UID, kind, "series"),
 		set:               dicomwrite.New(),
 	}
+	d.remain(in)
 	date, clock := in.Time.Format("20060102"), in.Time.Format("150405")
 	d.set.
 		Text(tag.SpecificCharacterSet, "ISO_IR 192").
@@ -150,6 +158,13 @@ func Begin(in Input, sopClass, kind, modality, description string, seriesNumber 
 		Required(tag.StudyID, identifier(h.StudyID)).
 		Text(tag.SeriesNumber, fmt.Sprint(seriesNumber)).Text(tag.InstanceNumber, fmt.Sprint(in.Draft.Revision))
 	return d, nil
+}
+
+// remain gives a document that was made before its UIDs.
+func (d *Document) remain(in Input) {
+	if made, ok := in.Made[d.Kind]; ok {
+		d.SOPInstanceUID, d.SeriesInstanceUID = made.SOPInstanceUID, made.SeriesInstanceUID
+	}
 }
 
 // said are the texts of sentences, apart by section.

@@ -49,13 +49,14 @@ func Presentation(in Input, view study.Projection, display study.Display) (*Docu
 		return nil, err
 	}
 	d.Kind, d.SOPInstanceUID = d.Kind+"-"+view.String(), DeriveUID(d.SOPInstanceUID, view.String()) // of one series
+	d.remain(in)
 	image := reference(h.SOPClassUID, h.SOPInstanceUID)
 	if h.NumberOfFrames > 1 {
 		image.Text(tag.ReferencedFrameNumber, "1") // the one that was read
 	}
 	d.set.Remove(tag.ContentDate, tag.ContentTime) // which are of documents and images
 	d.set.
-		Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(2*in.Draft.Revision-1+int(view-study.Frontal))).
+		Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.SeriesInstanceUID, d.SeriesInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(2*in.Draft.Revision-1+int(view-study.Frontal))).
 		Text(tag.PresentationCreationDate, in.Time.Format("20060102")).Text(tag.PresentationCreationTime, in.Time.Format("150405")).
 		Text(tag.ContentLabel, "AI_DRAFT").Text(tag.ContentDescription, warning(in.Draft)).Text(tag.ContentCreatorName).Text(tag.Laterality).
 		Items(tag.ReferencedSeriesSequence, dicomwrite.New().

@@ -19,6 +19,9 @@ type Signer struct {
 	Number       int // of the signature on this study, from 1: each is another object of one series
 }
 
+// SignedReport is the kind of what Signed makes.
+const SignedReport = "signed"
+
 // Signed is a report that a physician signed: Basic Text SR by TID 2000, FINAL, COMPLETE and VERIFIED with its Verifying Observer
 // (PS3.3, section C.17.2). in.Time is the moment of signing in the site's time zone; in.Predecessor is the draft, or the signed report
 // that this one replaces. The sentences are the physician's; what starter models drafted still says so.
@@ -48,12 +51,13 @@ func Signed(in Input, signer Signer, sentences []study.Sentence) (*Document, err
 			Text(tag.VerificationDateTime, in.Time.Format("20060102150405-0700")).
 			Text(tag.VerifyingObserverName, name).Items(tag.VerifyingObserverIdentificationCodeSequence)},
 	}
-	d, err := document(in, BasicTextSR, "signed", "2000", "Signed report", SignedSeries, status, narrative(in, context, sentences, lead))
+	d, err := document(in, BasicTextSR, SignedReport, "2000", "Signed report", SignedSeries, status, narrative(in, context, sentences, lead))
 	if err != nil {
 		return nil, err
 	}
 	parts := append([]string{d.SOPInstanceUID, fmt.Sprint(signer.Number), name, in.Time.UTC().Format(time.RFC3339Nano)}, said(sentences)...)
 	d.SOPInstanceUID = DeriveUID(parts...)
+	d.remain(in)
 	d.set.Text(tag.SOPInstanceUID, d.SOPInstanceUID).Text(tag.InstanceNumber, fmt.Sprint(signer.Number))
 	return d, nil
 }

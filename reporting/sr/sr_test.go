@@ -2,6 +2,7 @@ package sr
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"os"
 	"os/exec"
@@ -12,6 +13,9 @@ import (
 
 	"llamaxr/internal/peertest"
 	"llamaxr/study"
+
+	"github.com/suyashkumar/dicom"
+	"github.com/suyashkumar/dicom/pkg/tag"
 )
 
 func header(uid string) *study.Header {
@@ -256,6 +260,52 @@ func TestAnotherDocumentHasAnotherUID(t *testing.T) {
 	later.Time = later.Time.Add(time.Hour)
 	if again := uids(later, "Clear."); again[0] != first[0] || again[1] != first[1] || again[2] == first[2] {
 		t.Error("a draft that is made again later is the same draft, a signature at another time is another")
+	}
+}
+
+// TestMadeAgainItStays: a document that was made before is the same object in the same series when it is made again, by whatever program and machine: others
+// know it, refer to it and are told of its withdrawal by its UIDs.
+func TestMadeAgainItStays(t *testing.T) {
+	in := presentable(input())
+	in.Made = map[string]Identity{}
+	for _, kind := range []string{"narrative", "scores", SignedReport, "chart", "presentation-lateral"} {
+		in.Made[kind] = Identity{DeriveUID(kind), DeriveUID(kind, "series")}
+	}
+	for kind, makeDocument := range map[string]func() (*Document, error){
+		"narrative": func() (*Document, error) { return Narrative(in) },
+		"scores":    func() (*Document, error) { return ScoresReport(in) },
+		SignedReport: func() (*Document, error) {
+			return Signed(in, Signer{Name: "Doe^Jane", Number: 1}, in.Draft.Sentences)
+		},
+		"chart": func() (*Document, error) {
+			return Capture(in, "chart", "chart", ChartSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
+		},
+		"presentation-lateral": func() (*Document, error) {
+			return Presentation(in, study.Lateral, study.Display{Aspect: [2]float64{1, 1}})
+		},
+	} {
+		d, err := makeDocument()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if _, err := d.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		set, err := dicom.Parse(&file, int64(file.Len()), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := in.Made[kind]
+		for uid, at := range map[string]tag.Tag{want.SOPInstanceUID: tag.SOPInstanceUID, want.SeriesInstanceUID: tag.SeriesInstanceUID} {
+			e, err := set.FindElementByTag(at)
+			if err != nil || fmt.Sprint(e.Value) != "["+uid+"]" {
+				t.Errorf("%s: %s is %v, want %s (%v)", kind, at, e, uid, err)
+			}
+		}
+		if d.SOPInstanceUID != want.SOPInstanceUID || d.SeriesInstanceUID != want.SeriesInstanceUID {
+			t.Errorf("%s: %+v, want %+v", kind, d, want)
+		}
 	}
 }
 
