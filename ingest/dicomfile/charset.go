@@ -13,11 +13,12 @@ import (
 )
 
 // charset is a Specific Character Set (0008,0005), PS3.3 C.12.1.1.2. The zero value is the default repertoire, ISO IR 6,
-// read as Latin 1 so that devices which forgot to name theirs stay readable.
+// read as UTF-8 where it is that, else as Latin 1, so that devices which forgot to name theirs stay readable.
 type charset struct {
 	// whole decodes a value in one go: character sets without code extensions.
 	whole encoding.Encoding
 	utf8  bool
+	named bool // a set that is known and not the default repertoire
 	// initial is what a value starts with: the sets of the first term.
 	initial codeElements
 	// extended says that escape sequences switch (ISO 2022).
@@ -104,8 +105,11 @@ func parseCharset(value string) (charset, []string) {
 		if number != term || term == "GB18030" || term == "GBK" {
 			number = strings.TrimSpace(number)
 		}
+		named := c.named
+		c.named = true
 		switch {
 		case number == "" || number == "6":
+			c.named = named
 		case number == "192":
 			c.utf8 = i == 0
 		case number == "GB18030":
@@ -126,7 +130,8 @@ func parseCharset(value string) (charset, []string) {
 				c.initial.g1 = single(number)
 			}
 		default:
-			notes = append(notes, fmt.Sprintf("unknown Specific Character Set %q, read as Latin 1", term))
+			c.named = named
+			notes = append(notes, fmt.Sprintf("unknown Specific Character Set %q, read as UTF-8 or Latin 1", term))
 		}
 	}
 	return c, notes
@@ -134,7 +139,7 @@ func parseCharset(value string) (charset, []string) {
 
 // decode returns text in UTF-8. Bytes that are none of the character set become U+FFFD.
 func (c charset) decode(raw, delimiters string) string {
-	if c.utf8 {
+	if c.utf8 || !c.named && utf8.ValidString(raw) {
 		return strings.ToValidUTF8(raw, string(utf8.RuneError))
 	}
 	if c.whole != nil {

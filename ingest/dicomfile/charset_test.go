@@ -66,6 +66,23 @@ for terms, text in cases:
 	}
 }
 
+// TestCharsetNotNamed: text of a device that names no character set, or one that nobody knows, is read as UTF-8 where it is that, else as Latin 1.
+func TestCharsetNotNamed(t *testing.T) {
+	for _, terms := range []string{"", "ISO_IR 6", "ISO_IR192", "UTF-8"} {
+		set, _ := parseCharset(terms)
+		for raw, want := range map[string]string{
+			"Doe^Jane": "Doe^Jane", "M\xfcller": "Müller", "Müller": "Müller", "Wang^XiaoDong=王^小東": "Wang^XiaoDong=王^小東",
+		} {
+			if got := set.decode(raw, delimitersOfName); got != want {
+				t.Errorf("%q: %q, want %q", terms, got, want)
+			}
+		}
+	}
+	if set, _ := parseCharset("ISO_IR 100"); set.decode("\xc3\xbc", delimitersOfName) != "Ã¼" {
+		t.Error("what is named is believed")
+	}
+}
+
 // Sets that pydicom does not write: the example of PS3.5 annex K for GB 2312, the first character of JIS X 0212 (JIS row 48,
 // cell 1 is U+4E02), and designations that end at the delimiters of names.
 func TestCharsetEscapes(t *testing.T) {
