@@ -178,6 +178,16 @@ func (d drafts) newest(studyUID string) (revision int) {
 	return revision
 }
 
+// reading is the newest revision of a study whose draft reads the object at a path relative to the state folder, 0 when none does.
+func (d drafts) reading(studyUID, path string) int {
+	for revision := d.newest(studyUID); revision > 0; revision-- {
+		if record, err := d.load(studyUID, revision); err == nil && (record.FrontalPath == path || record.LateralPath == path) {
+			return revision
+		}
+	}
+	return 0
+}
+
 // setAside renames the record of a draft that cannot be read.
 func (d drafts) setAside(studyUID string, revision int) error {
 	folder := d.folder(studyUID, revision)

@@ -181,7 +181,7 @@ func (a *Appliance) newReceiver() *ingest.Receiver {
 		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: a.samePicture,
 		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
 		Unsuited: func(h study.Header) string { return pairing.Unsuited(h, a.pairing()) },
-		IsReport: report.Is, Report: a.noteReport, Log: a.log,
+		IsReport: report.Is, Report: a.noteReport, DraftOf: a.drafts.reading, Log: a.log,
 	}
 }
 

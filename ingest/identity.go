@@ -42,7 +42,8 @@ func reordered(known, again *queue.Instance) bool {
 // correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
 func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	now, sender := tx.Now().UTC(), i.Calling
-	i.Received, i.PromisedUntil = now, known.PromisedUntil
+	came(i, now)
+	i.PromisedUntil = known.PromisedUntil
 	i.Calling = known.Calling // whose picture it is: what the site does with it stays
 	if err := tx.SetAside(known); err != nil {
 		return err

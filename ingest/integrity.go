@@ -134,6 +134,17 @@ func (r *Receiver) Adopt(relative string) (studyInstanceUID string, err error) {
 	return header.StudyInstanceUID, r.adopt(i, note)
 }
 
+// later reports whether an object came after the one that is known: a later draft reads it or, where the drafts do not tell, its file is newer.
+func (r *Receiver) later(i, known *queue.Instance) bool {
+	if r.DraftOf != nil {
+		uid := i.Header.StudyInstanceUID
+		if its, other := r.DraftOf(uid, i.Path), r.DraftOf(uid, known.Path); its > 0 && other > 0 {
+			return its > other
+		}
+	}
+	return !i.Received.Before(known.Received)
+}
+
 // adopt makes what a stored file holds known.
 func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	uid := i.Header.SOPInstanceUID
@@ -155,7 +166,7 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 		if err != nil {
 			return fmt.Errorf("holding it against %s: %v", known.Path, err) // what is wrong is not with this file
 		}
-		if corrected {
+		if corrected && r.later(i, known) {
 			return r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, i, known) })
 		}
 	}

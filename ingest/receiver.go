@@ -85,7 +85,9 @@ type Receiver struct {
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
 	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
 	SamePicture func(a, b string) (bool, error)
-	Log         *slog.Logger
+	// DraftOf returns the newest revision of a study's draft that reads the object in a file of the spool, 0 when none does; nil knows of no drafts.
+	DraftOf func(studyInstanceUID, path string) int
+	Log     *slog.Logger
 
 	turns   turns
 	readers readers
@@ -248,7 +250,7 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 		return r.recordReport(tx, i)
 	}
 	now := tx.Now().UTC()
-	i.Received = now
+	came(i, now)
 	s, err := tx.Study(i.Header.StudyInstanceUID)
 	if err != nil {
 		return err
@@ -276,6 +278,13 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 	return tx.PutStudy(s)
 }
 
+// came notes when an object came: now, or when its file says.
+func came(i *queue.Instance, now time.Time) {
+	if i.Received.IsZero() || i.Received.After(now) {
+		i.Received = now
+	}
+}
+
 // recordReport makes a report part of the ledger beside its study.
 func (r *Receiver) recordReport(tx *queue.Tx, i *queue.Instance) error {
 	if err := recordBeside(tx, i, "a report", "received a report from "+i.Calling); err != nil {
@@ -288,7 +297,7 @@ func (r *Receiver) recordReport(tx *queue.Tx, i *queue.Instance) error {
 // gets no draft. what names the document, event what happened.
 func recordBeside(tx *queue.Tx, i *queue.Instance, what, event string) error {
 	now := tx.Now().UTC()
-	i.Received = now
+	came(i, now)
 	s, err := tx.Study(i.Header.StudyInstanceUID)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/daemon"
 	"llamaxr/queue"
@@ -347,5 +348,88 @@ func TestImageDamagedUnderIt(t *testing.T) {
 	n.taken(frontal)
 	if r = n.await(uid, "drafted with", stands(queue.Delivered, 3)); r.Pair.Frontal == "" || r.Pair.Lateral == "" {
 		t.Errorf("read: %+v", r.Pair)
+	}
+}
+
+// copied is a stopped node with a copy of the state.
+func (n *node) copied(t testing.TB) *node {
+	t.Helper()
+	c := *n
+	c.t, c.state = t, filepath.Join(t.TempDir(), "state")
+	if out, err := exec.Command("cp", "-a", n.state, c.state).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return &c
+}
+
+// spoil changes a bit of each record of a database that holds a text.
+func spoil(t testing.TB, state, text string) {
+	t.Helper()
+	path := filepath.Join(state, "llamaxr.db")
+	db, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for at := 0; ; at++ {
+		next := strings.Index(string(db[at:]), text)
+		if next < 0 {
+			break
+		}
+		at += next
+		flip(t, path, int64(at+len(text)-1), 0)
+		found = true
+	}
+	if !found {
+		t.Fatalf("no record holds %q", text)
+	}
+}
+
+// TestPatientStaysCorrected: whatever a database has lost of a patient that was corrected, the correction stands, though the times of the files are lost too.
+func TestPatientStaysCorrected(t *testing.T) {
+	n := startNode(t)
+	uid, frontal, lateral := phantomStudy(t, 9066)
+	n.taken(frontal, lateral)
+	first := n.await(uid, "drafted", stands(queue.Delivered, 1)).Objects
+	corrected := changed(t, []string{"PatientID=MERGED"}, frontal, lateral)
+	n.taken(corrected...)
+	second := n.await(uid, "corrected", stands(queue.Delivered, 2)).Objects
+	n.stop(os.Interrupt)
+	later := time.Now()
+	for name, damage := range map[string]func(state string){
+		"the records of the first objects": func(state string) {
+			for _, o := range first {
+				spoil(t, state, o.SHA256)
+			}
+		},
+		"the database, and the files' times": func(state string) {
+			if err := os.Remove(filepath.Join(state, "llamaxr.db")); err != nil {
+				t.Fatal(err)
+			}
+			for i, objects := range [][]*queue.Instance{second, first} {
+				for _, o := range objects {
+					at := later.Add(time.Duration(i) * time.Minute)
+					if err := os.Chtimes(filepath.Join(state, o.Path), at, at); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := n.copied(t)
+			damage(n.state)
+			n.start()
+			defer n.stop(os.Interrupt)
+			for _, when := range []string{"taken in", "sent again"} {
+				r := n.await(uid, when, func(r *daemon.StudyReport) bool { return r.State == queue.Delivered })
+				for _, o := range r.Objects {
+					if o.Header.PatientID != "MERGED" {
+						t.Errorf("%s: %+v", when, o.Header)
+					}
+				}
+				n.taken(corrected...)
+			}
+		})
 	}
 }
