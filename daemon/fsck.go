@@ -19,6 +19,7 @@ import (
 	"llamaxr/ingest/report"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // Finding is one thing that is wrong with a state.
@@ -142,7 +143,7 @@ func (s *survey) find(where, what, repair string, mend func() error) {
 
 // run goes from what rests on nothing to what rests on the rest: studies are made again from instances, jobs from studies.
 func (s *survey) run() error {
-	for _, step := range []func() error{s.homeless, s.unknownFiles, s.files, s.studies, s.unknownDrafts} {
+	for _, step := range []func() error{s.homeless, s.unknownFiles, s.rejections, s.files, s.studies, s.unknownDrafts} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -250,6 +251,49 @@ func (s *survey) takeIn(unknown []string) error {
 func isMalformed(err error) bool {
 	var bad *dicomfile.Error
 	return errors.As(err, &bad)
+}
+
+// rejections finds what rejection notes said and the ledger has lost.
+func (s *survey) rejections() error {
+	var notes []*queue.Instance
+	err := s.a.db.View(func(tx *queue.Tx) error {
+		return tx.EachInstance(func(i *queue.Instance) error {
+			if i.Header.SOPClassUID == rejection.KeyObjectSelection && i.Gone == "" {
+				notes = append(notes, i)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(notes, func(a, b *queue.Instance) int { return a.Received.Compare(b.Received) })
+	for _, i := range notes {
+		note, err := rejection.Read(s.a.object, s.a.spool.Path(i.Path))
+		if err != nil || note == nil || note.Title == study.RejectedRetention {
+			continue // what is wrong with a file, files says
+		}
+		lost := 0
+		err = s.a.db.View(func(tx *queue.Tx) error {
+			for _, o := range note.Objects {
+				if r, err := tx.Rejection(o.StudyInstanceUID, o.SOPInstanceUID); r == nil {
+					if err != nil && !errors.Is(err, queue.ErrDamaged) {
+						return err
+					}
+					lost++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if lost > 0 {
+			what := fmt.Sprintf("of the objects that it takes back, %d are not known to be", lost)
+			s.find("rejection note "+i.Header.SOPInstanceUID, what, "it is obeyed again", func() error { return s.a.receiver.Obey(i, note) })
+		}
+	}
+	return nil
 }
 
 // files finds instances whose file is missing or damaged.

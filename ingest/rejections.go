@@ -38,6 +38,15 @@ func (r *Receiver) recordNote(tx *queue.Tx, i *queue.Instance, note *study.Rejec
 	if err := recordBeside(tx, i, "a rejection note", event); err != nil {
 		return err
 	}
+	return r.obey(tx, i, note)
+}
+
+// Obey obeys a note that is part of the ledger once more: what it said was lost.
+func (r *Receiver) Obey(i *queue.Instance, note *study.RejectionNote) error {
+	return r.DB.Update(func(tx *queue.Tx) error { return r.obey(tx, i, note) })
+}
+
+func (r *Receiver) obey(tx *queue.Tx, i *queue.Instance, note *study.RejectionNote) error {
 	known := map[string][]string{}
 	var studies []string
 	for _, o := range note.Objects {

@@ -433,3 +433,24 @@ func TestPatientStaysCorrected(t *testing.T) {
 		})
 	}
 }
+
+// TestRejectionsOutliveTheirRecords: what a note took back for good stays so though its record was lost.
+func TestRejectionsOutliveTheirRecords(t *testing.T) {
+	n := startNode(t)
+	uid, frontal, lateral := phantomStudy(t, 9067)
+	n.taken(frontal)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.taken(rejectionNotes(t, rejection{"113037", []string{frontal}})...)
+	r := n.await(uid, "taken back", stands(queue.Refused, 2))
+	n.stop(os.Interrupt)
+	spoil(t, n.state, `"note":"`+r.Rejected[0].Note)
+	n.start()
+	n.taken(lateral)
+	r = n.await(uid, "drafted without it", stands(queue.Delivered, 3))
+	if r.Pair.Frontal != "" || len(r.Rejected) != 1 {
+		t.Errorf("drafted from %+v, rejected %v", r.Pair, r.Rejected)
+	}
+	if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0124") {
+		t.Errorf("sent again: %v %s", err, out)
+	}
+}
