@@ -199,7 +199,7 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		switch {
 		case w == nil:
 			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
-		case !slices.Contains(told.Drafts, n.Revision):
+		case !slices.Contains(told.Drafts, n.Revision) && !slices.Contains(s.Sent[anywhere], n.Revision):
 			return "it never had the draft", nil
 		case w.Title == study.RejectedWorklist:
 			return "", nil // it stands in another patient's record, whatever came after

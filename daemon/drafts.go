@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"llamaxr/ingest/atrest"
 	"llamaxr/internal/durable"
+	"llamaxr/queue"
 	"llamaxr/study"
 
 	"github.com/google/renameio/v2"
@@ -176,6 +178,50 @@ func (d drafts) newest(studyUID string) (revision int) {
 		}
 	}
 	return revision
+}
+
+// anywhere stands in Study.Sent for every destination: where those revisions went is lost.
+const anywhere = ""
+
+// regain has a study know of the drafts on the disk that the ledger has lost. Each may have gone anywhere.
+func (d drafts) regain(s *queue.Study) {
+	newest := d.newest(s.UID)
+	if newest <= s.Revision {
+		return
+	}
+	s.Revision = newest
+	for revision := 1; revision <= newest; revision++ {
+		record, err := d.load(s.UID, revision)
+		if err != nil || record.Shadow || len(record.Documents) == 0 || slices.Contains(s.Sent[anywhere], revision) {
+			continue
+		}
+		if s.Sent == nil {
+			s.Sent = map[string][]int{}
+		}
+		s.Sent[anywhere] = append(s.Sent[anywhere], revision)
+	}
+}
+
+// ahead reports whether there are drafts of a study that the ledger has lost. One of the same images, the next, is not among them: made anew it has the same UIDs.
+func (d drafts) ahead(tx *queue.Tx, s *queue.Study, pair study.Pair) (bool, error) {
+	next := s.Revision + 1
+	if newest := d.newest(s.UID); newest != next {
+		return newest > next, nil
+	}
+	record, err := d.load(s.UID, next)
+	if err != nil {
+		return true, nil
+	}
+	for _, view := range []struct{ sop, path string }{{pair.Frontal, record.FrontalPath}, {pair.Lateral, record.LateralPath}} {
+		i, err := tx.Instance(view.sop)
+		if err != nil {
+			return false, err
+		}
+		if i == nil && view.path != "" || i != nil && i.Path != view.path {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // reading is the newest revision of a study whose draft reads the object at a path relative to the state folder, 0 when none does.

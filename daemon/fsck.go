@@ -185,7 +185,8 @@ func (s *survey) rejoin(i *queue.Instance) error {
 			return err
 		}
 		if st == nil {
-			st = &queue.Study{UID: uid, First: i.Received, Last: now, Revision: s.a.drafts.newest(uid), State: queue.Refused}
+			st = &queue.Study{UID: uid, First: i.Received, Last: now, State: queue.Refused}
+			s.a.drafts.regain(st)
 			st.Note(now, "the study's record was lost and made again from its objects")
 		}
 		if isNote {
@@ -393,7 +394,8 @@ func (s *survey) behind(st *queue.Study) {
 				if err != nil || now == nil || now.Revision >= newest {
 					return err
 				}
-				now.Revision, now.State, now.Reason = newest, queue.Receiving, ""
+				s.a.drafts.regain(now)
+				now.State, now.Reason = queue.Receiving, ""
 				if err := s.a.scheduleCompletion(tx, now); err != nil {
 					return err
 				}

@@ -38,6 +38,7 @@ func (a *Appliance) Redraft(uid string, by Hand, adapter string, e Edit) (*queue
 		case !a.rests(s) || s.Revision != e.Revision:
 			return ErrOnItsWay
 		}
+		a.drafts.regain(s)
 		s.Revision++
 		s.State, s.Reason = queue.Complete, ""
 		s.Redraft = &queue.Redraft{Revision: s.Revision, Adapter: adapter, By: by.User}

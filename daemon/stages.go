@@ -131,6 +131,11 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			return tx.Postpone(completionJob(uid, until, c.Released))
 		}
 		s.State = queue.Complete
+		if ahead, err := a.drafts.ahead(tx, s, p.pair); err != nil {
+			return err
+		} else if ahead {
+			a.drafts.regain(s)
+		}
 		if s.Revision++; s.Revision == 1 {
 			first = s.First
 		}

@@ -325,10 +325,7 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 				return err
 			}
 		}
-		for to, revisions := range s.Sent {
-			if !slices.Contains(revisions, w.Revision) {
-				continue
-			}
+		for _, to := range a.mayHave(s, w.Revision) {
 			if w.Note == "" {
 				return errMeanwhile
 			}
@@ -342,6 +339,21 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 		}
 	}
 	return tx.PutStudy(s)
+}
+
+// mayHave are the destinations that may hold documents of a revision.
+func (a *Appliance) mayHave(s *queue.Study, revision int) (to []string) {
+	for _, d := range a.cfg().Destinations {
+		if slices.Contains(s.Sent[anywhere], revision) && !slices.Contains(s.Sent[d.String()], revision) {
+			to = append(to, d.String())
+		}
+	}
+	for d, revisions := range s.Sent {
+		if d != anywhere && slices.Contains(revisions, revision) {
+			to = append(to, d)
+		}
+	}
+	return to
 }
 
 func retractJob(uid string, revision int, to string) queue.Job {

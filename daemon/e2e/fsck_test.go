@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -452,5 +453,43 @@ func TestRejectionsOutliveTheirRecords(t *testing.T) {
 	}
 	if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0124") {
 		t.Errorf("sent again: %v %s", err, out)
+	}
+}
+
+// TestDraftsOutliveTheirRecords: a draft that left before the ledger lost where it went is taken back there when its images are.
+func TestDraftsOutliveTheirRecords(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9068)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	files := func(folder string) []string { all, _ := filepath.Glob(filepath.Join(folder, "*")); return all }
+	before, note := files(folder), rejectionNotes(t, rejection{"113037", []string{frontal, lateral}})
+	for name, damage := range map[string]func(state string){
+		"the database": func(state string) {
+			if err := os.Remove(filepath.Join(state, "llamaxr.db")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the study": func(state string) { spoil(t, state, `{"study_instance_uid":"`+uid+`","state":"d`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := n.copied(t)
+			damage(n.state)
+			n.start()
+			defer n.stop(os.Interrupt)
+			n.await(uid, "drafted again", stands(queue.Delivered, 2))
+			drafts := objects(t, folder, uid)
+			n.taken(note...)
+			n.await(uid, "taken back", stands(queue.Refused, 3))
+			got := notes(t, folder)[uid]
+			checkNotes(t, got, "113037", drafts)
+			for _, f := range files(folder) {
+				if !slices.Contains(before, f) {
+					os.Remove(f)
+				}
+			}
+		})
 	}
 }
