@@ -143,7 +143,7 @@ func (s *survey) find(where, what, repair string, mend func() error) {
 
 // run goes from what rests on nothing to what rests on the rest: studies are made again from instances, jobs from studies.
 func (s *survey) run() error {
-	for _, step := range []func() error{s.homeless, s.unknownFiles, s.rejections, s.files, s.studies, s.unknownDrafts} {
+	for _, step := range []func() error{s.homeless, s.unknownFiles, s.rejections, s.files, s.signatures, s.studies, s.unknownDrafts} {
 		if err := step(); err != nil {
 			return err
 		}

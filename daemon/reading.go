@@ -90,7 +90,7 @@ func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (
 		if err := tx.PutStudy(s); err != nil {
 			return err
 		}
-		return tx.Enqueue(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindSign, uid, number), Kind: kindSign, Study: uid, Payload: mustJSON(number)})
+		return tx.Again(signJob(uid, number)) // one of that number may have been lost
 	})
 }
 

@@ -90,8 +90,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		}
 		r.Signatures[number-1].SOPInstanceUID, r.Signatures[number-1].SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
 		for _, d := range a.cfg().Destinations {
-			id := fmt.Sprintf("%s/%s/%d/%s", kindDeliverSigned, uid, number, d)
-			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliverSigned, Study: uid, Payload: mustJSON(signedDelivery{number, d.String()})}); err != nil {
+			if err := tx.Again(signedJob(uid, signedDelivery{number, d.String()})); err != nil {
 				return err
 			}
 		}
@@ -157,6 +156,16 @@ func signedSentences(draft study.Draft, s queue.Signature) []study.Sentence {
 type signedDelivery struct {
 	Number      int    `json:"number"`
 	Destination string `json:"destination"`
+}
+
+func signedJob(uid string, d signedDelivery) queue.Job {
+	id := fmt.Sprintf("%s/%s/%d/%s", kindDeliverSigned, uid, d.Number, d.Destination)
+	return queue.Job{ID: id, Kind: kindDeliverSigned, Study: uid, Payload: mustJSON(d)}
+}
+
+// signJob makes the document of a signature.
+func signJob(uid string, number int) queue.Job {
+	return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindSign, uid, number), Kind: kindSign, Study: uid, Payload: mustJSON(number)}
 }
 
 // deliverSigned sends a signed report to one destination. Sent again after a failure it is the same object there.

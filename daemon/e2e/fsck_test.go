@@ -493,3 +493,66 @@ func TestDraftsOutliveTheirRecords(t *testing.T) {
 		})
 	}
 }
+
+// readingOf is what people made of a study's draft, of a stopped node.
+func (n *node) readingOf(uid string) (r *queue.Reading) {
+	n.t.Helper()
+	db, err := queue.OpenReadOnly(filepath.Join(n.state, "llamaxr.db"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.View(func(tx *queue.Tx) (err error) { r, err = tx.Reading(uid); return err }); err != nil {
+		n.t.Fatal(err)
+	}
+	return r
+}
+
+// TestSignaturesOutliveTheirRecords: a report that was signed stays so though the ledger lost it, and what is signed next replaces it where it went.
+func TestSignaturesOutliveTheirRecords(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	n.addUser("jane", "Doe^Jane^^Dr", password, "signer")
+	uid, frontal, lateral := phantomStudy(t, 9069)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.signer("jane").does("sign", uid, 0, "The heart is large.", "Cardiomegaly.")
+	n.await(uid, "signed", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	before := n.readingOf(uid).Signatures[0]
+	for name, damage := range map[string]func(state string){
+		"the database": func(state string) {
+			if err := os.Remove(filepath.Join(state, "llamaxr.db")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the reading": func(state string) { spoil(t, state, `{"study_instance_uid":"`+uid+`","revision":`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := n.copied(t)
+			damage(n.state)
+			n.start()
+			defer n.stop(os.Interrupt)
+			n.await(uid, "there again", func(r *daemon.StudyReport) bool { return r.State == queue.Delivered })
+			n.stop(os.Interrupt)
+			r := n.readingOf(uid)
+			if r == nil || r.State != queue.ReadingSigned || len(r.Signatures) != 1 || r.Findings != "The heart is large." {
+				t.Fatalf("the reading is %+v", r)
+			}
+			s := r.Signatures[0]
+			if s.SOPInstanceUID != before.SOPInstanceUID || s.SeriesInstanceUID != before.SeriesInstanceUID || s.Name != before.Name || s.User != "jane" || s.Revision != 1 ||
+				!s.Time.Equal(before.Time.Truncate(time.Second)) || s.Delivered["PACS@127.0.0.1:"+port].IsZero() {
+				t.Errorf("the signature was\n%+v and is\n%+v", before, s)
+			}
+			n.start()
+			jane := n.signer("jane")
+			jane.does("sign", uid, jane.does("reopen", uid, r.Version, r.Findings, r.Impression), "The heart is of normal size.", "Normal.")
+			n.await(uid, "signed again", func(r *daemon.StudyReport) bool { return r.State == queue.Delivered })
+			n.stop(os.Interrupt)
+			again := n.readingOf(uid).Signatures[1]
+			if !slices.Contains(objects(t, folder, uid), again.SOPInstanceUID) || again.SOPInstanceUID == before.SOPInstanceUID {
+				t.Errorf("what was signed last has not arrived: %+v", again)
+			}
+		})
+	}
+}
