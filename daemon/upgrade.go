@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"llamaxr/daemon/backup"
-	"llamaxr/ingest"
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/durable"
 	"llamaxr/queue"
@@ -140,11 +140,12 @@ func Back(state, archive string) (r Returned, err error) {
 	moment := time.Now().UTC().Format(stamp)
 	var since []string
 	for path := range now {
-		if _, err := os.Stat(filepath.Join(state, path)); err == nil && !before[path] {
+		_, there := before[path]
+		if _, err := os.Stat(filepath.Join(state, path)); err == nil && !there {
 			since = append(since, path)
 		}
 	}
-	slices.Sort(since)
+	slices.SortFunc(since, func(a, b string) int { return cmp.Or(now[a].Compare(now[b]), cmp.Compare(a, b)) })
 	for path := range before {
 		if _, err := os.Stat(filepath.Join(state, path)); errors.Is(err, fs.ErrNotExist) {
 			r.Gone++
@@ -184,25 +185,33 @@ func settle(state string) error {
 	return s.Close()
 }
 
-// knownBy lists the files that a database knows.
-func knownBy(path string) (known map[string]bool, form queue.Form, err error) {
+// knownBy lists the files that a database knows, with when they came.
+func knownBy(path string) (known map[string]time.Time, form queue.Form, err error) {
 	db, err := queue.OpenReadOnly(path)
 	if err != nil {
 		return nil, form, err
 	}
+	known = map[string]time.Time{}
 	if form, err = db.Form(); err == nil {
-		known, err = ingest.Known(db)
+		err = db.View(func(tx *queue.Tx) error {
+			aside, err := tx.Aside()
+			for _, i := range aside {
+				known[i.Path] = i.Received
+			}
+			return errors.Join(err, tx.EachInstance(func(i *queue.Instance) error { known[i.Path] = i.Received; return nil }))
+		})
 	}
 	return known, form, errors.Join(err, db.Close())
 }
 
-// linkAll gives files of the state a second name in a new folder.
+// linkAll gives files of the state a second name in a new folder, by which they are sent in the order that they have here: a later one may correct the patient of
+// an earlier.
 func linkAll(state, folder string, paths []string) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
 	}
-	for _, path := range paths {
-		if err := os.Link(filepath.Join(state, path), filepath.Join(folder, filepath.Base(path))); err != nil {
+	for n, path := range paths {
+		if err := os.Link(filepath.Join(state, path), filepath.Join(folder, fmt.Sprintf("%08d-%s", n+1, filepath.Base(path)))); err != nil {
 			return err
 		}
 	}

@@ -276,7 +276,7 @@ func TestWayBack(t *testing.T) {
 			if rawRecords(t, r.Set, queue.Format)["instances/1.2."+object] == "" {
 				t.Error("the database that was set aside does not know the object that came since")
 			}
-			if text, err := os.ReadFile(filepath.Join(r.Since, filepath.Base(object))); err != nil || string(text) != object {
+			if text, err := os.ReadFile(filepath.Join(r.Since, "00000001-"+filepath.Base(object))); err != nil || string(text) != object {
 				t.Errorf("the object that came since: %q, %v", text, err)
 			}
 			if _, err := os.Stat(filepath.Join(state, object)); err == nil {

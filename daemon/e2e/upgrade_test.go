@@ -189,3 +189,34 @@ func sealed(bucket, key, text string) []byte {
 	sum := crc32.Checksum([]byte(bucket+"\x00"+key+"\x00"+text), crc32.MakeTable(crc32.Castagnoli))
 	return append(binary.BigEndian.AppendUint32([]byte{1}, sum), text...)
 }
+
+// TestWayBackOfACorrectedPatient: of what came since, a patient's correction is sent after what it corrects.
+func TestWayBackOfACorrectedPatient(t *testing.T) {
+	n := startNode(t)
+	archive := filepath.Join(t.TempDir(), "backup.tar")
+	says(t, 0, "", "backup", "--state", n.state, "--to", archive)
+	var all []string
+	for seed := uint64(9610); len(all) < 3; seed++ {
+		uid, frontal, lateral := phantomStudy(t, seed)
+		n.taken(frontal, lateral)
+		n.await(uid, "drafted", stands(queue.Delivered, 1))
+		n.taken(changed(t, []string{"PatientID=MERGED"}, frontal, lateral)...)
+		n.await(uid, "corrected", stands(queue.Delivered, 2))
+		all = append(all, uid)
+	}
+	n.stop(os.Interrupt)
+	var r daemon.Returned
+	if err := json.Unmarshal(says(t, 0, "", "upgrade", "--state", n.state, "--back", archive, "--json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.taken(r.Since)
+	for _, uid := range all {
+		r := n.await(uid, "sent again", func(r *daemon.StudyReport) bool { return r.State == queue.Delivered })
+		for _, o := range r.Objects {
+			if o.Header.PatientID != "MERGED" {
+				t.Errorf("after the way back the patient is %s", o.Header.PatientID)
+			}
+		}
+	}
+}
