@@ -12,10 +12,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"llamaxr/queue"
 	"llamaxr/study"
 )
+
+// came is when an object of the small state did.
+var came = time.Date(2020, 1, 2, 3, 4, 5, 123456789, time.UTC)
 
 // state makes a small state: two objects that the ledger knows and one that it does not.
 func state(t testing.TB) (folder string, db *queue.DB) {
@@ -36,6 +40,9 @@ func state(t testing.TB) (folder string, db *queue.DB) {
 		"incoming/object-1": "half", "drafts/x/1/.draft.json123": "half", "audit.log": "line\n", "llamaxr.db.damaged-x": "old", ".backup-1/objects/0a/one.dcm": "of a backup that was killed",
 	} {
 		write(name, text)
+	}
+	if err := os.Chtimes(filepath.Join(folder, "objects", "0b", "two.dcm"), came, came); err != nil {
+		t.Fatal(err)
 	}
 	db, err := queue.Open(filepath.Join(folder, database), queue.Options{})
 	if err != nil {
@@ -110,6 +117,9 @@ func TestRestore(t *testing.T) {
 	}
 	if got, err := os.ReadFile(filepath.Join(to, "objects", "0b", "two.dcm")); err != nil || string(got) != strings.Repeat("two", 5000) {
 		t.Errorf("%v, %d bytes", err, len(got))
+	}
+	if info, err := os.Stat(filepath.Join(to, "objects", "0b", "two.dcm")); err != nil || !info.ModTime().Equal(came) {
+		t.Errorf("%v: it came %s, its file says %s", err, came, info.ModTime())
 	}
 	db, err := queue.Open(filepath.Join(to, database), queue.Options{})
 	if err != nil {

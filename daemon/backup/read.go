@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"llamaxr/internal/durable"
 	"llamaxr/queue"
@@ -38,16 +39,16 @@ type Progress func(done, total int64)
 
 // Verify reads an archive to its end and holds every file against its checksum.
 func Verify(r io.Reader, progress Progress) (Header, error) {
-	return read(r, progress, func(string, io.Reader) error { return nil })
+	return read(r, progress, func(*tar.Header, io.Reader) error { return nil })
 }
 
 // Database reads an archive to its end and writes the database in it to path, if all of it is whole.
 func Database(r io.Reader, path string) (header Header, err error) {
-	header, err = read(r, nil, func(name string, data io.Reader) error {
-		if name != database {
+	header, err = read(r, nil, func(h *tar.Header, data io.Reader) error {
+		if h.Name != database {
 			return nil
 		}
-		return writeFile(path, data)
+		return writeFile(path, data, h.ModTime)
 	})
 	if err != nil {
 		return Header{}, errors.Join(err, os.RemoveAll(path))
@@ -70,15 +71,15 @@ func Restore(r io.Reader, state string, progress Progress) (header Header, err e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(half)) }()
 	folders := map[string]bool{half: true}
-	header, err = read(r, progress, func(name string, data io.Reader) error {
-		path := filepath.Join(half, filepath.FromSlash(name))
+	header, err = read(r, progress, func(h *tar.Header, data io.Reader) error {
+		path := filepath.Join(half, filepath.FromSlash(h.Name))
 		if folder := filepath.Dir(path); !folders[folder] {
 			folders[folder] = true
 			if err := os.MkdirAll(folder, 0o700); err != nil {
 				return err
 			}
 		}
-		return writeFile(path, data)
+		return writeFile(path, data, h.ModTime)
 	})
 	if err == nil && header.DatabaseOnly {
 		err = errors.New("backup: restoring: the archive holds a database alone, for `llamaxr upgrade --back`")
@@ -121,13 +122,16 @@ func settle(half, state string, folders map[string]bool) error {
 	return nil
 }
 
-// writeFile makes a file durable.
-func writeFile(path string, data io.Reader) error {
+// writeFile makes a file durable, with its time.
+func writeFile(path string, data io.Reader, changed time.Time) error {
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, data)
+	if err == nil {
+		err = os.Chtimes(path, changed, changed)
+	}
 	if err == nil {
 		err = out.Sync()
 	}
@@ -135,7 +139,7 @@ func writeFile(path string, data io.Reader) error {
 }
 
 // read goes through an archive and hands each file of the state to take; what take leaves is skipped. It fails unless the archive is whole.
-func read(r io.Reader, progress Progress, take func(name string, data io.Reader) error) (header Header, err error) {
+func read(r io.Reader, progress Progress, take func(h *tar.Header, data io.Reader) error) (header Header, err error) {
 	r = bufio.NewReaderSize(r, piece)
 	in := tar.NewReader(r)
 	sums := map[string][sha256.Size]byte{}
@@ -166,7 +170,7 @@ func read(r io.Reader, progress Progress, take func(name string, data io.Reader)
 			err = errors.New("is more than the archive says it holds")
 		default:
 			done += h.Size
-			err = take(h.Name, data)
+			err = take(h, data)
 		}
 		if err == nil {
 			_, err = io.Copy(io.Discard, data)

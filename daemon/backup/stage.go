@@ -75,6 +75,10 @@ func Tidy(state string) error {
 	return err
 }
 
+func isObject(name string) bool {
+	return strings.HasPrefix(name, "objects/") || strings.HasPrefix(name, "aside/")
+}
+
 // describe reads the copied database: what it knows is counted, and objects that it does not know were never acknowledged and stay out.
 func (m *Moment) describe(root string) (header Header, files []File, err error) {
 	path := filepath.Join(root, database)
@@ -97,8 +101,7 @@ func (m *Moment) describe(root string) (header Header, files []File, err error) 
 	}
 	files = []File{{database, info.Size()}}
 	for _, f := range m.Files {
-		object := strings.HasPrefix(f.Name, "objects/") || strings.HasPrefix(f.Name, "aside/")
-		if !object || known[filepath.FromSlash(f.Name)] {
+		if !isObject(f.Name) || known[filepath.FromSlash(f.Name)] {
 			files = append(files, f)
 		}
 	}

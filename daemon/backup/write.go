@@ -73,13 +73,13 @@ func (m *Moment) write(ctx context.Context, w io.Writer, state string, as Header
 	root := filepath.Join(state, m.Folder)
 	header, files, err := m.describe(root)
 	header.Format, header.Version, header.DatabaseOnly, header.Made = format, as.Version, as.DatabaseOnly, time.Now().UTC().Truncate(time.Second)
-	out := &archive{tar: tar.NewWriter(w), made: header.Made, buffer: make([]byte, piece)}
+	out := &archive{tar: tar.NewWriter(w), buffer: make([]byte, piece)}
 	var text []byte
 	if err == nil {
 		text, err = json.Marshal(header)
 	}
 	if err == nil {
-		err = out.add(headerName, int64(len(text)), strings.NewReader(string(text)))
+		err = out.add(headerName, int64(len(text)), header.Made, strings.NewReader(string(text)))
 	}
 	for _, f := range files {
 		if err == nil {
@@ -91,7 +91,7 @@ func (m *Moment) write(ctx context.Context, w io.Writer, state string, as Header
 	}
 	if err == nil {
 		sums := out.sums.String()
-		err = out.add(sumsName, int64(len(sums)), strings.NewReader(sums))
+		err = out.add(sumsName, int64(len(sums)), header.Made, strings.NewReader(sums))
 	}
 	if err == nil {
 		err = out.tar.Close()
@@ -105,7 +105,6 @@ func (m *Moment) write(ctx context.Context, w io.Writer, state string, as Header
 // archive is being written.
 type archive struct {
 	tar    *tar.Writer
-	made   time.Time
 	buffer []byte
 	sums   strings.Builder
 }
@@ -116,12 +115,20 @@ func (a *archive) addFile(root string, f File) error {
 		return err
 	}
 	defer in.Close()
-	return a.add(f.Name, f.Size, io.LimitReader(in, f.Size))
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	return a.add(f.Name, f.Size, info.ModTime(), io.LimitReader(in, f.Size))
 }
 
-// add writes one entry of size bytes and its checksum.
-func (a *archive) add(name string, size int64, data io.Reader) error {
-	err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, ModTime: a.made})
+// add writes one entry of size bytes and its checksum. When an object came, its file's time says, which must not be rounded.
+func (a *archive) add(name string, size int64, changed time.Time, data io.Reader) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o600, ModTime: changed}
+	if isObject(name) {
+		h.Format = tar.FormatPAX
+	}
+	err := a.tar.WriteHeader(h)
 	if err != nil {
 		return err
 	}
