@@ -237,6 +237,12 @@ func (a *Appliance) tidy() error {
 	}
 	if n := len(unknown); len(known) == 0 || n > underWay*a.cfg().Limits.Associations {
 		a.log.Error("the database is not the one of these objects: they are taken in from their files", "known", len(known), "not_known", n)
+		err := a.db.Update(func(tx *queue.Tx) error {
+			return tx.NoteDamage(queue.Damage{Where: "database", What: "it did not know its objects"})
+		})
+		if err != nil {
+			return err
+		}
 		return a.mend()
 	}
 	s := survey{a, new(FsckReport), true, false}

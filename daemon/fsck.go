@@ -95,7 +95,18 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	a.spool.EncryptWith(key)
 	a.receiver = a.newReceiver()
 	s := survey{a, report, repair, true}
-	return report, s.run()
+	if err := s.run(); err != nil || !repair {
+		return report, err
+	}
+	return report, s.mended()
+}
+
+// mended tells the database so, unless something that can be made again was not: the next start tries.
+func (s *survey) mended() error {
+	if slices.ContainsFunc(s.report.Findings, func(f Finding) bool { return f.Repair != "" && !f.Repaired }) {
+		return nil
+	}
+	return s.a.db.Mended()
 }
 
 // ObjectsMounted fails where the objects of a stopped appliance are not there, by which it would not start.
@@ -554,6 +565,9 @@ func (a *Appliance) mend() error {
 	s := survey{a, report, true, false}
 	started := time.Now()
 	err := s.run()
+	if err == nil {
+		err = s.mended()
+	}
 	text, _ := json.Marshal(report)
 	a.log.Warn("state mended", "findings", len(report.Findings), "took", time.Since(started).Round(time.Millisecond).String(), "report", string(text))
 	return err

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -52,7 +54,7 @@ func (s *survey) signatures() error {
 
 // signed is how many signed reports of a study there are.
 func (d drafts) signed(studyUID string) int {
-	files, _ := filepath.Glob(filepath.Join(filepath.Dir(d.folder(studyUID, 1)), "*", "signed-*.dcm")) // the pattern is sound
+	files, _ := fs.Glob(os.DirFS(filepath.Dir(d.folder(studyUID, 1))), "*/signed-*.dcm") // the pattern is sound
 	return len(files)
 }
 

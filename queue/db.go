@@ -152,6 +152,14 @@ func Open(path string, opts Options) (*DB, error) {
 				if _, err := tx.setAside(); err != nil {
 					return err
 				}
+				if err := tx.NoteDamage(damage...); err != nil {
+					return err
+				}
+			}
+			if before, err := get[[]Damage](tx, bucketMeta, unmended); err != nil {
+				return err
+			} else if before != nil {
+				db.damage = *before
 			}
 			if err := releaseLeases(tx); err != nil {
 				return err

@@ -165,14 +165,39 @@ func (tx *Tx) setAside() (moved []Damage, err error) {
 // SetDamagedAside moves the records whose checksums do not fit out of the way, so that they can be made again.
 func (db *DB) SetDamagedAside() (moved []Damage, err error) {
 	err = db.Update(func(tx *Tx) error {
-		moved, err = tx.setAside()
-		return err
+		if moved, err = tx.setAside(); err != nil || len(moved) == 0 {
+			return err
+		}
+		return tx.NoteDamage(moved...)
 	})
 	return moved, err
 }
 
-// Damage is what Open found and set aside.
+// unmended is the key in meta of what was found damaged and is not mended yet.
+const unmended = "unmended"
+
+// NoteDamage has Damage tell of something at each Open until Mended: who mends may not come to the end.
+func (tx *Tx) NoteDamage(found ...Damage) error {
+	before, err := get[[]Damage](tx, bucketMeta, unmended)
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		found = append(*before, found...)
+	}
+	return put(tx, bucketMeta, unmended, found[max(len(found)-maxUnmended, 0):])
+}
+
+// maxUnmended bounds what is kept of damage: that there is some is what matters.
+const maxUnmended = 100
+
+// Damage is what Open found and set aside, and what was found before and is not mended yet.
 func (db *DB) Damage() []Damage { return db.damage }
+
+// Mended says that all is made again that damage had cost.
+func (db *DB) Mended() error {
+	return db.Update(func(tx *Tx) error { return tx.set(bucketMeta, []byte(unmended), nil) })
+}
 
 // Damaged receives a value when a damaged record was met since it was last read from.
 func (db *DB) Damaged() <-chan struct{} { return db.met }

@@ -556,3 +556,30 @@ func TestSignaturesOutliveTheirRecords(t *testing.T) {
 		})
 	}
 }
+
+// TestMendingIsGoneOnWith: a start that ends before it has made again what a damaged database had lost leaves that to the next.
+func TestMendingIsGoneOnWith(t *testing.T) {
+	n := startNode(t)
+	uid, frontal, lateral := phantomStudy(t, 9070)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	spoil(t, n.state, `{"study_instance_uid":"`+uid+`","state":"d`)
+	db, err := queue.Open(filepath.Join(n.state, "llamaxr.db"), queue.Options{})
+	if err != nil || len(db.Damage()) == 0 {
+		t.Fatal(err, db.Damage())
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.await(uid, "drafted again", stands(queue.Delivered, 2))
+	n.stop(os.Interrupt)
+	if db, err = queue.Open(filepath.Join(n.state, "llamaxr.db"), queue.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if left := db.Damage(); len(left) > 0 {
+		t.Errorf("left to be mended: %v", left)
+	}
+}
