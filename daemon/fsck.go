@@ -505,7 +505,11 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 	stage := func(kind string) queue.Job {
 		return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kind, uid, s.Revision), Kind: kind, Study: uid, Payload: mustJSON(s.Revision)}
 	}
-	switch s.State {
+	state := s.State
+	if state == queue.Failed && len(jobs)+len(missing) == 0 {
+		state = queue.Complete // the dead letter is lost
+	}
+	switch state {
 	case queue.Receiving:
 		want(completionJob(uid, tx.Now().Add(a.cfg().QuietTime), false))
 	case queue.Complete:
@@ -535,7 +539,15 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 			}
 		}
 	}
-	return missing, nil
+	signed, err := dueSigned(tx, s)
+	if err != nil {
+		return nil, err
+	}
+	withdrawal, err := a.dueWithdrawal(tx, s, jobs)
+	for _, j := range append(signed, withdrawal...) {
+		want(j)
+	}
+	return missing, err
 }
 
 // unknownDrafts finds folders of drafts that no study has.

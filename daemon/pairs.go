@@ -69,6 +69,9 @@ func (a *Appliance) ownPair(tx *queue.Tx, uid string) (paired, error) {
 		if err != nil {
 			return p, err
 		}
+		if i == nil {
+			return p, fmt.Errorf("daemon: instance %s of study %s is lost: %w", sop, uid, queue.ErrDamaged)
+		}
 		if i.Examined == nil {
 			p.looked = false
 		}

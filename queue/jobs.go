@@ -92,6 +92,9 @@ func (tx *Tx) End(id string) error {
 // Job returns a job that is not done, nil when there is none.
 func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id) }
 
+// IsDone reports whether a job was done, or ended.
+func (tx *Tx) IsDone(id string) bool { return tx.bolt.Bucket(bucketDone).Get([]byte(id)) != nil }
+
 // finish moves a job to those that are done.
 func (tx *Tx) finish(id string) error {
 	if err := tx.set(bucketJobs, []byte(id), nil); err != nil {
