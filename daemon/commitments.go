@@ -117,12 +117,16 @@ func (a *Appliance) committable(ctx context.Context, lease *queue.Lease, to conf
 	uid := lease.Job.Study
 	folder := a.drafts.folder(uid, c.Revision)
 	if c.Signature > 0 {
-		_, signature, err := a.signature(uid, c.Signature)
+		reading, signature, err := a.signature(uid, c.Signature)
+		if err != nil {
+			return nil, err
+		}
+		path, err := a.wholeSigned(reading, signature)
 		if err != nil {
 			return nil, err
 		}
 		o := study.SOPReference{SOPClassUID: sr.BasicTextSR, SOPInstanceUID: signature.SOPInstanceUID}
-		return []committable{{o, filepath.Join(folder, signedFile(c.Signature))}}, nil
+		return []committable{{o, path}}, nil
 	}
 	record, err := a.drafts.load(uid, c.Revision)
 	if err != nil {

@@ -1,11 +1,16 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"llamaxr/ingest/spool"
 	"llamaxr/queue"
+	"llamaxr/reporting/sr"
 	"llamaxr/study"
 )
 
@@ -65,5 +70,54 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 				t.Errorf("due is %+v, want %q", due, c.want)
 			}
 		})
+	}
+}
+
+// TestLostFilesAreMadeAgain: a signed report, and our rejection note of a draft, whose file is gone or cut short is the same again when it is to be sent.
+func TestLostFilesAreMadeAgain(t *testing.T) {
+	const uid = "2.25.1"
+	signature := queue.Signature{Number: 1, Revision: 1, Name: "Doe^Jane", Findings: "Clear.", Impression: "Normal.", Time: time.Now()}
+	withdrawal := &queue.Withdrawal{Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now()}
+	a := withDrafts(t, 1, &queue.Study{UID: uid, Withdrawn: []*queue.Withdrawal{withdrawal}})
+	var err error
+	if a.spool, err = spool.Open(t.TempDir(), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.spool.Close() })
+	record, err := a.drafts.load(uid, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.Frontal.SOPClassUID, record.Frontal.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", uid+".2"
+	record.Documents[0].SOPClassUID, record.Documents[0].SeriesInstanceUID = sr.BasicTextSR, "2.25.91"
+	reading := &queue.Reading{StudyInstanceUID: uid, Signatures: []queue.Signature{signature}}
+	document, err := a.signedReport(record, reading, signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature.SOPInstanceUID = document.SOPInstanceUID
+	_, err = a.writeWithdrawal(record, withdrawal)
+	if err := errors.Join(err, a.drafts.save(record), a.writeDocument(uid, 1, signedFile(1), document)); err != nil {
+		t.Fatal(err)
+	}
+	for name, whole := range map[string]func() (string, error){
+		signedFile(1):               func() (string, error) { return a.wholeSigned(reading, signature) },
+		withdrawalDocument + ".dcm": func() (string, error) { return a.wholeWithdrawal(uid, 1) },
+	} {
+		path := filepath.Join(a.drafts.folder(uid, 1), name)
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lose := range []func() error{func() error { return nil }, func() error { return os.Remove(path) }, func() error { return os.Truncate(path, 100) }} {
+			if err := lose(); err != nil {
+				t.Fatal(err)
+			}
+			at, err := whole()
+			got, readErr := os.ReadFile(path)
+			if err := errors.Join(err, readErr); err != nil || at != path || !bytes.Equal(got, want) {
+				t.Errorf("%s: %v, %d bytes of %d", name, err, len(got), len(want))
+			}
+		}
 	}
 }

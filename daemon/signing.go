@@ -12,6 +12,7 @@ import (
 
 	"llamaxr/daemon/config"
 	"llamaxr/finetune/corrections"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/queue"
 	"llamaxr/reporting/labeler"
 	"llamaxr/reporting/sr"
@@ -62,11 +63,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	var buf bytes.Buffer
-	if _, err := document.WriteTo(&buf); err != nil {
-		return err
-	}
-	if err := a.drafts.write(uid, signature.Revision, signedFile(number), buf.Bytes()); err != nil {
+	if err := a.writeDocument(uid, signature.Revision, signedFile(number), document); err != nil {
 		return err
 	}
 	report := corrections.Report{Findings: signature.Findings, Impression: signature.Impression}
@@ -189,7 +186,10 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		return err
 	}
-	path := filepath.Join(a.drafts.folder(uid, signature.Revision), signedFile(d.Number))
+	path, err := a.wholeSigned(reading, signature)
+	if err != nil {
+		return err
+	}
 	if err := a.sendTo(ctx, to, uid, path); err != nil {
 		return err
 	}
@@ -228,6 +228,36 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		return tx.PutReading(r)
 	})
+}
+
+// wholeSigned returns the file of a signed report, made again when it is gone or cannot be read.
+func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signature) (path string, err error) {
+	uid := reading.StudyInstanceUID
+	path = filepath.Join(a.drafts.folder(uid, signature.Revision), signedFile(signature.Number))
+	if h, err := dicomfile.Opener(a.object).ReadHeader(path); err == nil && h.SOPInstanceUID == signature.SOPInstanceUID || machineFault(err) {
+		return path, nil
+	}
+	record, err := a.drafts.load(uid, signature.Revision)
+	if err != nil {
+		return "", err
+	}
+	document, err := a.signedReport(record, reading, signature)
+	if err != nil {
+		return "", err
+	}
+	if document.SOPInstanceUID != signature.SOPInstanceUID {
+		return "", queue.Permanent(fmt.Errorf("daemon: the file of signed report %d is lost, and another program made it: %w", signature.Number, errSignAnew))
+	}
+	return path, a.writeDocument(uid, signature.Revision, signedFile(signature.Number), document)
+}
+
+// writeDocument stores a document of a draft.
+func (a *Appliance) writeDocument(uid string, revision int, name string, document *sr.Document) error {
+	var buf bytes.Buffer
+	if _, err := document.WriteTo(&buf); err != nil {
+		return err
+	}
+	return a.drafts.write(uid, revision, name, buf.Bytes())
 }
 
 // errSignAnew says that a physician has to sign again.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"llamaxr/ingest"
 	"llamaxr/ingest/pairing"
+	"llamaxr/ingest/rejection"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
@@ -290,11 +290,7 @@ func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) (s
 	if err != nil {
 		return "", err
 	}
-	var buf bytes.Buffer
-	if _, err := note.WriteTo(&buf); err != nil {
-		return "", err
-	}
-	return note.SOPInstanceUID, a.drafts.write(record.Draft.StudyInstanceUID, w.Revision, withdrawalDocument+".dcm", buf.Bytes())
+	return note.SOPInstanceUID, a.writeDocument(record.Draft.StudyInstanceUID, w.Revision, withdrawalDocument+".dcm", note)
 }
 
 // errMeanwhile makes a withdrawal look again: documents were made and sent while it ran.
@@ -385,7 +381,10 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(a.drafts.folder(uid, d.Revision), withdrawalDocument+".dcm")
+	path, err := a.wholeWithdrawal(uid, d.Revision)
+	if err != nil {
+		return err
+	}
 	if err := a.sendTo(ctx, to, uid, path); err != nil {
 		return err
 	}
@@ -404,6 +403,25 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		}
 		return tx.PutStudy(s)
 	})
+}
+
+// wholeWithdrawal returns the file of our note of a revision, made again when it is gone or cannot be read.
+func (a *Appliance) wholeWithdrawal(uid string, revision int) (path string, err error) {
+	path = filepath.Join(a.drafts.folder(uid, revision), withdrawalDocument+".dcm")
+	s, err := a.studyRecord(uid)
+	if err != nil {
+		return "", err
+	}
+	w := s.Withdrawal(revision)
+	if note, err := rejection.Read(a.object, path); w == nil || err == nil && note != nil && note.Title == w.Title || machineFault(err) {
+		return path, nil
+	}
+	record, err := a.drafts.load(uid, revision)
+	if err != nil {
+		return "", err
+	}
+	_, err = a.writeWithdrawal(record, w)
+	return path, err
 }
 
 // replaced returns the newest draft before a revision that still stands, nil when there is none: the new one names it as predecessor.
