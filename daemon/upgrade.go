@@ -178,6 +178,9 @@ func Back(state, archive string) (r Returned, err error) {
 
 // settle makes files of the objects of a stopped appliance that lie in the journal alone, where only this program looks for them.
 func settle(state string) error {
+	if err := ObjectsMounted(state); err != nil { // the folders that are made here would hide it
+		return err
+	}
 	s, err := spool.Open(state, 0)
 	if err != nil {
 		return err

@@ -271,7 +271,15 @@ func TestStateWithoutItsObjects(t *testing.T) {
 	if err := errors.Join(os.Rename(folder, folder+".elsewhere"), os.Mkdir(folder, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"run", "--listen", "127.0.0.1:" + n.port}, {"fsck"}, {"doctor"}} {
+	key := filepath.Join(t.TempDir(), "key")
+	says(t, 0, "", "encryption", "new-key", key)
+	for _, command := range [][]string{
+		{"backup", "--to", t.TempDir()},
+		{"encryption", "apply", "--key", key},
+		{"run", "--listen", "127.0.0.1:" + n.port},
+		{"fsck"},
+		{"doctor"},
+	} {
 		out, err := exec.Command(program, append(command, "--state", n.state)...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "the folder objects of "+n.state+" is missing or empty, and the ledger has 2") {
 			t.Errorf("%s: %v: %s", command, err, out)
