@@ -181,6 +181,15 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 			}
 			return resources(r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, instance, known) }))
 		}
+		before, err := r.aside(uid, instance.SHA256)
+		if err != nil {
+			w.Abort()
+			return internal(err)
+		}
+		if before != nil { // a second file of it would be one that nobody knows
+			w.Abort()
+			return r.different(before, known)
+		}
 		if instance.Path, err = w.CommitAside(uid + "/" + instance.SHA256); err != nil {
 			return resources(err)
 		}
@@ -198,6 +207,20 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 	}
 	r.Log.Warn("a lost file came back with a resend", "sop_instance", uid)
 	return nil
+}
+
+// aside returns the object with these bytes that is kept aside, nil when there is none or its file is gone.
+func (r *Receiver) aside(sopInstanceUID, sha256 string) (found *queue.Instance, err error) {
+	err = r.DB.View(func(tx *queue.Tx) error {
+		all, err := tx.AsideOf(sopInstanceUID)
+		for _, i := range all {
+			if i.SHA256 == sha256 && r.Spool.Has(i.Path, i.Size) {
+				found = i
+			}
+		}
+		return err
+	})
+	return found, err
 }
 
 // readers lets a few headers be read at a time: one whose attributes are as long as they may be takes some 100 MB while it is read, and a

@@ -404,6 +404,17 @@ func TestPatientStaysCorrected(t *testing.T) {
 	n.taken(corrected...)
 	second := n.await(uid, "corrected", stands(queue.Delivered, 2)).Objects
 	n.stop(os.Interrupt)
+	if report, status := fsck(t, n.state); status != 0 {
+		t.Errorf("after a correction: %+v", report.Findings)
+	}
+	n.start()
+	if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0111") {
+		t.Errorf("a stale copy: %v %s", err, out)
+	}
+	n.stop(os.Interrupt)
+	if report, status := fsck(t, n.state); status != 0 {
+		t.Errorf("after a stale copy: %+v", report.Findings)
+	}
 	later := time.Now()
 	for name, damage := range map[string]func(state string){
 		"the records of the first objects": func(state string) {
