@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,18 +66,36 @@ func TestCorrectedPictureStaysItsSenders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.View(func(tx *queue.Tx) error {
-		i, err := tx.Instance("1.2.3")
-		if err != nil {
+	holds := func(db *queue.DB, where string) (s *queue.Study) {
+		err := db.View(func(tx *queue.Tx) error {
+			i, err := tx.Instance("1.2.3")
+			if err != nil || i.Calling != "CR1" || i.Header.PatientID != "B" {
+				t.Errorf("%s: %+v (%v)", where, i, err)
+			}
+			s, err = tx.Study("1.2")
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		s, err := tx.Study("1.2")
-		if err != nil || i.Calling != "CR1" || i.Header.PatientID != "B" || !strings.HasPrefix(s.Events[0].What, "PACS corrected") {
-			t.Errorf("%+v, %+v (%v)", i, s.Events, err)
-		}
-		return nil
-	})
+		return s
+	}
+	if s := holds(db, "corrected"); !strings.HasPrefix(s.Events[0].What, "PACS corrected") {
+		t.Errorf("%+v", s.Events)
+	}
+
+	// The record of the corrected object is lost, and it is taken in from its file.
+	lost, err := queue.Open(filepath.Join(t.TempDir(), "queue.db"), queue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer lost.Close()
+	err = lost.Update(func(tx *queue.Tx) error {
+		return errors.Join(tx.SetAside(known), tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{"1.2.3"}}))
+	})
+	r.DB = lost
+	if err = errors.Join(err, r.adopt(object("B", "PACS", "2"), nil)); err != nil {
+		t.Fatal(err)
+	}
+	holds(lost, "taken in")
 }

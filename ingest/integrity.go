@@ -145,6 +145,9 @@ func (r *Receiver) later(i, known *queue.Instance) bool {
 	return !i.Received.Before(known.Received)
 }
 
+// isApart tells the files of objects whose UID is another's.
+func isApart(relative string) bool { return strings.HasPrefix(relative, "aside"+string(filepath.Separator)) }
+
 // adopt makes what a stored file holds known.
 func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	uid := i.Header.SOPInstanceUID
@@ -160,7 +163,7 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	if known != nil && known.SHA256 == i.SHA256 && known.Path == i.Path {
 		return nil // it was on its way
 	}
-	apart := strings.HasPrefix(i.Path, "aside"+string(filepath.Separator))
+	apart := isApart(i.Path)
 	if known != nil && !apart {
 		corrected, err := r.corrects(r.Spool.Path(i.Path), i, known)
 		if err != nil {
@@ -173,6 +176,15 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	return r.DB.Update(func(tx *queue.Tx) error {
 		if known != nil || apart {
 			return tx.SetAside(i)
+		}
+		aside, err := tx.AsideOf(uid)
+		if err != nil {
+			return err
+		}
+		for _, before := range aside {
+			if !isApart(before.Path) { // i corrects its patient, and it stays its sender's picture
+				i.Calling = before.Calling
+			}
 		}
 		s, err := tx.Study(i.Header.StudyInstanceUID)
 		if err != nil {
