@@ -315,8 +315,12 @@ func (s *survey) files() error {
 		cause error
 	}
 	var found []lostFile
+	var back []string
 	err := s.a.db.View(func(tx *queue.Tx) error {
 		return tx.EachInstance(func(i *queue.Instance) error {
+			if i.Gone == queue.GoneDamaged && ingest.Verify(s.a.spool, i) == nil {
+				back = append(back, i.Header.SOPInstanceUID)
+			}
 			if i.Gone != "" {
 				return nil
 			}
@@ -332,6 +336,9 @@ func (s *survey) files() error {
 			return nil
 		})
 	})
+	for _, uid := range back {
+		s.find("instance "+uid, "its file was lost and is there again", "it is read again", func() error { return s.a.receiver.Regain(uid) })
+	}
 	for _, f := range found {
 		what := "its file is missing"
 		if !errors.Is(f.cause, fs.ErrNotExist) {

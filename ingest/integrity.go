@@ -96,7 +96,7 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 		if err != nil || i == nil {
 			return err
 		}
-		i.Gone = "damaged on the disk"
+		i.Gone = queue.GoneDamaged
 		if err := tx.PutInstance(i); err != nil {
 			return err
 		}
@@ -107,6 +107,12 @@ func (r *Receiver) Lose(sopInstanceUID string, cause error) error {
 		s.Note(tx.Now(), "the file of an object was damaged on the disk; sending it again brings it back")
 		return tx.PutStudy(s)
 	})
+}
+
+// Regain makes an instance whole again whose file was lost and is there, as when somebody took it from a backup.
+func (r *Receiver) Regain(sopInstanceUID string) error {
+	defer r.turns.take(sopInstanceUID)()
+	return r.DB.Update(func(tx *queue.Tx) error { return r.returned(tx, sopInstanceUID) })
 }
 
 // Adopt takes a stored file that the ledger does not know into it and returns its study: its record was lost, or nobody was told of it yet. Of
@@ -146,7 +152,9 @@ func (r *Receiver) later(i, known *queue.Instance) bool {
 }
 
 // isApart tells the files of objects whose UID is another's.
-func isApart(relative string) bool { return strings.HasPrefix(relative, "aside"+string(filepath.Separator)) }
+func isApart(relative string) bool {
+	return strings.HasPrefix(relative, "aside"+string(filepath.Separator))
+}
 
 // adopt makes what a stored file holds known.
 func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {

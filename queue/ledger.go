@@ -115,8 +115,11 @@ type Instance struct {
 	PromisedUntil time.Time `json:"promised_until,omitzero"`
 }
 
-// GoneRetention is why retention removed a file.
-const GoneRetention = "removed by retention"
+// Why a file is gone.
+const (
+	GoneRetention = "removed by retention"
+	GoneDamaged   = "damaged on the disk" // or lost there
+)
 
 // Examination is what one look at an object's pixels gave.
 type Examination struct {

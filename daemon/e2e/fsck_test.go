@@ -291,6 +291,22 @@ func TestStateWithoutItsObjects(t *testing.T) {
 	if report, status := fsck(t, n.state); status != 0 {
 		t.Errorf("mounted again: exit status %d, %+v", status, report)
 	}
+	// Taken for lost, and then found again.
+	if err := os.Rename(folder, folder+".elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if report, status := fsck(t, n.state, "--repair"); status != 0 || len(report.Findings) != 2 {
+		t.Errorf("lost: exit status %d, %+v", status, report)
+	}
+	if err := errors.Join(os.RemoveAll(folder), os.Rename(folder+".elsewhere", folder)); err != nil {
+		t.Fatal(err)
+	}
+	if report, status := fsck(t, n.state, "--repair"); status != 0 || len(report.Findings) != 2 {
+		t.Errorf("found again: exit status %d, %+v", status, report)
+	}
+	if report, status := fsck(t, n.state); status != 0 || len(report.Findings) != 0 {
+		t.Errorf("then: exit status %d, %+v", status, report)
+	}
 	if err := os.RemoveAll(folder); err != nil {
 		t.Fatal(err)
 	}
