@@ -22,6 +22,7 @@ import (
 
 	"llamaxr/daemon/access"
 	"llamaxr/dicomnet/dicomjson"
+	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
 	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
@@ -192,6 +193,33 @@ func TestNoRoom(t *testing.T) {
 	}
 	if found := s.find("/instances", tag.SOPInstanceUID); found != nil {
 		t.Errorf("found %v", found)
+	}
+}
+
+// TestTheFileSaysWhoSentIt: who sent an object is known without the ledger.
+func TestTheFileSaysWhoSentIt(t *testing.T) {
+	s := newSite(t, 0, nil)
+	if status, answer := s.store(object(t, "1.2", "1.2.1", "1.2.1.1", nil)); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	err := s.db.View(func(tx *queue.Tx) error {
+		i, err := tx.Instance("1.2.1.1")
+		if err != nil {
+			return err
+		}
+		file, err := s.server.Open(i.Path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		meta, err := part10.Decode(file)
+		if err == nil && (meta.SourceAETitle != string(access.Sender) || i.Calling != meta.SourceAETitle) {
+			t.Errorf("sent by %q, the ledger says %q", meta.SourceAETitle, i.Calling)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -75,6 +75,9 @@ func (s *Server) broken(w http.ResponseWriter, q *http.Request, done []stored, e
 	s.answer(w, q, status, storeResponse(base(q), append(done, stored{reason: dimse.CannotUnderstand})))
 }
 
+// maxAETitle is the length of a value of VR AE (PS3.5, table 6.2-1).
+const maxAETitle = 16
+
 // storePart takes one object.
 func (s *Server) storePart(q *http.Request, part *multipart.Part) stored {
 	if kind := part.Header.Get("Content-Type"); kind != "" {
@@ -98,8 +101,13 @@ func (s *Server) storePart(q *http.Request, part *multipart.Part) stored {
 		out.reason = transferSyntaxNotSupported
 		return out
 	}
+	// The head says who sent it, as that of an object from an association does, should the ledger lose it: by the sender the site decides what may leave.
+	sender := user(q).Name
+	if len(sender) > maxAETitle {
+		sender = ""
+	}
 	head := part10.Encode(part10.Meta{
-		SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID,
+		SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID, SourceAETitle: sender,
 	}, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
 	header, err := s.Receive(ingest.Incoming{
 		SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID,
