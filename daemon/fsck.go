@@ -154,7 +154,7 @@ func (s *survey) find(where, what, repair string, mend func() error) {
 
 // run goes from what rests on nothing to what rests on the rest: studies are made again from instances, jobs from studies.
 func (s *survey) run() error {
-	for _, step := range []func() error{s.homeless, s.unknownFiles, s.rejections, s.files, s.signatures, s.studies, s.unknownDrafts} {
+	for _, step := range []func() error{s.homeless, s.unknownFiles, s.unknownDrafts, s.rejections, s.files, s.signatures, s.studies} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -572,10 +572,33 @@ func (s *survey) unknownDrafts() error {
 	names, err := fs.Glob(os.DirFS(s.a.drafts.root), "*")
 	for _, name := range names {
 		if !known[name] {
-			s.find("drafts/"+name, "no study has these drafts", "", nil)
+			s.find("drafts/"+name, "no study has these drafts", "they are a study's again, whose images are gone", func() error { return s.a.studyOfDrafts(name) })
 		}
 	}
 	return err
+}
+
+// studyOfDrafts makes a study of drafts alone: its images were removed, and then the ledger lost it. What is taken back later is withdrawn.
+func (a *Appliance) studyOfDrafts(name string) error {
+	paths, err := fs.Glob(os.DirFS(a.drafts.root), name+"/*/"+recordFile)
+	for _, path := range paths {
+		text, err := a.drafts.key.ReadFile(filepath.Join(a.drafts.root, path), maxRecordSize)
+		if err != nil {
+			return err
+		}
+		record, err := decodeRecord(text)
+		if err != nil {
+			continue
+		}
+		return a.db.Update(func(tx *queue.Tx) error {
+			now := tx.Now().UTC()
+			st := &queue.Study{UID: record.Draft.StudyInstanceUID, State: queue.Refused, Reason: "its images are gone", First: now, Last: now, Removed: now}
+			st.Note(now, "the study's record was lost and made again from its drafts")
+			a.drafts.regain(st)
+			return tx.PutStudy(st)
+		})
+	}
+	return errors.Join(err, errors.New("none of them can be read"))
 }
 
 // mend makes what was lost again from what is left; it runs when the database was found damaged.

@@ -57,7 +57,14 @@ func (r *Receiver) obey(tx *queue.Tx, i *queue.Instance, note *study.RejectionNo
 		if err != nil {
 			return err
 		}
-		if held == nil || held.Header.StudyInstanceUID != o.StudyInstanceUID {
+		if held == nil {
+			// Of a study that was made again from its drafts alone no object is known.
+			if s, err := tx.Study(o.StudyInstanceUID); err != nil {
+				return err
+			} else if s == nil || len(s.Instances) > 0 || s.Revision == 0 || note.Title == study.RejectedRetention {
+				continue
+			}
+		} else if held.Header.StudyInstanceUID != o.StudyInstanceUID {
 			continue
 		}
 		if known[o.StudyInstanceUID] == nil {

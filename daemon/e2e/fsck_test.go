@@ -15,6 +15,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // flip changes one bit of a file.
@@ -616,5 +617,36 @@ func TestMendingIsGoneOnWith(t *testing.T) {
 	defer db.Close()
 	if left := db.Damage(); len(left) > 0 {
 		t.Errorf("left to be mended: %v", left)
+	}
+}
+
+// TestRemovedStudyOutlivesTheDatabase: a study of which retention left the draft alone is known again without the database, and its draft is taken back where it went.
+func TestRemovedStudyOutlivesTheDatabase(t *testing.T) {
+	port, folder := startStorescp(t)
+	n := startNode(t, "--destination", "PACS@127.0.0.1:"+port)
+	uid, frontal, lateral := phantomStudy(t, 9071)
+	n.taken(frontal, lateral)
+	n.await(uid, "drafted", stands(queue.Delivered, 1))
+	drafts := objects(t, folder, uid)
+	n.stop(os.Interrupt)
+	n.age(uid, 40)
+	n.args = append(n.args, "--config", configured(t, "retention: {keep_days: 30}\n"))
+	n.start()
+	n.await(uid, "removed", func(r *daemon.StudyReport) bool { return !r.Removed.IsZero() })
+	other, second, _ := phantomStudy(t, 9072)
+	n.taken(second)
+	n.await(other, "drafted", stands(queue.Delivered, 1))
+	n.stop(os.Interrupt)
+	if err := os.Remove(filepath.Join(n.state, "llamaxr.db")); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.await(uid, "known again", stands(queue.Refused, 1))
+	n.taken(rejectionNotes(t, rejection{string(study.RejectedSafety), []string{frontal, lateral}})...)
+	n.await(uid, "taken back", stands(queue.Refused, 2))
+	checkNotes(t, notes(t, folder)[uid], string(study.RejectedSafety), drafts)
+	n.stop(os.Interrupt)
+	if report, status := fsck(t, n.state); status != 0 {
+		t.Errorf("%+v", report.Findings)
 	}
 }
