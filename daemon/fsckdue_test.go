@@ -95,7 +95,7 @@ func TestLostFilesAreMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature.SOPInstanceUID = document.SOPInstanceUID
+	signature.SOPInstanceUID, signature.SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
 	_, err = a.writeWithdrawal(record, withdrawal)
 	if err := errors.Join(err, a.drafts.save(record), a.writeDocument(uid, 1, signedFile(1), document)); err != nil {
 		t.Fatal(err)

@@ -245,9 +245,6 @@ func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signatur
 	if err != nil {
 		return "", err
 	}
-	if document.SOPInstanceUID != signature.SOPInstanceUID {
-		return "", queue.Permanent(fmt.Errorf("daemon: the file of signed report %d is lost, and another program made it: %w", signature.Number, errSignAnew))
-	}
 	return path, a.writeDocument(uid, signature.Revision, signedFile(signature.Number), document)
 }
 
