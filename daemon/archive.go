@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"llamaxr/daemon/config"
@@ -185,7 +184,7 @@ func (a *Appliance) saysFetch(record *DraftRecord) error {
 			return nil // it is being asked
 		}
 		said := cmp.Or(s.Fetch.Result, "archive "+s.Fetch.Archive+" did not answer in time")
-		record.Draft.Partial = strings.TrimPrefix(record.Draft.Partial+"; "+said, "; ")
+		record.Draft.Partial = study.Together(record.Draft.Partial, said)
 		return nil
 	})
 }

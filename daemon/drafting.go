@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"llamaxr/inference"
@@ -133,19 +132,14 @@ func MakeDraft(
 	}
 	record.Took["text"] = time.Since(started) - record.Took["scores"]
 	draft.Pair = pair
-	var lacks []string
+	lacks := ""
 	switch {
 	case lateral == "":
-		lacks = append(lacks, "lateral not received")
+		lacks = "lateral not received"
 	case frontal == "":
-		lacks = append(lacks, "frontal not received")
+		lacks = "frontal not received"
 	}
-	for _, doubt := range []string{pair.Doubt, scores.Gap()} {
-		if doubt != "" {
-			lacks = append(lacks, doubt)
-		}
-	}
-	draft.Partial = strings.Join(lacks, "; ")
+	draft.Partial = study.Together(lacks, pair.Doubt, scores.Gap())
 	record.Draft, record.Maps = *draft, maps
 	return record, nil
 }

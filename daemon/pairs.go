@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"llamaxr/ingest/pairing"
 	"llamaxr/queue"
@@ -52,8 +51,9 @@ func single(p study.Pair) bool {
 }
 
 func joined(a, b study.Pair) study.Pair {
-	doubt := strings.TrimPrefix(strings.TrimSuffix(a.Doubt+"; "+b.Doubt, "; "), "; ")
-	return study.Pair{Frontal: a.Frontal + b.Frontal, Lateral: a.Lateral + b.Lateral, Choices: append(a.Choices, b.Choices...), Doubt: doubt}
+	return study.Pair{
+		Frontal: a.Frontal + b.Frontal, Lateral: a.Lateral + b.Lateral, Choices: append(a.Choices, b.Choices...), Doubt: study.Together(a.Doubt, b.Doubt),
+	}
 }
 
 // ownPair pairs a study's own images.

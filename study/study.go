@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -193,6 +194,11 @@ type Pair struct {
 	Doubt string `json:"doubt,omitempty"`
 	// Refusal is empty when the study can be drafted, else the reason it cannot.
 	Refusal string `json:"refusal,omitempty"`
+}
+
+// Together is what a reader must know as one text, of what is to be said at all.
+func Together(said ...string) string {
+	return strings.Join(slices.DeleteFunc(said, func(text string) bool { return text == "" }), "; ")
 }
 
 // ViewsCertain reports whether the evidence decided which view each image is that is read.

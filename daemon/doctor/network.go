@@ -143,10 +143,11 @@ func (v *visit) taken(ctx context.Context, d config.Destination) {
 	}
 	const all = "have the PACS's administrator allow it"
 	remedies := map[string]string{sr.BasicTextSR: all, sr.KeyObjectSelection: all}
-	for kind, class := range map[string]string{
-		"scores": sr.Comprehensive3DSR, "chart": sr.SecondaryCapture, "heatmap": map[string]string{config.HeatMapSC: sr.SecondaryCapture, config.HeatMapGSPS: sr.GrayscaleSoftcopyPresentationState}[v.Config.HeatMap],
-		"page": sr.EncapsulatedPDF,
-	} {
+	heatMap := sr.SecondaryCapture
+	if v.Config.HeatMap == config.HeatMapGSPS {
+		heatMap = sr.GrayscaleSoftcopyPresentationState
+	}
+	for kind, class := range map[string]string{"scores": sr.Comprehensive3DSR, "chart": sr.SecondaryCapture, "heatmap": heatMap, "page": sr.EncapsulatedPDF} {
 		if d.Takes(kind) && (kind != "page" || v.Config.PDF) {
 			remedies[class] = all + ", or set leave_out of the destination"
 		}

@@ -114,7 +114,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	if r != nil {
 		e.Reader, e.Changed = r.ByName, r.Time
 		if e.Status == ToRead && r.State != queue.ReadingOpen && r.Revision < s.Revision { // the draft came after it
-			e.Doubt = strings.TrimPrefix(e.Doubt+"; drafted again since "+r.ByName+" "+r.State+" it", "; ")
+			e.Doubt = study.Together(e.Doubt, "drafted again since "+r.ByName+" "+r.State+" it")
 		} else if e.Status == NoDraft && r.State == queue.ReadingSigned && r.Revision < s.Revision { // its images were rejected, or are of several patients
 			e.Status, e.Why = Attention, "signed by "+r.ByName+" before this: "+s.Reason
 		} else {

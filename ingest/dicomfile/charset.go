@@ -105,11 +105,10 @@ func parseCharset(value string) (charset, []string) {
 		if number != term || term == "GB18030" || term == "GBK" {
 			number = strings.TrimSpace(number)
 		}
-		named := c.named
-		c.named = true
+		named := true
 		switch {
 		case number == "" || number == "6":
-			c.named = named
+			named = false
 		case number == "192":
 			c.utf8 = i == 0
 		case number == "GB18030":
@@ -130,9 +129,10 @@ func parseCharset(value string) (charset, []string) {
 				c.initial.g1 = single(number)
 			}
 		default:
-			c.named = named
+			named = false
 			notes = append(notes, fmt.Sprintf("unknown Specific Character Set %q, read as UTF-8 or Latin 1", term))
 		}
+		c.named = c.named || named
 	}
 	return c, notes
 }

@@ -79,7 +79,7 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 			said = append(said, fmt.Sprintf("%s view: %s", j.choice.Projection, strings.Join(d, ", ")))
 		}
 	}
-	pair.Doubt = strings.TrimPrefix(strings.Join(said, "; "), "; ")
+	pair.Doubt = study.Together(said...)
 	for _, j := range images {
 		pair.Choices = append(pair.Choices, j.choice)
 		if j.choice.Chosen && pair.Refusal == "" {
