@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"llamaxr/daemon"
@@ -59,7 +60,8 @@ func (p *program) Stop(service.Service) error {
 // supervised runs the appliance and tells systemd how it is (sd_notify(3)): ready, alive, stopping. Without systemd the words go nowhere.
 func supervised(ctx context.Context, a *daemon.Appliance, log *slog.Logger) error {
 	tell := teller(log)
-	defer context.AfterFunc(ctx, func() { tell(systemd.SdNotifyStopping) })()
+	stopping := sync.OnceFunc(func() { tell(systemd.SdNotifyStopping) })
+	defer context.AfterFunc(ctx, stopping)()
 	watched, stop := context.WithCancel(context.WithoutCancel(ctx)) // a drain is watched too
 	ended := make(chan struct{})
 	go func() {
@@ -67,6 +69,9 @@ func supervised(ctx context.Context, a *daemon.Appliance, log *slog.Logger) erro
 		watch(watched, a, tell, log)
 	}()
 	err := a.Run(ctx)
+	if ctx.Err() != nil {
+		stopping() // which a short drain overtakes
+	}
 	stop()
 	<-ended
 	return err
