@@ -51,11 +51,8 @@ func TestHeatMapAsPresentationStates(t *testing.T) {
 	}
 
 	drafts := objects(t, folder, uid)
-	n.stop(os.Interrupt)
-	n.age(uid, 40)
-	n.args = []string{"--config", configured(t, settings+"retention: {keep_days: 30}\n")}
-	n.start()
-	n.await(uid, "removed", func(r *daemon.StudyReport) bool { return !r.Removed.IsZero() })
+	n.args = nil
+	n.retire(uid, settings)
 	if kept, _ := os.ReadDir(daemon.DraftFolder(n.state, uid, 1)); len(kept) != 1 || kept[0].Name() != "draft.json" {
 		t.Errorf("%v are left of the draft", kept)
 	}

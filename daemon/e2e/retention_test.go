@@ -22,11 +22,7 @@ func TestRetention(t *testing.T) {
 	n.taken(frontal, lateral)
 	n.await(uid, "drafted", stands(queue.Delivered, 1))
 	drafts := objects(t, folder, uid)
-	n.stop(os.Interrupt)
-	n.age(uid, 40)
-	n.args = append(n.args, "--config", configured(t, "retention: {keep_days: 30}\n"))
-	n.start()
-	r := n.await(uid, "removed", func(r *daemon.StudyReport) bool { return !r.Removed.IsZero() })
+	r := n.retire(uid, "")
 	kept, _ := os.ReadDir(daemon.DraftFolder(n.state, uid, 1))
 	if r.State != queue.Delivered || len(kept) != 1 || kept[0].Name() != "draft.json" || r.Draft == nil || len(r.Draft.Draft.Sentences) == 0 {
 		t.Errorf("the study is %s, %v are left of its draft", r.State, kept)
@@ -55,6 +51,16 @@ func TestRetention(t *testing.T) {
 		t.Errorf("withdrawn %+v", r.Withdrawn)
 	}
 	checkNotes(t, notes(t, folder)[uid], string(study.RejectedSafety), drafts)
+}
+
+// retire makes a study old enough that retention, with the settings beside it, removes its files.
+func (n *node) retire(uid, settings string) *daemon.StudyReport {
+	n.t.Helper()
+	n.stop(os.Interrupt)
+	n.age(uid, 40)
+	n.args = append(n.args, "--config", configured(n.t, settings+"retention: {keep_days: 30}\n"))
+	n.start()
+	return n.await(uid, "removed", func(r *daemon.StudyReport) bool { return !r.Removed.IsZero() })
 }
 
 // age makes a study older while the appliance does not run.
