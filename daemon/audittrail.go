@@ -55,7 +55,7 @@ func (a *Appliance) startAuditTrail() *auditTrail {
 	var err error
 	if t.offset, err = a.readAuditCursor(); err != nil {
 		a.log.Warn("audit trail: begins with what happens from now on", "reason", err)
-		t.offset = a.room.audit.Log().Head().Bytes
+		t.offset = a.room.audit.Log().End()
 		t.keep()
 	}
 	a.auditAct(access.Entry{Act: auditmessage.ActStarted})
@@ -73,7 +73,7 @@ func (a *Appliance) readAuditCursor() (offset int64, err error) {
 	if err := json.Unmarshal(data, &offset); err != nil {
 		return 0, fmt.Errorf("%s: %w", auditCursor, err)
 	}
-	if end := a.room.audit.Log().Head().Bytes; offset < 0 || offset > end {
+	if end := a.room.audit.Log().End(); offset < 0 || offset > end {
 		return 0, fmt.Errorf("%s says %d, the log has %d bytes", auditCursor, offset, end)
 	}
 	return offset, nil

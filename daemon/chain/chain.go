@@ -42,7 +42,9 @@ type Log struct {
 
 	mu   sync.Mutex
 	file *os.File
+	sync func() error // the file's
 	head Head
+	end  int64 // of the lines in the file; less than the head's where the file was cut
 }
 
 // addition is a line that somebody waits to have on disk.
@@ -60,7 +62,7 @@ func Open(path string, maxLine int) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chain: %w", err)
 	}
-	l := &Log{path: path, maxLine: maxLine, file: file}
+	l := &Log{path: path, maxLine: maxLine, file: file, sync: file.Sync}
 	if err := l.resume(); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("chain: opening %s: %w", filepath.Base(path), err)
@@ -81,9 +83,9 @@ func (l *Log) resume() error {
 	if !known {
 		head = new(Head)
 	}
-	l.head = *head
-	if info.Size() < l.head.Bytes {
-		return nil
+	l.head, l.end = *head, info.Size()
+	if l.end < l.head.Bytes {
+		return l.endLine()
 	}
 	lines, err := l.after(l.head.Bytes, info.Size())
 	if err != nil {
@@ -95,11 +97,9 @@ func (l *Log) resume() error {
 		}
 		l.head = l.head.next(line.Data)
 	}
-	if l.head.Bytes < info.Size() {
-		if err := l.file.Truncate(l.head.Bytes); err != nil {
-			return err
-		}
-		if err := l.file.Sync(); err != nil {
+	l.end = l.head.Bytes
+	if l.end < info.Size() {
+		if err := errors.Join(l.file.Truncate(l.end), l.sync()); err != nil {
 			return err
 		}
 	}
@@ -107,6 +107,18 @@ func (l *Log) resume() error {
 		return nil
 	}
 	return l.writeHead()
+}
+
+// endLine ends a line that the file was cut in, so that the next one can be read.
+func (l *Log) endLine() error {
+	last := make([]byte, 1)
+	if l.end == 0 {
+		return nil
+	}
+	if _, err := l.file.ReadAt(last, l.end-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	return l.write([]byte{'\n'})
 }
 
 // next is the head after one more line.
@@ -223,16 +235,26 @@ func (l *Log) add(group []*addition) {
 	}
 }
 
-// write appends whole lines or, when the disk takes only a part of them, nothing.
+// write appends whole lines or, when the disk does not take all of them, nothing: they were not acknowledged, and what follows must not stand
+// behind them.
 func (l *Log) write(lines []byte) error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	if _, err := l.file.Write(lines); err != nil {
-		return errors.Join(err, l.file.Truncate(info.Size()))
+	if l.end = min(l.end, info.Size()); l.end < info.Size() { // they could not be cut off when they failed
+		if err := l.file.Truncate(l.end); err != nil {
+			return err
+		}
 	}
-	return l.file.Sync()
+	if _, err = l.file.Write(lines); err == nil {
+		err = l.sync()
+	}
+	if err != nil {
+		return errors.Join(err, l.file.Truncate(l.end))
+	}
+	l.end += int64(len(lines))
+	return nil
 }
 
 // Head is the log's head.
@@ -240,6 +262,13 @@ func (l *Log) Head() Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.head
+}
+
+// End is the offset behind the last line, for After. It is not the head's where lines are missing.
+func (l *Log) End() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
 }
 
 // Close closes the log.
@@ -256,7 +285,7 @@ const maxPart = 1 << 20
 
 // After returns the lines that begin at an offset, the oldest first: some at a time, none at the end.
 func (l *Log) After(offset int64) ([]Line, error) {
-	return l.after(offset, min(l.Head().Bytes, offset+maxPart))
+	return l.after(offset, min(l.End(), offset+maxPart))
 }
 
 // after returns the whole lines between two offsets.
@@ -280,7 +309,7 @@ func (l *Log) after(from, to int64) (lines []Line, err error) {
 
 // Last returns the newest n lines at most, the newest first, without reading the log from its beginning.
 func (l *Log) Last(n int) ([][]byte, error) {
-	end := l.Head().Bytes
+	end := l.End()
 	begin := max(0, end-maxPart)
 	lines, err := l.after(begin, end)
 	if err != nil {

@@ -251,6 +251,68 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+// TestCutLogGoesOn: where lines are missing at the end, those that come later are read.
+func TestCutLogGoesOn(t *testing.T) {
+	for _, left := range []int64{0, 1, 200, -1} {
+		path := written(t, 5)
+		if left < 0 { // a whole line
+			text, _ := os.ReadFile(path)
+			left = int64(bytes.LastIndexByte(text[:len(text)-1], '\n')) + 1
+		}
+		if err := os.Truncate(path, left); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 2 {
+			l, err := Open(path, maxTestLine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			end, later := l.End(), fmt.Sprintf("later %d", n)
+			add(t, l, later)
+			lines, err := l.After(end)
+			if err != nil || len(lines) != 1 || !bytes.Contains(lines[0].Data, []byte(later)) {
+				t.Errorf("cut to %d bytes: after %d comes %v, %v", left, end, lines, err)
+			}
+			if last, err := l.Last(1); err != nil || len(last) != 1 || !bytes.Contains(last[0], []byte(later)) {
+				t.Errorf("cut to %d bytes: the last is %q, %v", left, last, err)
+			}
+			l.Close()
+		}
+	}
+}
+
+// TestSyncFails: what the disk did not take is not there later, and what was acknowledged is, in one chain.
+func TestSyncFails(t *testing.T) {
+	path := written(t, 2)
+	l, err := Open(path, maxTestLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.sync = func() error { return errors.New("the disk is full") }
+	for _, what := range []string{"refused", "refused too"} {
+		if err := l.Append(func(previous string) any { return entry{what, previous} }); err == nil {
+			t.Errorf("%s was acknowledged", what)
+		}
+	}
+	l.sync = l.file.Sync
+	add(t, l, "taken")
+	l.Close()
+	if l, err = Open(path, maxTestLine); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "next")
+	l.Close()
+	var got []string
+	_, err = Verify(path, maxTestLine, func(line []byte) error {
+		var e entry
+		got = append(got, string(line))
+		return json.Unmarshal(line, &e)
+	})
+	if text := strings.Join(got, ""); err != nil || len(got) != 4 || strings.Contains(text, "refused") || !strings.Contains(text, "taken") || !strings.Contains(text, "next") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	good, _ := os.ReadFile(written(f, 2))
 	f.Add(good, []byte(`{"count":2,"bytes":200,"last":""}`))
@@ -268,7 +330,12 @@ func FuzzVerify(f *testing.F) {
 			return
 		}
 		defer l.Close()
-		_, _ = l.Last(3)
-		_ = l.Append(func(previous string) any { return entry{"next", previous} })
+		end := l.End()
+		if err := l.Append(func(previous string) any { return entry{"next", previous} }); err != nil {
+			return
+		}
+		if lines, err := l.After(end); err != nil || len(lines) != 1 || !bytes.Contains(lines[0].Data, []byte("next")) || lines[0].End != l.End() {
+			t.Errorf("behind %d: %v, %v", end, lines, err)
+		}
 	})
 }
