@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +34,11 @@ func (a *Appliance) answerMoment(w http.ResponseWriter, r *http.Request) {
 	a.log.Info("backup: the state was held for it", "files", len(m.Files), "took", time.Since(began).Round(time.Millisecond))
 }
 
-// errLetGo is the cause when the daemon ends while a backup of its state is written.
-var errLetGo = errors.New("the appliance stopped meanwhile")
+// Causes of a backup that ends early, when the daemon does while a backup of its state is written, or begins.
+var (
+	errLetGo   = errors.New("the appliance stopped meanwhile")
+	errStarted = errors.New("the appliance was started meanwhile: make the backup again")
+)
 
 // Backup writes a backup of a state folder to w, as its running daemon holds it still or, when none runs, as it is.
 func Backup(ctx context.Context, state, version string, w io.Writer) error {
@@ -47,16 +53,30 @@ func Backup(ctx context.Context, state, version string, w io.Writer) error {
 	if running {
 		return backupHeld(ctx, response, state, version, w)
 	}
-	db, err := openStopped(state)
+	m, err := holdStopped(state)
 	if err != nil {
 		return err
 	}
+	defer m.Release(state)
+	_, err = m.Write(ctx, w, state, version)
+	if _, gone := os.Stat(filepath.Join(state, m.Folder)); err != nil && errors.Is(gone, fs.ErrNotExist) {
+		return fmt.Errorf("daemon: backup: %w", errStarted)
+	}
+	return err
+}
+
+// holdStopped holds the state of an appliance that does not run. Its database is let go before the backup is written: a start does not wait for that, and
+// tidies the moment away.
+func holdStopped(state string) (*backup.Moment, error) {
+	db, err := openStopped(state)
+	if err != nil {
+		return nil, err
+	}
 	defer db.Close()
 	if err := settle(state); err != nil { // after a power cut some objects may lie in the journal alone
-		return err
+		return nil, err
 	}
-	_, err = backup.Write(ctx, w, state, db, version)
-	return err
+	return backup.Take(state, db)
 }
 
 // backupHeld writes the moment that the daemon answered with, which it keeps while the answer is open.

@@ -3,6 +3,7 @@ package backup
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -67,12 +69,22 @@ func state(t testing.TB) (folder string, db *queue.DB) {
 	return folder, db
 }
 
+// write writes an archive of the state as it is.
+func write(ctx context.Context, w io.Writer, folder string, db *queue.DB) (Header, error) {
+	m, err := Take(folder, db)
+	if err != nil {
+		return Header{}, err
+	}
+	defer m.Release(folder)
+	return m.Write(ctx, w, folder, "test")
+}
+
 // written is an archive of the small state.
 func written(t testing.TB) []byte {
 	t.Helper()
 	folder, db := state(t)
 	var buf bytes.Buffer
-	header, err := Write(t.Context(), &buf, folder, db, "test")
+	header, err := write(t.Context(), &buf, folder, db)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +227,7 @@ func TestWhatIsRemovedMeanwhile(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		_, err := Write(t.Context(), w, folder, db, "test")
+		_, err := write(t.Context(), w, folder, db)
 		done <- errors.Join(err, w.CloseWithError(err))
 	}()
 	first := make([]byte, 1) // the moment is over when the first byte comes
@@ -252,6 +264,24 @@ func TestWhatIsRemovedMeanwhile(t *testing.T) {
 		if got, err := fs.ReadFile(os.DirFS(to), name); err != nil || string(got) != want {
 			t.Errorf("%s: %v, %q", name, err, got)
 		}
+	}
+}
+
+// TestNoRoomForTheCopy: a database whose copy would fill the disk is not copied, and nothing is left of the try.
+func TestNoRoomForTheCopy(t *testing.T) {
+	folder, db := state(t)
+	free, err := durable.Free(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(folder, database), free); err != nil { // a hole takes no space
+		t.Skipf("no file that large here: %v", err)
+	}
+	if _, err := write(t.Context(), io.Discard, folder, db); err == nil || !strings.Contains(err.Error(), "bytes are free") {
+		t.Errorf("%v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(folder, stagePattern)); len(left) != 1 { // the one of the small state
+		t.Errorf("stages are left: %v", left)
 	}
 }
 

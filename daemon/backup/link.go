@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"llamaxr/daemon/chain"
 	"llamaxr/ingest/spool"
 )
 
@@ -89,6 +90,7 @@ func (l *linker) link(name string) (f folder, err error) {
 	if err != nil {
 		return f, err
 	}
+	slices.SortFunc(entries, headsFirst)
 	for _, entry := range entries {
 		below := filepath.Join(name, entry.Name())
 		switch {
@@ -127,6 +129,18 @@ func (l *linker) linkFile(name string) (size int64, err error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// headsFirst puts the head of a log before its log, which grows on: a head that is ahead of its log would tell of lines that are missing.
+func headsFirst(a, b fs.DirEntry) int {
+	isHead := func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), chain.HeadFile("")) }
+	if isHead(a) != isHead(b) {
+		if isHead(a) {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.Name(), b.Name())
 }
 
 func kept(name string) bool {

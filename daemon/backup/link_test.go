@@ -5,8 +5,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"llamaxr/daemon/chain"
 )
 
 // TestLinkedAhead: what was linked ahead of the moment is linked as it is at the moment, whatever was added, replaced or removed since; what did
@@ -69,5 +72,28 @@ func TestLinkedAhead(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("linked %v\nwant   %v", got, want)
+	}
+}
+
+// TestHeadsAreLinkedFirst: a log that grows while the state is linked is not behind its head.
+func TestHeadsAreLinkedFirst(t *testing.T) {
+	l := linker{state: t.TempDir(), root: t.TempDir()}
+	logs := []string{"audit.log", "drafts.log"}
+	for _, log := range logs {
+		for _, name := range []string{log, chain.HeadFile(log)} {
+			if err := os.WriteFile(filepath.Join(l.state, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f, err := l.link(".")
+	if err != nil || len(f.files) != 2*len(logs) {
+		t.Fatalf("%+v, %v", f.files, err)
+	}
+	at := func(name string) int { return slices.IndexFunc(f.files, func(f File) bool { return f.Name == name }) }
+	for _, log := range logs {
+		if at(chain.HeadFile(log)) > at(log) {
+			t.Errorf("linked in the order %+v", f.files)
+		}
 	}
 }

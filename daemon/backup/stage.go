@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"llamaxr/ingest"
+	"llamaxr/internal/durable"
 	"llamaxr/queue"
 )
 
@@ -39,6 +40,9 @@ func Take(state string, db *queue.DB) (*Moment, error) { return take(state, db, 
 
 // take makes a moment of the whole state or of its database alone.
 func take(state string, db *queue.DB, whole bool) (*Moment, error) {
+	if err := roomForCopy(state); err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
 	root, err := os.MkdirTemp(state, stagePattern)
 	if err != nil {
 		return nil, fmt.Errorf("backup: %w", err)
@@ -61,6 +65,25 @@ func take(state string, db *queue.DB, whole bool) (*Moment, error) {
 		return nil, fmt.Errorf("backup: %w", err)
 	}
 	return m, nil
+}
+
+// copyShare is the share of the free space that the database's copy may take: the appliance needs the rest meanwhile.
+const copyShare = 2
+
+// roomForCopy refuses a copy of the database that would fill its disk.
+func roomForCopy(state string) error {
+	info, err := os.Stat(filepath.Join(state, database))
+	if err != nil {
+		return err
+	}
+	free, err := durable.Free(state)
+	if err != nil {
+		return err
+	}
+	if info.Size() > free/copyShare {
+		return fmt.Errorf("%d bytes are free where the state is: a copy of its database takes %d, and at most half of what is free", free, info.Size())
+	}
+	return nil
 }
 
 // Release removes a moment; what stays is removed at the appliance's next start.

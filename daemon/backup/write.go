@@ -43,17 +43,6 @@ type Header struct {
 	DatabaseOnly bool `json:"database_only,omitempty"`
 }
 
-// Write writes the state folder as it is at this moment to w. db is its open database; the appliance may be at work on it. version is the
-// program's.
-func Write(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
-	m, err := Take(state, db)
-	if err != nil {
-		return Header{}, err
-	}
-	defer m.Release(state)
-	return m.Write(ctx, w, state, version)
-}
-
 // WriteDatabase writes the database alone.
 func WriteDatabase(ctx context.Context, w io.Writer, state string, db *queue.DB, version string) (Header, error) {
 	m, err := take(state, db, false)
@@ -64,7 +53,7 @@ func WriteDatabase(ctx context.Context, w io.Writer, state string, db *queue.DB,
 	return m.write(ctx, w, state, Header{Version: version, DatabaseOnly: true})
 }
 
-// Write writes the moment to w.
+// Write writes the moment of a state folder to w. version is the program's.
 func (m *Moment) Write(ctx context.Context, w io.Writer, state, version string) (Header, error) {
 	return m.write(ctx, w, state, Header{Version: version})
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"llamaxr/daemon"
@@ -20,10 +19,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// backupPattern are the names of backups in a folder; they sort by time.
 const (
-	backupPattern = "llamaxr-*.tar"
-	backupTime    = "20060102T150405Z"
+	// backupName is what a backup in a folder is named, by its time: names sort as they were made.
+	backupName = "llamaxr-20060102T150405Z.tar"
 	// brokenPattern are those that were broken off as they were written, when nothing was added to them for brokenAfter.
 	brokenPattern = ".llamaxr-*.tar*"
 	brokenAfter   = time.Hour
@@ -62,7 +60,7 @@ func newBackup() *cobra.Command {
 func backUp(cmd *cobra.Command, state, to string, keep int) (header backup.Header, path string, err error) {
 	folder := ""
 	if info, err := os.Stat(to); err == nil && info.IsDir() {
-		folder, to = to, filepath.Join(to, "llamaxr-"+time.Now().UTC().Format(backupTime)+".tar")
+		folder, to = to, filepath.Join(to, time.Now().UTC().Format(backupName))
 	} else if err == nil {
 		return header, "", fmt.Errorf("%s is there already", to)
 	}
@@ -75,7 +73,10 @@ func backUp(cmd *cobra.Command, state, to string, keep int) (header backup.Heade
 	if header, err = writeBackup(cmd, state, to); err != nil {
 		return header, "", err
 	}
-	return header, to, keepNewest(folder, keep)
+	if keep > 0 {
+		err = keepNewest(to, keep)
+	}
+	return header, to, err
 }
 
 // within reports whether a path lies below a folder.
@@ -121,13 +122,22 @@ func writeBackup(cmd *cobra.Command, state, to string) (backup.Header, error) {
 	return header, err
 }
 
-// keepNewest removes the oldest backups of a folder until n are left, and what is left of one that was killed.
-func keepNewest(folder string, n int) error {
-	if n == 0 {
-		return nil
+// keepNewest removes the oldest backups beside the one that was just made until n are left with it, and what is left of one that was killed. Those with a
+// later time than it are the oldest: the clock was put back since.
+func keepNewest(made string, n int) error {
+	folder, newest := filepath.Split(made)
+	entries, err := os.ReadDir(folder)
+	var later, found []string
+	for _, entry := range entries { // by name
+		switch name := entry.Name(); {
+		case !entry.Type().IsRegular() || !isBackup(name):
+		case name > newest:
+			later = append(later, name)
+		default:
+			found = append(found, name)
+		}
 	}
-	found, err := fs.Glob(os.DirFS(folder), backupPattern)
-	slices.Sort(found)
+	found = append(later, found...)
 	for _, old := range found[:max(len(found)-n, 0)] {
 		err = errors.Join(err, os.Remove(filepath.Join(folder, old)))
 	}
@@ -139,6 +149,12 @@ func keepNewest(folder string, n int) error {
 		}
 	}
 	return err
+}
+
+// isBackup reports whether a file was named by backUp, and not by a person.
+func isBackup(name string) bool {
+	_, err := time.Parse(backupName, name)
+	return err == nil
 }
 
 func newRestore() *cobra.Command {
