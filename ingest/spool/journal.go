@@ -46,7 +46,9 @@ type Journal interface {
 
 // journal is the objects that are durable in a slot and perhaps not yet in their own file.
 type journal struct {
-	file Journal
+	file Journal // what reads and clears
+	// writers write, each with a descriptor of its own: the kernel tells a failed write once to each, and a sync by another must not hide it.
+	writers chan Journal
 
 	settling sync.Mutex // one settles at a time
 
@@ -64,12 +66,32 @@ type heldObject struct {
 	file File // still open, so that its sync hears of every failed write; nil after a sync that failed
 }
 
-func newJournal(file Journal) *journal {
-	j := &journal{file: file, held: map[string]*heldObject{}, ready: make(chan struct{}, 1)}
+func openJournal(files Files, path string) (*journal, error) {
+	j := &journal{writers: make(chan Journal, journalWriters), held: map[string]*heldObject{}, ready: make(chan struct{}, 1)}
 	for i := range slots {
 		j.free = append(j.free, slots-1-i)
 	}
-	return j
+	var err error
+	if j.file, err = files.OpenJournal(path); err != nil {
+		return nil, err
+	}
+	for range journalWriters {
+		writer, err := files.OpenJournal(path)
+		if err != nil {
+			return nil, errors.Join(err, j.close())
+		}
+		j.writers <- writer
+	}
+	return j, nil
+}
+
+// close closes the journal, to which nobody writes.
+func (j *journal) close() error {
+	err := j.file.Close()
+	for len(j.writers) > 0 {
+		err = errors.Join(err, (<-j.writers).Close())
+	}
+	return err
 }
 
 // slotBuffers are those that slots are written from.
@@ -126,10 +148,12 @@ func (j *journal) write(slot int, relative string, file io.ReaderAt, length int6
 		return fmt.Errorf("reading it back: %w", err)
 	}
 	encodeSlot(raw, relative)
-	if _, err := j.file.WriteAt(raw, int64(slot)*slotLength); err != nil {
+	writer := <-j.writers
+	defer func() { j.writers <- writer }()
+	if _, err := writer.WriteAt(raw, int64(slot)*slotLength); err != nil {
 		return err
 	}
-	return j.file.Sync()
+	return writer.Sync()
 }
 
 // encodeSlot completes a slot whose file is in place behind the room for its path.

@@ -92,14 +92,11 @@ func OpenOn(files Files, root string, minFree int64) (*Spool, error) {
 			return nil, fmt.Errorf("spool: clearing half-written objects: %w", err)
 		}
 	}
-	file, err := files.OpenJournal(filepath.Join(root, JournalFile))
-	if err != nil {
+	if s.journal, err = openJournal(files, filepath.Join(root, JournalFile)); err != nil {
 		return nil, fmt.Errorf("spool: opening the journal: %w", err)
 	}
-	s.journal = newJournal(file)
 	if err := s.recoverJournal(); err != nil {
-		file.Close()
-		return nil, err
+		return nil, errors.Join(err, s.journal.close())
 	}
 	return s, nil
 }
@@ -126,7 +123,7 @@ func (s *Spool) Run(ctx context.Context, failed func(error)) {
 
 // Close settles what lies in the journal and closes it. What cannot be settled now is at the next start.
 func (s *Spool) Close() error {
-	return errors.Join(s.Settle(), s.journal.file.Close())
+	return errors.Join(s.Settle(), s.journal.close())
 }
 
 // KeepFree changes how many bytes must be free for an object to be taken.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -283,6 +285,66 @@ func TestSettleFails(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestEachWriterHearsOfAFailedWrite: where the kernel fails to write back a page of the journal, it says so once to each descriptor, whoever wrote that page:
+// of two objects that were written to it by then, neither is acknowledged.
+func TestEachWriterHearsOfAFailedWrite(t *testing.T) {
+	disk := &oneFailure{Disk: spooltest.New()}
+	disk.written.Add(2)
+	s, err := spool.OpenOn(disk, "spool", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 2)
+	for _, key := range []string{"one", "two"} {
+		go func() {
+			_, err := store(s, key)
+			errs <- err
+		}()
+	}
+	for range 2 {
+		if err := <-errs; !errors.Is(err, syscall.EIO) {
+			t.Errorf("acknowledged, or failed with %v", err)
+		}
+	}
+	if _, err := store(s, "three"); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// oneFailure is a disk whose journal fails to write back a page, once two objects are in its memory. The syncs are told as by Linux (errseq_t).
+type oneFailure struct {
+	*spooltest.Disk
+	written sync.WaitGroup
+	writes  atomic.Int32
+}
+
+func (d *oneFailure) OpenJournal(path string) (spool.Journal, error) {
+	j, err := d.Disk.OpenJournal(path)
+	return &descriptor{Journal: j, disk: d}, err
+}
+
+type descriptor struct {
+	spool.Journal
+	disk *oneFailure
+	told atomic.Bool
+}
+
+func (d *descriptor) WriteAt(b []byte, at int64) (int, error) {
+	n, err := d.Journal.WriteAt(b, at)
+	if d.disk.writes.Add(1) <= 2 {
+		d.disk.written.Done()
+		d.disk.written.Wait()
+	}
+	return n, err
+}
+
+func (d *descriptor) Sync() error {
+	if d.disk.writes.Load() >= 2 && !d.told.Swap(true) {
+		return syscall.EIO
+	}
+	return d.Journal.Sync()
 }
 
 // TestRemovedBeforeItSettled: an object that is removed while it lies in the journal does not come back at the next start, even when the
