@@ -123,9 +123,14 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 	return header, r.keep(w, instance, note)
 }
 
-// read reads a stored file's header, and its note if it is one that rejects.
+// read reads a stored file's header, and its note if it is one that rejects. A file that makes its reader panic is one that cannot be read.
 func (r *Receiver) read(path string) (header study.Header, note *study.RejectionNote, err error) {
 	defer r.readers.take()()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading it panicked: %v", p)
+		}
+	}()
 	header, err = r.ReadHeader(path)
 	if err == nil && r.ReadNote != nil && header.SOPClassUID == rejection.KeyObjectSelection {
 		note, err = r.ReadNote(path)

@@ -389,6 +389,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestReaderPanics: an object that makes its reader panic is refused, and leaves nothing.
+func TestReaderPanics(t *testing.T) {
+	w := newWorld(t)
+	w.r.ReadHeader = func(string) (study.Header, error) { panic("a value of another kind") }
+	_, err := w.r.Receive(ingest.Incoming{SOPClassUID: crClass, SOPInstanceUID: "1.1", Head: []byte(fileHead)}, bytes.NewReader(script[0].data()))
+	var status *ingest.StatusError
+	if !errors.As(err, &status) || status.Status != ingest.StatusCannotUnderstand {
+		t.Errorf("%v", err)
+	}
+	w.clean("a reader that panics")
+}
+
 // TestBrokenOff: a data set that ends in an error leaves nothing.
 func TestBrokenOff(t *testing.T) {
 	w := newWorld(t)

@@ -85,6 +85,7 @@ func TestForgedFiles(t *testing.T) {
 		"frames that are no number":  {part10(explicit, sopClass+short(0x0028, 0x0008, "IS", "1A")), ErrValue, `(0028,0008) Number of Frames is "1A"`},
 		"deflate bomb":               {part10(DeflatedExplicitVRLittleEndian, deflated(sopClass+long(0x0009, 0x1001, "OB", 64<<20, strings.Repeat("\x00", 64<<20)))), ErrLimit, "becomes more than"},
 		"deflate cut":                {part10(DeflatedExplicitVRLittleEndian, deflated(sopClass + nested(3))[:20]), ErrTruncated, "deflated"},
+		"character set of items":     {part10(explicit, long(0x0008, 0x0005, "SQ", 8, item(0, ""))+sopClass), ErrMalformed, "(0008,0005) Specific Character Set is a sequence"},
 		"too many items":             {part10(explicit, sopClass+long(0x0008, 0x1140, "SQ", 8*60_000, strings.Repeat(item(0, ""), 60_000))), ErrLimit, "item number 50001"},
 		"fragments out of order":     {part10("1.2.840.10008.1.2.4.70", sopClass+long(0x7FE0, 0x0010, "OB", 0xFFFFFFFF, item(0, "")+short(0x0008, 0x0018, "UI", "1.2 "))), ErrMalformed, "where a fragment is due"},
 	} {

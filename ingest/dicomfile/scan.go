@@ -221,6 +221,9 @@ func (s *scanner) sequence(e element, end int64, depth int, undefined bool) (int
 	if depth++; depth > MaxDepth {
 		return e.at, e.fail(ErrLimit, "nests sequences deeper than %d", MaxDepth)
 	}
+	if e.tag == tag.SpecificCharacterSet { // the one attribute that the library reads as it parses
+		return e.at, e.fail(ErrMalformed, "is a sequence")
+	}
 	patch := s.open(e.tag, "SQ")
 	at := e.value
 	for {
