@@ -55,8 +55,7 @@ func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error
 			continue
 		}
 		n.Outlet = o.name
-		id := fmt.Sprintf("%s%s/%d/%d/%s", o.lane(s.UID), n.Event, n.Revision, n.Number, n.Detail)
-		if err := tx.Enqueue(queue.Job{ID: id, Kind: o.kind, Study: s.UID, Payload: mustJSON(n)}); err != nil {
+		if err := tx.Enqueue(queue.Job{ID: o.job(s.UID, n), Kind: o.kind, Study: s.UID, Payload: mustJSON(n)}); err != nil {
 			return err
 		}
 	}
@@ -68,6 +67,11 @@ func (o *outlet) told() string { return o.kind + "/" + o.name }
 
 // lane is how the identifiers of an outlet's jobs for one study begin.
 func (o *outlet) lane(uid string) string { return fmt.Sprintf("%s/%s/%s/", o.kind, o.name, uid) }
+
+// job is the identifier of the job that tells the outlet of an announcement.
+func (o *outlet) job(uid string, n announcement) string {
+	return fmt.Sprintf("%s%s/%d/%d/%s", o.lane(uid), n.Event, n.Revision, n.Number, n.Detail)
+}
 
 func (a *Appliance) outlet(kind, name string) *outlet {
 	for i := range a.outlets {
@@ -202,7 +206,11 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		case !slices.Contains(told.Drafts, n.Revision) && !slices.Contains(s.Sent[anywhere], n.Revision):
 			return "it never had the draft", nil
 		case w.Title == study.RejectedWorklist:
-			return "", nil // it stands in another patient's record, whatever came after
+			stays, err := a.signedStays(o, reading, n.Revision)
+			if err != nil || !stays {
+				return "", err // it stands in another patient's record, whatever came after
+			}
+			return "a physician has signed the report", nil
 		case reading.Signed() != nil:
 			return "a physician has signed the report", nil
 		case s.Revision > n.Revision && settling(s):
@@ -212,6 +220,55 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		}
 	}
 	return "", nil
+}
+
+// signedStays reports whether a signed report took a draft's place at an outlet, or is about to, and stands in the right patient's record by what the images
+// say now.
+func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int) (stays bool, err error) {
+	if reading.Signed() == nil {
+		return false, nil
+	}
+	record, err := a.drafts.load(reading.StudyInstanceUID, revision)
+	if err != nil {
+		if lost(err) {
+			err = nil // whose record it stands in is not known
+		}
+		return false, err
+	}
+	whose := inRecordOf(record.patient())
+	err = a.db.View(func(tx *queue.Tx) error {
+		for _, h := range record.images() {
+			if h == nil {
+				continue
+			}
+			if i, err := tx.Instance(h.SOPInstanceUID); err != nil || i != nil && inRecordOf(i.Header.Patient()) != whose {
+				return err
+			}
+		}
+		for _, signature := range reading.Signatures {
+			id := o.job(reading.StudyInstanceUID, announcementOf(signature))
+			job, err := tx.Job(id)
+			if err != nil {
+				return err
+			}
+			if !tx.IsDone(id) && (job == nil || job.Dead) {
+				continue
+			}
+			signed, err := a.drafts.load(reading.StudyInstanceUID, signature.Revision)
+			if err != nil && !lost(err) {
+				return err
+			}
+			stays = stays || err == nil && inRecordOf(signed.patient()) == whose
+		}
+		return nil
+	})
+	return stays, err
+}
+
+// inRecordOf is a patient as far as it says which record a result stands in.
+func inRecordOf(p study.Patient) study.Patient {
+	p.BirthDate = ""
+	return p
 }
 
 // goesTo notes that a draft is about to be sent, before it is: then it can be withdrawn.

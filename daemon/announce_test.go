@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -31,5 +32,68 @@ func TestWithdrawnFromShadow(t *testing.T) {
 	})
 	if want := []string{"hl7/RIS/2.25.1/withdrawn/1/0/"}; err != nil || !slices.Equal(jobs, want) {
 		t.Errorf("told: %v, want %v (%v)", jobs, want, err)
+	}
+}
+
+// TestWithdrawnAfterTheSignature: a report that a physician signed is not taken back with the draft that it took the place of, unless it stands in another
+// patient's record; a draft whose signed report never came is.
+func TestWithdrawnAfterTheSignature(t *testing.T) {
+	const uid = "2.25.1"
+	header := func(change func(*study.Header)) func(*queue.Tx) error {
+		return func(tx *queue.Tx) error {
+			i, err := tx.Instance(uid + ".1")
+			if err != nil {
+				return err
+			}
+			change(&i.Header)
+			return tx.PutInstance(i)
+		}
+	}
+	sent := func(tx *queue.Tx, dead bool) error {
+		job := queue.Job{ID: "hl7/RIS/" + uid + "/signed/1/1/", Kind: kindHL7, Study: uid, Dead: dead}
+		if err := tx.Enqueue(job); err != nil || dead {
+			return err
+		}
+		return tx.End(job.ID)
+	}
+	for name, c := range map[string]struct {
+		happens func(*queue.Tx) error
+		unsent  func(*queue.Tx) error // what became of telling of the signature, where it did not go out
+		stays   bool
+	}{
+		"an image of a wrong worklist entry": {happens: func(*queue.Tx) error { return nil }, stays: true},
+		"the birth date":                     {happens: header(func(h *study.Header) { h.PatientBirthDate = "19600101" }), stays: true},
+		"the order":                          {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), stays: true},
+		"another patient":                    {happens: header(func(h *study.Header) { h.PatientID = "B" })},
+		"another hospital's patient":         {happens: header(func(h *study.Header) { h.IssuerOfPatientID = "B" })},
+		"the receiver takes none signed":     {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: func(*queue.Tx) error { return nil }},
+		"the signed one never came": {
+			happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: func(tx *queue.Tx) error { return sent(tx, true) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := withDrafts(t, 2, &queue.Study{
+				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1}, Last: 2}},
+			})
+			err := a.db.Update(func(tx *queue.Tx) error {
+				reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
+				told := func(tx *queue.Tx) error { return sent(tx, false) }
+				if c.unsent != nil {
+					told = c.unsent
+				}
+				return errors.Join(tx.PutReading(reading), told(tx), c.happens(tx))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.studyRecord(uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}
+			if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why != "") != c.stays {
+				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
+			}
+		})
 	}
 }

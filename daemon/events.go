@@ -28,14 +28,18 @@ func (a *Appliance) announceSigned(tx *queue.Tx, uid string, signature queue.Sig
 	if err != nil || s == nil {
 		return err
 	}
+	if err := a.announce(tx, s, announcementOf(signature)); err != nil {
+		return err
+	}
+	return tx.PutStudy(s)
+}
+
+func announcementOf(signature queue.Signature) announcement {
 	event := study.ResultSigned
 	if signature.Number > 1 {
 		event = study.ResultCorrected
 	}
-	if err := a.announce(tx, s, announcement{Event: string(event), Revision: signature.Revision, Number: signature.Number}); err != nil {
-		return err
-	}
-	return tx.PutStudy(s)
+	return announcement{Event: string(event), Revision: signature.Revision, Number: signature.Number}
 }
 
 // announceDead tells of a job that was given up, but a webhook not of a webhook's own: telling fails already.
