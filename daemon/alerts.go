@@ -34,8 +34,7 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 	isNew := false
 	for _, f := range a.cfg().CriticalFindings() {
 		if record.Draft.Scores.Present(f) {
-			score, view := record.Draft.Scores.Combined(f)
-			next.Findings = append(next.Findings, queue.FindingScore{Finding: f, Score: score, View: view})
+			next.Findings = append(next.Findings, scoreOf(record, f))
 			isNew = isNew || !a.known(s, f, record)
 		}
 	}
@@ -67,6 +66,11 @@ func (a *Appliance) known(s *queue.Study, f study.Finding, record *DraftRecord) 
 		before, err := a.drafts.load(s.UID, alert.Revision)
 		return err != nil || before.patient() == record.patient()
 	})
+}
+
+func scoreOf(record *DraftRecord, f study.Finding) queue.FindingScore {
+	score, view := record.Draft.Scores.Combined(f)
+	return queue.FindingScore{Finding: f, Score: score, View: view}
 }
 
 func findingNames(alert *queue.Alert) string {
@@ -186,14 +190,54 @@ func (a *Appliance) acknowledged(tx *queue.Tx, s *queue.Study, by Hand, how stri
 	return a.announce(tx, s, announcement{Event: config.EventAcknowledged, Revision: alert.Revision, Number: alert.Number})
 }
 
-// closeAlert ends the alert of a revision that no longer stands.
-func closeAlert(tx *queue.Tx, s *queue.Study, revision int, why string) error {
+// moveAlert has the study's alert, when its draft was withdrawn, ask for what the draft in force has of it too; where that has none of it, nobody needs to take
+// note any more.
+func (a *Appliance) moveAlert(tx *queue.Tx, s *queue.Study) error {
 	alert := s.Alert()
-	if !alert.Open() || alert.Revision != revision {
+	if !alert.Open() || s.Withdrawal(alert.Revision) == nil {
 		return nil
 	}
-	alert.Over = why
-	return tx.Cancel(escalation(s.UID, alert).ID)
+	before, err := a.drafts.load(s.UID, alert.Revision)
+	if err != nil && !lost(err) {
+		return err
+	}
+	inForce, err := a.inForce(s)
+	if err != nil {
+		return err
+	}
+	var still []queue.FindingScore
+	if inForce != nil && (before == nil || before.patient() == inForce.patient()) {
+		for _, f := range alert.Findings {
+			if inForce.Draft.Scores.Present(f.Finding) {
+				still = append(still, scoreOf(inForce, f.Finding))
+			}
+		}
+	}
+	if len(still) == 0 {
+		alert.Over = "the draft was withdrawn"
+		return tx.Cancel(escalation(s.UID, alert).ID)
+	}
+	sortByScore(still)
+	alert.Revision, alert.Findings = inForce.Draft.Revision, still
+	s.Note(tx.Now(), fmt.Sprintf("somebody must still take note of %s: revision %d has it too", findingNames(alert), alert.Revision))
+	return nil
+}
+
+// inForce is the newest draft of a study that left and was not withdrawn, nil when there is none.
+func (a *Appliance) inForce(s *queue.Study) (*DraftRecord, error) {
+	for revision := s.Revision; revision > 0; revision-- {
+		if s.Withdrawal(revision) != nil {
+			continue
+		}
+		record, err := a.drafts.load(s.UID, revision)
+		if lost(err) {
+			continue
+		}
+		if err != nil || !record.Shadow {
+			return record, err
+		}
+	}
+	return nil, nil
 }
 
 // waited is how long ago an alert was raised, as people say it.

@@ -172,7 +172,10 @@ func TestAlerts(t *testing.T) {
 	if alert := al.alert(); !alert.Open() || alert.Number != 2 || len(alert.Findings) != 2 {
 		t.Fatalf("%+v", alert)
 	}
-	al.change(func(tx *queue.Tx, s *queue.Study) error { return closeAlert(tx, s, 4, "the draft was withdrawn") })
+	al.change(func(tx *queue.Tx, s *queue.Study) error {
+		s.Withdrawn = append(s.Withdrawn, &queue.Withdrawal{Revision: 4})
+		return al.moveAlert(tx, s)
+	})
 	if _, err := al.Acknowledge(alertStudy, 2, Hand{User: "rita"}); !errors.Is(err, ErrNoAlert) {
 		t.Errorf("of a withdrawn draft: %v", err)
 	}
@@ -280,5 +283,77 @@ func TestAcknowledgedMailStays(t *testing.T) {
 	}
 	if s, err := al.studyRecord(alertStudy); err != nil || !strings.Contains(s.Events[len(s.Events)-1].What, "nobody needs to take note any more") {
 		t.Errorf("%v %+v", err, s.Events)
+	}
+}
+
+// TestAlertOfADraftThatWasReplaced: an alert of a draft that is withdrawn goes on where the draft in force has the finding too, and only there.
+func TestAlertOfADraftThatWasReplaced(t *testing.T) {
+	type draft struct {
+		patient  string
+		shadow   bool
+		findings []study.Finding
+	}
+	both, one, none := []study.Finding{study.Pneumothorax, study.Fracture}, []study.Finding{study.Pneumothorax}, []study.Finding{study.Effusion}
+	for name, c := range map[string]struct {
+		after []draft // of the first
+		taken []int
+		goes  int // to which revision the alert goes, 0 where it is over
+	}{
+		"the next has it":                  {[]draft{{"A", false, one}}, []int{1}, 2},
+		"the next is withdrawn too":        {[]draft{{"A", false, one}}, []int{1, 2}, 0},
+		"only one that was replaced does":  {[]draft{{"A", false, one}, {"A", false, none}}, []int{1}, 0},
+		"the next but one, of two, does":   {[]draft{{"A", false, one}, {"A", false, one}}, []int{2, 1}, 3},
+		"the next is another patient's":    {[]draft{{"B", false, one}}, []int{1}, 0},
+		"the next is in shadow mode":       {[]draft{{"A", true, one}}, []int{1}, 0},
+		"the next has something else":      {[]draft{{"A", false, none}}, []int{1}, 0},
+		"the alert's draft still stands":   {[]draft{{"A", false, one}}, []int{2}, 1},
+		"there is no next":                 {nil, []int{1}, 0},
+		"one that is not drafted was next": {[]draft{{"A", false, one}, {}}, []int{1}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			al := newAlerting(t)
+			al.Appliance.drafts = drafts{root: t.TempDir()}
+			for n, d := range append([]draft{{"A", false, both}}, c.after...) {
+				scores := new(study.Scores)
+				for _, f := range d.findings {
+					scores[f] = 0.9
+				}
+				record := &DraftRecord{
+					Draft:   study.Draft{StudyInstanceUID: alertStudy, Revision: n + 1, Scores: study.PairScores{Frontal: scores}},
+					Frontal: &study.Header{PatientID: d.patient}, Shadow: d.shadow,
+				}
+				if d.findings != nil {
+					if err := al.Appliance.drafts.save(record); err != nil {
+						t.Fatal(err)
+					}
+				}
+				al.change(func(tx *queue.Tx, s *queue.Study) error {
+					s.Revision = n + 1
+					if n > 0 {
+						return nil
+					}
+					return al.announceDraft(tx, s, record)
+				})
+			}
+			var taken []*queue.Withdrawal
+			for _, revision := range c.taken {
+				taken = append(taken, &queue.Withdrawal{Revision: revision, Title: study.RejectedSafety})
+			}
+			if err := al.db.Update(func(tx *queue.Tx) error { return al.recordWithdrawals(tx, alertStudy, taken) }); err != nil {
+				t.Fatal(err)
+			}
+			alert := al.alert()
+			want := []queue.FindingScore{{Finding: study.Pneumothorax, Score: 0.9, View: study.Frontal}}
+			switch {
+			case alert.Open() != (c.goes > 0) || c.goes > 0 && alert.Revision != c.goes:
+				t.Errorf("the alert is %+v, want it at revision %d", alert, c.goes)
+			case c.goes > 1 && !slices.Equal(alert.Findings, want):
+				t.Errorf("the alert is of %+v, want what the draft in force has, %+v", alert.Findings, want)
+			}
+			al.now = al.now.Add(time.Hour)
+			if n := al.escalates(); (n > 0) != (c.goes > 0) {
+				t.Errorf("others are told %d times", n)
+			}
+		})
 	}
 }

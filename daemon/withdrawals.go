@@ -307,9 +307,6 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 		}
 		s.Withdrawn = append(s.Withdrawn, w)
 		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn: %s", w.Revision, w.Reason))
-		if err := closeAlert(tx, s, w.Revision, "the draft was withdrawn"); err != nil {
-			return err
-		}
 		if err := a.announce(tx, s, announcement{Event: string(study.ResultWithdrawn), Revision: w.Revision}); err != nil {
 			return err
 		}
@@ -333,6 +330,9 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 				return err
 			}
 		}
+	}
+	if err := a.moveAlert(tx, s); err != nil {
+		return err
 	}
 	return tx.PutStudy(s)
 }
