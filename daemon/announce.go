@@ -352,6 +352,8 @@ func (a *Appliance) mendState(tx *queue.Tx, s *queue.Study) error {
 	switch {
 	case s.Pair != nil && s.Pair.Refusal != "":
 		s.State, s.Reason = queue.Refused, s.Pair.Refusal
+	case s.Mode == queue.Shadow:
+		s.State = queue.Shadow
 	case a.delivered(s, s.Revision):
 		s.State = queue.Delivered
 	}

@@ -40,7 +40,11 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	if goes, err := a.leaves(lease, d, record); err != nil {
 		return err
 	} else if !goes {
-		return a.staysHere(lease, fmt.Sprintf("revision %d is not sent to %s: it was taken back", d.Revision, d.Destination))
+		why := "it was taken back"
+		if record.Shadow {
+			why = "shadow mode"
+		}
+		return a.staysHere(lease, fmt.Sprintf("revision %d is not sent to %s: %s", d.Revision, d.Destination, why))
 	}
 	folder := a.drafts.folder(uid, d.Revision)
 	if err := a.wholeDocuments(ctx, record); err != nil {
@@ -138,14 +142,14 @@ func refusal(err error) error {
 	return err
 }
 
-// leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it was withdrawn, or its
-// images were rejected or their patient corrected in the meantime.
+// leaves notes that a revision is about to go to a destination, before any of it does; false when it must not go: it is of shadow mode,
+// it was withdrawn, or its images were rejected or their patient corrected in the meantime.
 func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) (bool, error) {
 	goes := false
 	err := a.db.Update(func(tx *queue.Tx) error {
 		goes = false
 		s, err := tx.Study(lease.Job.Study)
-		if err != nil || s == nil || s.Withdrawal(d.Revision) != nil {
+		if err != nil || s == nil || record.Shadow || s.Withdrawal(d.Revision) != nil {
 			return err
 		}
 		if worst, err := rejectionOf(tx, record); err != nil || worst != "" {

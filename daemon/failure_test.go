@@ -66,6 +66,7 @@ func TestWellAgain(t *testing.T) {
 		queue.Refused:   {Pair: &study.Pair{Refusal: "no chest"}},
 		queue.Delivered: {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 2}}},
 		queue.Drafted:   {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}},
+		queue.Shadow:    {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}, Mode: queue.Shadow},
 	} {
 		s.UID, s.State, s.Reason = "2.25.1", queue.Failed, "retract: no"
 		err := a.db.Update(func(tx *queue.Tx) error { return a.mendState(tx, s) })
@@ -228,6 +229,42 @@ func TestTheLastDeadLetterMustNotGoAnyMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s, err := a.studyRecord(uid); err != nil || s.State != queue.Delivered || s.Reason != "" {
+		t.Errorf("%v: the study is %+v", err, s)
+	}
+}
+
+// TestNoShadowDraftLeaves: a delivery of a draft in shadow mode that was asked for all the same sends nothing, and the study is in shadow mode again.
+func TestNoShadowDraftLeaves(t *testing.T) {
+	const uid = "2.25.1"
+	to := config.Destination{AETitle: "PACS", Address: "127.0.0.1:1"}
+	a := withDrafts(t, 2, &queue.Study{UID: uid, Mode: queue.Shadow, Deliveries: map[string]*queue.Delivery{to.String(): {Revision: 1}}})
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{to}
+	a.settings.Store(&cfg)
+	record, err := a.drafts.load(uid, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.Shadow = true
+	err = errors.Join(a.drafts.save(record), a.db.Update(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		s.State = queue.Failed
+		return errors.Join(tx.PutStudy(s), tx.Enqueue(queue.Job{ID: deliveryID(uid, 2, to.String()), Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{2, to.String()})}))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := a.db.Lease(t.Context(), time.Minute, kindDeliver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.perform(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.studyRecord(uid); err != nil || s.State != queue.Shadow || len(s.Sent) > 0 {
 		t.Errorf("%v: the study is %+v", err, s)
 	}
 }
