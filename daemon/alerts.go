@@ -112,7 +112,7 @@ func (a *Appliance) escalate(lease *queue.Lease) error {
 		return err
 	}
 	uid, told := lease.Job.Study, false
-	err = lease.Done(func(tx *queue.Tx) error {
+	err = a.done(lease, func(tx *queue.Tx) error {
 		told = false
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {

@@ -124,7 +124,7 @@ func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
 		}
 		a.log.Info("told", "study", uid, "event", n.Event, "kind", o.kind, "name", o.name)
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {
 			return err
@@ -135,9 +135,6 @@ func (a *Appliance) tell(ctx context.Context, lease *queue.Lease) error {
 		} else {
 			told.Last = max(told.Last, n.Sequence)
 			s.Note(tx.Now(), fmt.Sprintf("%s %s was told %q", o.kind, o.name, n.Event))
-		}
-		if err := a.mendState(tx, s); err != nil {
-			return err
 		}
 		return tx.PutStudy(s)
 	})
@@ -337,25 +334,4 @@ func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error)
 		r.Reason, r.WrongPatient, r.Time = w.Reason, w.Title == study.RejectedWorklist, w.Time.In(time.Local)
 	}
 	return r, nil
-}
-
-// mendState makes a study well again whose last dead letter went out after all.
-func (a *Appliance) mendState(tx *queue.Tx, s *queue.Study) error {
-	if s.State != queue.Failed {
-		return nil
-	}
-	dead, err := deadLetters(tx, s.UID)
-	if err != nil || dead > 0 {
-		return err
-	}
-	s.State, s.Reason = queue.Drafted, ""
-	switch {
-	case s.Pair != nil && s.Pair.Refusal != "":
-		s.State, s.Reason = queue.Refused, s.Pair.Refusal
-	case s.Mode == queue.Shadow:
-		s.State = queue.Shadow
-	case a.delivered(s, s.Revision):
-		s.State = queue.Delivered
-	}
-	return nil
 }

@@ -72,7 +72,7 @@ func (a *Appliance) awaitArchive(tx *queue.Tx, s *queue.Study, view study.Projec
 func (a *Appliance) fetchJob(ctx context.Context, lease *queue.Lease) error {
 	fetch, err := a.fetchMissing(ctx, lease.Job.Study)
 	if errors.Is(err, ErrNoArchive) { // it was taken out of the configuration meanwhile
-		return lease.Done(func(tx *queue.Tx) error {
+		return a.done(lease, func(tx *queue.Tx) error {
 			s, err := tx.Study(lease.Job.Study)
 			if err != nil || s == nil || s.Fetch == nil {
 				return err
@@ -85,7 +85,7 @@ func (a *Appliance) fetchJob(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error { return a.endFetch(tx, lease.Job.Study, fetch) })
+	return a.done(lease, func(tx *queue.Tx) error { return a.endFetch(tx, lease.Job.Study, fetch) })
 }
 
 // FetchMissing asks the archive for the view that a study lacks, and returns what came of it. The images arrive as any others do.

@@ -80,7 +80,7 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if len(documents) == 0 {
-		return lease.Done(nil) // it was withdrawn: the destination is told to forget it
+		return a.done(lease, nil) // it was withdrawn: the destination is told to forget it
 	}
 	if c.Asked && lease.Job.Attempts > a.cfg().Limits.Attempts {
 		return queue.Permanent(fmt.Errorf("daemon: %s did not answer %d requests for storage commitment of %s", to.AETitle, lease.Job.Attempts-1, c))
@@ -315,7 +315,7 @@ func (a *Appliance) allCommitted(tx *queue.Tx, job *queue.Job, c committal) erro
 	return onCommitment(tx, job.Study, c, func(s *queue.Study, state *queue.Commitment) error {
 		state.Committed, state.Error = tx.Now().UTC(), ""
 		s.Note(tx.Now(), fmt.Sprintf("%s committed by %s", c, c.Destination))
-		return a.wellAgain(tx, s)
+		return a.mendState(tx, s)
 	})
 }
 

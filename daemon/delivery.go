@@ -60,7 +60,7 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	a.log.Info("draft delivered", "study", uid, "revision", d.Revision, "destination", d.Destination, "documents", len(paths))
-	return lease.Done(func(tx *queue.Tx) error { return a.arrived(tx, uid, d) })
+	return a.done(lease, func(tx *queue.Tx) error { return a.arrived(tx, uid, d) })
 }
 
 // arrived notes that a destination has a revision. One that comes after a later revision, whose delivery was quicker, takes nothing from it.
@@ -80,40 +80,10 @@ func (a *Appliance) arrived(tx *queue.Tx, uid string, d delivery) error {
 		s.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC(), Commitment: asked}
 	}
 	s.Note(tx.Now(), fmt.Sprintf("revision %d delivered to %s", d.Revision, d.Destination))
-	if s.Revision == d.Revision {
-		if err := a.wellAgain(tx, s); err != nil {
-			return err
-		}
-	}
-	if err := a.mendState(tx, s); err != nil {
-		return err
-	}
 	if err := a.announce(tx, s, announcement{Event: config.EventDelivered, Revision: d.Revision, Detail: d.Destination}); err != nil {
 		return err
 	}
 	return tx.PutStudy(s)
-}
-
-// wellAgain ends the way of a study that has arrived everywhere, also one that a dead letter had made fail and nothing holds up now.
-func (a *Appliance) wellAgain(tx *queue.Tx, s *queue.Study) error {
-	if s.State != queue.Drafted && s.State != queue.Failed || !a.delivered(s, s.Revision) {
-		return nil
-	}
-	dead, err := deadLetters(tx, s.UID)
-	if err == nil && dead == 0 {
-		s.State, s.Reason = queue.Delivered, ""
-	}
-	return err
-}
-
-func deadLetters(tx *queue.Tx, uid string) (n int, err error) {
-	jobs, err := tx.Jobs(uid)
-	for _, j := range jobs {
-		if j.Dead {
-			n++
-		}
-	}
-	return n, err
 }
 
 // delivered reports whether every destination has a revision or a later one, but those that came into the configuration after it was sent out.
@@ -173,15 +143,12 @@ func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) 
 
 // staysHere ends the delivery of what must not go any more: a draft that was taken back, a signed report that was signed anew.
 func (a *Appliance) staysHere(lease *queue.Lease, note string) error {
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(lease.Job.Study)
 		if err != nil || s == nil {
 			return err
 		}
 		s.Note(tx.Now(), note)
-		if err := a.mendState(tx, s); err != nil {
-			return err
-		}
 		return tx.PutStudy(s)
 	})
 }
@@ -216,7 +183,7 @@ func nobodyThere(job queue.Job, cause error) bool {
 
 // letGo ends such a job: nothing waits for that receiver any more.
 func (a *Appliance) letGo(lease *queue.Lease, cause error) error {
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		job := lease.Job
 		s, err := tx.Study(job.Study)
 		if err != nil || s == nil {
@@ -252,9 +219,6 @@ func (a *Appliance) letGo(lease *queue.Lease, cause error) error {
 			}
 		}
 		s.Note(tx.Now(), fmt.Sprintf("%s is given up for good: %v", job.Kind, cause))
-		if err := a.mendState(tx, s); err != nil {
-			return err
-		}
 		return tx.PutStudy(s)
 	})
 }

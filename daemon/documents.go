@@ -46,14 +46,14 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if record.Shadow {
-		return lease.Done(func(tx *queue.Tx) error {
+		return a.done(lease, func(tx *queue.Tx) error {
 			return a.setState(tx, uid, revision, queue.Shadow, "", func(s *queue.Study) {
 				s.Note(tx.Now(), fmt.Sprintf("revision %d stays here: shadow mode", revision))
 			})
 		})
 	}
 	destinations := a.cfg().Destinations
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {
 			return err

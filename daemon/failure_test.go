@@ -62,16 +62,88 @@ func TestWellAgain(t *testing.T) {
 	cfg.Destinations = []config.Destination{{AETitle: "OLD", Address: "127.0.0.1:1"}, {AETitle: "NEW", Address: "127.0.0.1:2"}}
 	a.settings.Store(&cfg)
 	old := cfg.Destinations[0].String()
-	for want, s := range map[string]*queue.Study{
-		queue.Refused:   {Pair: &study.Pair{Refusal: "no chest"}},
-		queue.Delivered: {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 2}}},
-		queue.Drafted:   {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}},
-		queue.Shadow:    {Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}, Mode: queue.Shadow},
+	lateral := &study.Pair{Frontal: "2.25.2.1", Lateral: "2.25.1.1"}
+	for name, c := range map[string]struct {
+		want  string
+		study queue.Study
+		waits string // kind of a job
+	}{
+		"refused":                 {want: queue.Refused, study: queue.Study{Pair: &study.Pair{Refusal: "no chest"}}},
+		"reports alone":           {want: queue.Refused},
+		"read with another study": {want: queue.Refused, study: queue.Study{Revision: 2, Pair: lateral, ReadWith: "2.25.2", Instances: []string{lateral.Lateral}}},
+		"drafted before it was": {
+			want: queue.Delivered, study: queue.Study{Revision: 1, Pair: &study.Pair{Lateral: lateral.Lateral}, ReadWith: "2.25.2", Instances: []string{lateral.Lateral}},
+		},
+		"delivered":             {want: queue.Delivered, study: queue.Study{Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 2}}}},
+		"delivered and told":    {want: queue.Delivered, study: queue.Study{Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 2}}}, waits: kindHL7},
+		"not delivered":         {want: queue.Drafted, study: queue.Study{Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}}},
+		"in shadow mode":        {want: queue.Shadow, study: queue.Study{Revision: 2, Deliveries: map[string]*queue.Delivery{old: {Revision: 1}}, Mode: queue.Shadow}},
+		"not drafted yet":       {study: queue.Study{Instances: []string{"2.25.1.1"}}},
+		"about to be drafted":   {study: queue.Study{Revision: 2}, waits: kindDraft},
+		"about to be looked at": {study: queue.Study{Revision: 2}, waits: kindExamine},
 	} {
-		s.UID, s.State, s.Reason = "2.25.1", queue.Failed, "retract: no"
-		err := a.db.Update(func(tx *queue.Tx) error { return a.mendState(tx, s) })
-		if err != nil || s.State != want || (s.Reason != "") != (want == queue.Refused) {
-			t.Errorf("%s (%s), want %s: %v", s.State, s.Reason, want, err)
+		for _, before := range []string{queue.Failed, queue.Drafted, queue.Receiving, queue.Complete} {
+			a := withLedger(t)
+			a.settings.Store(&cfg)
+			want := c.want
+			if want == "" || before == queue.Receiving || before == queue.Complete {
+				want = before // it goes on by itself
+			}
+			s := c.study
+			s.UID, s.State, s.Reason = "2.25.1", before, "as before"
+			err := a.db.Update(func(tx *queue.Tx) error {
+				if c.waits != "" {
+					if err := tx.Enqueue(queue.Job{ID: "x", Kind: c.waits, Study: s.UID}); err != nil {
+						return err
+					}
+				}
+				return a.mendState(tx, &s)
+			})
+			if err != nil || s.State != want || (s.Reason == "as before") != (want == before) || want == queue.Refused && s.Reason == "" {
+				t.Errorf("%s: of %s became %s (%s), want %s: %v", name, before, s.State, s.Reason, want, err)
+			}
+		}
+	}
+}
+
+// TestWellAgainWithTheLastJob: a study is well again when the last of its dead letters is done, whatever kind of job that is; also one that was drafted again
+// meanwhile.
+func TestWellAgainWithTheLastJob(t *testing.T) {
+	const uid = "2.25.1"
+	for kind, payload := range map[string]any{
+		kindWithdraw: nil, kindReadReport: "2.25.7", kindEscalate: alertAt{Number: 1, Times: 1}, kindHL7: announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1},
+	} {
+		for _, again := range []bool{false, true} {
+			a := withDrafts(t, 1, &queue.Study{UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1}}})
+			a.outlets = []outlet{{kind: kindHL7, name: "RIS", wants: func(string) bool { return false }, results: true}}
+			if err := a.db.Update(func(tx *queue.Tx) error {
+				return tx.Enqueue(queue.Job{ID: "late", Kind: kind, Study: uid, Payload: mustJSON(payload)})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			lease, err := a.db.Lease(t.Context(), time.Minute, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.fail(lease, queue.Permanent(errors.New("no")))
+			if again {
+				err := a.db.Update(func(tx *queue.Tx) error { return a.setState(tx, uid, 1, queue.Drafted, "", nil) })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.Resend("late"); err != nil {
+				t.Fatal(err)
+			}
+			if lease, err = a.db.Lease(t.Context(), time.Minute, kind); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.perform(t.Context(), lease); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := a.studyRecord(uid); err != nil || s.State != queue.Delivered || s.Reason != "" {
+				t.Errorf("after %s, drafted again %v: %v, the study is %s (%s)", kind, again, err, s.State, s.Reason)
+			}
 		}
 	}
 }
@@ -97,8 +169,15 @@ func TestAnOlderDraftArrivesLast(t *testing.T) {
 				if failed {
 					s.State = queue.Failed
 				}
-				return errors.Join(tx.PutStudy(s), a.arrived(tx, s.UID, delivery{revision, to}))
+				return errors.Join(tx.PutStudy(s), tx.Again(queue.Job{ID: "x", Kind: kindDeliver, Study: s.UID}))
 			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lease, err := a.db.Lease(t.Context(), time.Minute, kindDeliver)
+			if err == nil {
+				err = a.done(lease, func(tx *queue.Tx) error { return a.arrived(tx, s.UID, delivery{revision, to}) })
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -156,8 +156,7 @@ func (a *Appliance) elsewhere(tx *queue.Tx, p paired, uid string, revision int) 
 			return err
 		}
 	}
-	reason := "its lateral view is read with study " + p.home + ", which has the same accession number"
-	return a.setState(tx, uid, revision, queue.Refused, reason, func(s *queue.Study) { s.ReadWith, s.Pair = p.home, &p.pair })
+	return a.setState(tx, uid, revision, queue.Refused, readWith(p.home), func(s *queue.Study) { s.ReadWith, s.Pair = p.home, &p.pair })
 }
 
 // readHere notes on the partner study where its lateral view is read.
@@ -170,8 +169,17 @@ func readHere(tx *queue.Tx, p paired) error {
 		return err
 	}
 	s.ReadWith = p.home
-	s.Note(tx.Now(), "its lateral view is read with study "+p.home+", which has the same accession number")
+	s.Note(tx.Now(), readWith(p.home))
 	return tx.PutStudy(s)
+}
+
+func readWith(home string) string {
+	return "its lateral view is read with study " + home + ", which has the same accession number"
+}
+
+// lent reports whether a study has no draft of its own since its lateral view is read with another study.
+func lent(s *queue.Study) bool {
+	return s.ReadWith != "" && s.Pair != nil && s.Pair.Frontal != "" && !slices.Contains(s.Instances, s.Pair.Frontal)
 }
 
 // draftID is the job that drafts a study's newest revision.

@@ -194,3 +194,28 @@ func TestTurns(t *testing.T) {
 	give()
 	all.Wait()
 }
+
+// TestReleased: a study whose lateral view was read with another, and is no more, is asked about anew, also one that a dead letter has failed.
+func TestReleased(t *testing.T) {
+	const frontal, lateral = "2.25.1", "2.25.2"
+	joint := study.Pair{Frontal: frontal + ".1", Lateral: lateral + ".1"}
+	for state, want := range map[string]string{queue.Refused: queue.Receiving, queue.Failed: queue.Receiving, queue.Complete: queue.Complete} {
+		a := withLedger(t)
+		putView(t, a, frontal, "PA", -6)
+		putView(t, a, lateral, "LL", 6)
+		err := a.db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study(lateral)
+			if err != nil {
+				return err
+			}
+			s.State, s.ReadWith, s.Pair = state, frontal, &joint
+			return errors.Join(tx.PutStudy(s), a.release(tx, &queue.Study{UID: frontal, Pair: &joint}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := a.studyRecord(lateral); err != nil || s.State != want || (s.ReadWith == "") != (want == queue.Receiving) {
+			t.Errorf("of %s became %s, read with %q (%v)", state, s.State, s.ReadWith, err)
+		}
+	}
+}

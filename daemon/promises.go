@@ -140,7 +140,7 @@ func (a *Appliance) promise(ctx context.Context, lease *queue.Lease) error {
 	if err := a.sendResult(ctx, to, result); err != nil {
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error { return a.reported(tx, key, result) })
+	return a.done(lease, func(tx *queue.Tx) error { return a.reported(tx, key, result) })
 }
 
 // promised returns what was asked.

@@ -106,7 +106,7 @@ func (a *Appliance) enterAct(lease *queue.Lease) error {
 	if err := a.enter(e); err != nil {
 		return err
 	}
-	return lease.Done(nil)
+	return a.done(lease, nil)
 }
 
 // ReadRecord visits the lines of a state's record of drafts, oldest first, returns its head and fails where its chain is broken. A line is

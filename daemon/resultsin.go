@@ -188,7 +188,7 @@ func (a *Appliance) readReport(ctx context.Context, lease *queue.Lease) error {
 	case err != nil:
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(lease.Job.Study)
 		if err != nil || s == nil || what == "" {
 			return err

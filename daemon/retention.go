@@ -291,7 +291,7 @@ func (a *Appliance) expire(lease *queue.Lease) error {
 			return err
 		}
 	}
-	return lease.Done(nil)
+	return a.done(lease, nil)
 }
 
 // strip deletes all files of a draft, documents and pictures, but the record that traces it, which loses its heat maps. The record goes first: it then

@@ -80,7 +80,7 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		r, err := tx.Reading(uid)
 		if err != nil || r == nil {
 			return err
@@ -194,7 +194,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		return err
 	}
 	a.log.Info("signed report delivered", "study", uid, "signature", d.Number, "destination", d.Destination)
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		r, err := tx.Reading(uid)
 		if err != nil || r == nil {
 			return err
@@ -220,7 +220,7 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		}
 		s.Note(tx.Now(), fmt.Sprintf("signed report %d delivered to %s", d.Number, d.Destination))
 		delivered := announcement{Event: config.EventDelivered, Revision: signature.Revision, Number: d.Number, Detail: d.Destination}
-		if err := errors.Join(a.announce(tx, s, delivered), a.mendState(tx, s)); err != nil {
+		if err := a.announce(tx, s, delivered); err != nil {
 			return err
 		}
 		if err := tx.PutStudy(s); err != nil {

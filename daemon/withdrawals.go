@@ -82,7 +82,7 @@ func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
 		return err
 	}
 	other, err := tx.Study(i.Header.StudyInstanceUID)
-	if err != nil || other == nil || other.State != queue.Refused || other.ReadWith != s.UID {
+	if err != nil || other == nil || other.ReadWith != s.UID || other.State != queue.Refused && !(other.State == queue.Failed && lent(other)) {
 		return err
 	}
 	other.State, other.Reason, other.ReadWith = queue.Receiving, "", ""
@@ -115,7 +115,7 @@ func (a *Appliance) forget(lease *queue.Lease) error {
 			break
 		}
 	}
-	return lease.Done(nil)
+	return a.done(lease, nil)
 }
 
 // forgetPicture deletes the picture of one object's view from a draft.
@@ -276,7 +276,7 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 			return err
 		}
 	}
-	return lease.Done(func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) })
+	return a.done(lease, func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) })
 }
 
 // writeWithdrawal makes our note for a revision and returns its SOP Instance UID, which is the same each time.
@@ -389,7 +389,7 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	a.log.Info("draft withdrawn", "study", uid, "revision", d.Revision, "destination", d.Destination)
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {
 			return err
@@ -398,9 +398,6 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 			w.Deliveries[d.Destination] = &queue.Delivery{Revision: d.Revision, Sent: tx.Now().UTC()}
 		}
 		s.Note(tx.Now(), fmt.Sprintf("revision %d withdrawn at %s", d.Revision, d.Destination))
-		if err := a.mendState(tx, s); err != nil {
-			return err
-		}
 		return tx.PutStudy(s)
 	})
 }

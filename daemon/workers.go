@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -181,6 +182,58 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		return a.fetchJob(ctx, lease)
 	}
 	return queue.Permanent(fmt.Errorf("daemon: job of unknown kind %q", lease.Job.Kind))
+}
+
+// done ends a job with the changes that it made; its study is well again where that was the last thing to hold it up.
+func (a *Appliance) done(lease *queue.Lease, also func(*queue.Tx) error) error {
+	return lease.Done(func(tx *queue.Tx) error {
+		if also != nil {
+			if err := also(tx); err != nil {
+				return err
+			}
+		}
+		s, err := tx.Study(lease.Job.Study)
+		if err != nil || s == nil {
+			return err
+		}
+		before := s.State
+		if err := a.mendState(tx, s); err != nil || s.State == before {
+			return err
+		}
+		return tx.PutStudy(s)
+	})
+}
+
+// mendState makes a study what it comes to, which has arrived everywhere or was failed, once it has no dead letter and nothing of its next draft is under way.
+func (a *Appliance) mendState(tx *queue.Tx, s *queue.Study) error {
+	state, reason := queue.Drafted, ""
+	switch {
+	case s.State != queue.Drafted && s.State != queue.Failed:
+		return nil
+	case s.Pair != nil && s.Pair.Refusal != "":
+		state, reason = queue.Refused, s.Pair.Refusal
+	case lent(s):
+		state, reason = queue.Refused, readWith(s.ReadWith)
+	case s.Revision == 0 && len(s.Instances) > 0:
+		return nil // it is not drafted yet
+	case s.Revision == 0:
+		state, reason = queue.Refused, "no image came"
+	case s.Mode == queue.Shadow:
+		state = queue.Shadow
+	case a.delivered(s, s.Revision):
+		state = queue.Delivered
+	}
+	if state == s.State {
+		return nil
+	}
+	jobs, err := tx.Jobs(s.UID)
+	holds := func(j *queue.Job) bool {
+		return j.Dead || slices.Contains([]string{kindExamine, kindComplete, kindDraft, kindReport}, j.Kind)
+	}
+	if err == nil && !slices.ContainsFunc(jobs, holds) {
+		s.State, s.Reason = state, reason
+	}
+	return err
 }
 
 // payloadOf reads what a job says; one that cannot be read is not tried again.
