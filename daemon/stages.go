@@ -105,8 +105,17 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 	err = lease.Done(func(tx *queue.Tx) error {
 		first = time.Time{}
 		s, err := tx.Study(uid)
-		if err != nil || s == nil || s.State != queue.Receiving {
+		if err != nil || s == nil {
 			return err
+		}
+		if s.State == queue.Failed && lease.Job.LastError != "" && p.looked {
+			s.State, s.Reason = queue.Receiving, "" // this had been given up
+			if err := tx.PutStudy(s); err != nil {
+				return err
+			}
+		}
+		if s.State != queue.Receiving {
+			return nil
 		}
 		now := tx.Now()
 		if s.Last.After(now) { // the clock was set back since

@@ -136,3 +136,50 @@ func TestQuietTimeFollowsTheClock(t *testing.T) {
 		t.Errorf("after the quiet time it is %s", got)
 	}
 }
+
+// TestWholenessThatWasGivenUp: a study of which it could not be said whether it is whole is drafted when that is asked again, unless its images were not looked at.
+func TestWholenessThatWasGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		failed string // what the job failed with before
+		looked bool
+		want   string
+	}{
+		"given up":             {"no", true, queue.Complete},
+		"of another job":       {"", true, queue.Failed},
+		"nobody looks at them": {"no", false, queue.Failed},
+	} {
+		a := withLedger(t)
+		const uid = "2.25.1"
+		putView(t, a, uid, "PA", -6)
+		err := a.db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study(uid)
+			if err != nil {
+				return err
+			}
+			i, err := tx.Instance(uid + ".1")
+			if err != nil {
+				return err
+			}
+			if !c.looked {
+				i.Examined = nil
+			}
+			s.State, s.Reason = queue.Failed, "complete: no"
+			job := completionJob(uid, time.Time{}, false)
+			job.LastError = c.failed
+			return errors.Join(tx.PutStudy(s), tx.PutInstance(i), tx.Enqueue(job))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease, err := a.db.Lease(t.Context(), time.Minute, kindComplete)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.complete(lease); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := a.studyRecord(uid); err != nil || s.State != c.want || (s.Reason == "") != (c.want == queue.Complete) {
+			t.Errorf("%s: the study is %s (%s), want %s: %v", name, s.State, s.Reason, c.want, err)
+		}
+	}
+}
