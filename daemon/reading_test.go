@@ -93,6 +93,7 @@ func TestWhatNoLongerStandsGoesNowhere(t *testing.T) {
 		"wrong worklist entry": {reject(study.RejectedWorklist), false},
 		"another patient":      {patient(func(h *study.Header) { h.PatientID = "B" }), false},
 		"another order":        {patient(func(h *study.Header) { h.AccessionNumber = "A2" }), false},
+		"no order any more":    {patient(func(h *study.Header) { h.AccessionNumber = "" }), true},
 		"another spelling":     {patient(func(h *study.Header) { h.PatientName = "DOE^JON" }), true},
 		"an image of somebody else": {func(tx *queue.Tx) error {
 			h := study.Header{StudyInstanceUID: uid, SOPInstanceUID: uid + ".2", SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", PatientID: "B", AccessionNumber: "A1", Modality: "CR"}

@@ -159,7 +159,7 @@ func rejectionOf(tx *queue.Tx, record *DraftRecord) (worst study.RejectionTitle,
 //   - it rests on one of bad quality and nothing takes its place (a later draft would replace it, as its predecessor);
 //   - the study, or an image that it rests on, is another patient's by now, or the study is of more than one: a draft under the wrong name is what Incorrect Modality Worklist Entry
 //     is for. The new draft then names no predecessor, which would join the two patients;
-//   - it names an order that is no longer its image's.
+//   - it names another order than its image does now.
 func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pair study.Pair) (title study.RejectionTitle, reason string, err error) {
 	worst, err := rejectionOf(tx, record)
 	switch {
@@ -192,7 +192,7 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		case i == nil:
 		case i.Header.Patient() != drafted.Patient():
 			return study.RejectedWorklist, "the patient's identity was corrected", nil
-		case sop == drafted.SOPInstanceUID && drafted.AccessionNumber != "" && i.Header.AccessionNumber != drafted.AccessionNumber:
+		case sop == drafted.SOPInstanceUID && drafted.AccessionNumber != "" && i.Header.AccessionNumber != "" && i.Header.AccessionNumber != drafted.AccessionNumber:
 			return study.RejectedWorklist, "the accession number was corrected", nil
 		}
 	}
