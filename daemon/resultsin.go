@@ -208,6 +208,9 @@ func (a *Appliance) learnFrom(ctx context.Context, sop string) (string, error) {
 		return "a report was not read: " + i.Gone, nil
 	}
 	r, err := report.Read(a.object, a.spool.Path(i.Path))
+	if machineFault(err) {
+		return "", err
+	}
 	if err != nil {
 		return fmt.Sprintf("a report could not be read: %v", err), nil
 	}
