@@ -157,7 +157,7 @@ func (a *Appliance) held(tx *queue.Tx, s *queue.Study) (why string, err error) {
 		return "it is not old enough", nil
 	}
 	for _, d := range s.Deliveries {
-		if open(d.Commitment) {
+		if open(d.Commitment) && s.Withdrawal(d.Revision) == nil {
 			return "a destination has not committed to the draft", nil
 		}
 	}

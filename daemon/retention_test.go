@@ -313,6 +313,9 @@ func TestRetentionTakesWhatIsOver(t *testing.T) {
 		}}}), false},
 		{"a draft that a PACS has not committed to", commitment(queue.Commitment{Asked: k.now}), false},
 		{"a draft that a PACS has committed to", commitment(queue.Commitment{Committed: k.now}), true},
+		{"a draft that was taken back before a PACS committed to it", func(tx *queue.Tx, s *queue.Study) error {
+			return errors.Join(commitment(queue.Commitment{Asked: k.now})(tx, s), withdrawal(k.now)(tx, s))
+		}, true},
 		{"a withdrawal on its way", withdrawal(time.Time{}), false},
 		{"a withdrawal that arrived", withdrawal(k.now), true},
 		{"promised for longer", promise(month.AddDate(0, 0, 1)), false},
