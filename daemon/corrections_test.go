@@ -22,17 +22,22 @@ func learner(t *testing.T) *Appliance {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	a := &Appliance{log: slog.New(slog.DiscardHandler), db: db, drafts: drafts{root: t.TempDir()}}
+	a.drafted(t, "1.2")
+	return a
+}
+
+func (a *Appliance) drafted(t *testing.T, uid string) {
+	t.Helper()
 	record := &DraftRecord{
-		Draft:   study.Draft{StudyInstanceUID: "1.2", Revision: 1, Scores: study.PairScores{Frontal: new(study.Scores)}},
+		Draft:   study.Draft{StudyInstanceUID: uid, Revision: 1, Scores: study.PairScores{Frontal: new(study.Scores)}},
 		Frontal: &study.Header{PatientName: "Ximenes^Ana", PatientID: "P1"},
 	}
 	if err := a.drafts.save(record); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Update(func(tx *queue.Tx) error { return tx.PutStudy(&queue.Study{UID: "1.2", Revision: 1}) }); err != nil {
+	if err := a.db.Update(func(tx *queue.Tx) error { return tx.PutStudy(&queue.Study{UID: uid, Revision: 1}) }); err != nil {
 		t.Fatal(err)
 	}
-	return a
 }
 
 func (a *Appliance) taught(t *testing.T) []*study.Correction {

@@ -74,21 +74,11 @@ func (a *Appliance) StartTuning(presetName string, settings ...string) (string, 
 		return "", fmt.Errorf("daemon: corrections of %d studies are kept, a run needs at least %d", len(teach), tune.LeastCorrections)
 	}
 	id := time.Now().UTC().Format("20060102-150405")
-	folder := filepath.Join(a.tuneRoot(), id)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("daemon: %w", err)
-	}
-	var ids []string
-	for _, c := range teach {
-		ids = append(ids, c.ID)
-	}
-	if err := renameio.WriteFile(filepath.Join(folder, correctionsFile), mustJSON(ids), 0o600); err != nil {
-		return "", fmt.Errorf("daemon: %w", err)
-	}
 	return id, a.tune(id, preset, teach)
 }
 
-// tune runs in the background; a run that a crash ended goes on from its checkpoint.
+// tune runs in the background; a run that a crash ended goes on from its checkpoint. What it learns from is written once nothing else runs: it is not
+// new for the next run any more.
 func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction) error {
 	t := &a.tuner
 	t.mu.Lock()
@@ -96,11 +86,22 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	if t.running != "" {
 		return errTuning
 	}
+	folder := filepath.Join(a.tuneRoot(), id)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("daemon: %w", err)
+	}
+	var ids []string
+	for _, c := range list {
+		ids = append(ids, c.ID)
+	}
+	if err := renameio.WriteFile(filepath.Join(folder, correctionsFile), mustJSON(ids), 0o600); err != nil {
+		return fmt.Errorf("daemon: %w", err)
+	}
 	ctx, stop := context.WithCancel(t.ctx)
 	t.running, t.stop, t.live = id, stop, tune.Record{ID: id, State: tune.Running, Preset: preset}
 	base, adapter, template, digest := a.reader.LanguageModel()
 	opts := tune.Options{
-		ID: id, Folder: filepath.Join(a.tuneRoot(), id), Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest,
+		ID: id, Folder: folder, Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest,
 		Corrections: list, Yield: a.yield,
 		Progress: func(r *tune.Record) {
 			t.mu.Lock()
