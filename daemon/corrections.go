@@ -47,7 +47,7 @@ type MismatchError struct{ Reason string }
 func (e *MismatchError) Error() string { return "daemon: the report was kept aside: " + e.Reason }
 
 // AddCorrection masks a signed report, ties it to its draft and keeps it for fine-tuning. The same report of the same study twice is
-// one correction. What fits no draft is kept aside and returned as a *MismatchError.
+// one correction, of the later time that a source gave it. What fits no draft is kept aside and returned as a *MismatchError.
 func (a *Appliance) AddCorrection(_ context.Context, in CorrectionInput) (*study.Correction, error) {
 	return addCorrection(a.db, a.drafts, in)
 }
@@ -57,11 +57,12 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 	if _, err := corrections.ParseReport(in.Report); err != nil && in.Conflict == "" {
 		return nil, err
 	}
+	undated := in.Time.IsZero()
 	var c *study.Correction
 	var mismatch error
 	err := db.Update(func(tx *queue.Tx) error {
 		c, mismatch = nil, nil
-		if in.Time.IsZero() {
+		if undated {
 			in.Time = tx.Now()
 		}
 		s, record, reason, err := draftOfCorrection(tx, drafts, in)
@@ -99,8 +100,16 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 			Draft:  "FINDINGS: " + record.Draft.Text(study.SectionFindings) + "\nIMPRESSION: " + record.Draft.Text(study.SectionImpression),
 			Final:  report.String(), Masked: count, Role: role(in.Role), Source: in.Source, Time: in.Time.UTC(), Models: record.Draft.Models,
 		}
-		if known, err := tx.Correction(c.ID); err != nil || known != nil {
+		known, err := tx.Correction(c.ID)
+		if err != nil {
 			return err
+		}
+		if known != nil {
+			if undated || !known.Time.Before(c.Time) {
+				return nil
+			}
+			known.Time = c.Time // who wrote it went back to it
+			return tx.PutCorrection(known)
 		}
 		s.Note(tx.Now(), "corrected report received from "+in.Source)
 		if err := tx.PutStudy(s); err != nil {

@@ -72,6 +72,36 @@ func TestOnlyWhatHoldsTrains(t *testing.T) {
 	}
 }
 
+// TestATextThatCameBackTrains: a report that is amended and amended back trains as it stands; the same report again, of no time or of an earlier one, changes
+// nothing.
+func TestATextThatCameBackTrains(t *testing.T) {
+	a := learner(t)
+	for _, step := range []struct {
+		text string
+		day  int // 0: no time
+		want string
+	}{{"first", 1, "first"}, {"amended", 2, "amended"}, {"first", 1, "amended"}, {"first", 0, "amended"}, {"first", 3, "first"}, {"first", 1, "first"}, {"amended", 2, "first"}} {
+		in := CorrectionInput{StudyInstanceUID: "1.2", Report: fmt.Sprintf("FINDINGS: The %s text.\nIMPRESSION: Normal.", step.text), Source: sourceHL7}
+		if step.day > 0 {
+			in.Time = time.Date(2026, 1, step.day, 0, 0, 0, 0, time.UTC)
+		}
+		if _, err := a.AddCorrection(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		got := a.taught(t)
+		if len(got) != 1 || !strings.Contains(got[0].Final, step.want) {
+			t.Errorf("after %q of day %d: %+v train, want %q", step.text, step.day, texts(got), step.want)
+		}
+	}
+}
+
+func texts(list []*study.Correction) (out []string) {
+	for _, c := range list {
+		out = append(out, c.Final)
+	}
+	return out
+}
+
 // TestOnlySectionsAreKept: who wrote a report, what was asked, and what is no text are not part of a correction.
 func TestOnlySectionsAreKept(t *testing.T) {
 	a := learner(t)
