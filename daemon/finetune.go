@@ -118,7 +118,7 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 			record = nil // the appliance stops: the run goes on when it is started again
 		}
 		if record != nil {
-			a.settleTuning(record, err)
+			a.settleTuning(ctx, record, err)
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -127,17 +127,32 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	return nil
 }
 
+// registryWaits is how often a run that ended looks whether the registry is free: a large model's import holds it for hours.
+const registryWaits = 5 * time.Second
+
+// untilFree tries again while others change the registry, until ctx is cancelled.
+func untilFree(ctx context.Context, change func() error) error {
+	for {
+		if err := change(); !errors.Is(err, models.ErrBusy) || !pause(ctx, registryWaits) {
+			return err
+		}
+	}
+}
+
 // settleTuning puts the new adapter into the registry and, when the gate lets it, to work.
-func (a *Appliance) settleTuning(record *tune.Record, err error) {
+func (a *Appliance) settleTuning(ctx context.Context, record *tune.Record, err error) {
 	folder := filepath.Join(a.tuneRoot(), record.ID)
 	if err == nil && record.Verdict != nil && record.Model == "" { // a whole model needs a restart and a person
 		store := a.models()
 		name := "site-" + record.ID
-		_, err = store.ImportAdapter(models.AdapterImport{From: filepath.Join(folder, tune.AdapterFolder), Name: name, Base: store.LanguageModelName(), Now: time.Now()})
+		err = untilFree(ctx, func() error {
+			_, err := store.ImportAdapter(models.AdapterImport{From: filepath.Join(folder, tune.AdapterFolder), Name: name, Base: store.LanguageModelName(), Now: time.Now()})
+			return err
+		})
 		if err == nil {
 			record.Adapter = name
 			if record.Verdict.Pass {
-				err = a.UseAdapter(name)
+				err = untilFree(ctx, func() error { return a.UseAdapter(name) })
 			}
 			if errors.Is(err, signing.ErrUntrusted) { // the gate has judged it; somebody with the site's key has the last word
 				record.State, record.Error, err = tune.Kept, err.Error(), nil
