@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -223,18 +224,30 @@ func (a *Appliance) answerUsers(mux *http.ServeMux, reply func(http.ResponseWrit
 			reply(w, nil, fmt.Errorf("daemon: users: %w", err))
 			return
 		}
-		said, err := changeUsers(a.room.users, r.PathValue("act"), change)
-		if err == nil {
-			err = a.room.audit.Add(access.Entry{Time: time.Now(), Act: "user " + r.PathValue("act"), Detail: change.Name, Address: "state socket"})
-		}
+		said, err := changeUsers(a.room.users, a.room.audit, r.PathValue("act"), change, "state socket")
 		reply(w, said, err)
 	})
 }
 
 const maxUserRequest = 64 << 10
 
-// changeUsers returns the token that it made, if it made one.
-func changeUsers(users *access.Users, act string, change UserChange) (token string, err error) {
+// changeUsers enters a change into the audit log and makes it, and enters too when it was not made. It returns the token that it made, if it made one.
+func changeUsers(users *access.Users, audit *access.AuditLog, act string, change UserChange, from string) (token string, err error) {
+	const most = 300
+	entry := access.Entry{Time: time.Now(), Act: "user " + act, Detail: change.Name[:min(len(change.Name), most)], Address: from}
+	if err := audit.Add(entry); err != nil {
+		return "", err
+	}
+	token, err = changeUser(users, act, change)
+	if err != nil {
+		said := entry.Detail + ": " + err.Error()
+		entry.Act, entry.Detail = entry.Act+" failed", said[:min(len(said), 2*most)]
+		err = errors.Join(err, audit.Add(entry))
+	}
+	return token, err
+}
+
+func changeUser(users *access.Users, act string, change UserChange) (token string, err error) {
 	switch act {
 	case "add":
 		return "", users.Add(change.User, change.Secret)
@@ -253,14 +266,28 @@ func changeUsers(users *access.Users, act string, change UserChange) (token stri
 // ChangeUsers adds a user, sets a password or removes a user ("add", "passwd", "remove"), in the running daemon or in the state itself. A
 // machine ("add machine", "token") is given a token, which is returned.
 func ChangeUsers(state, act string, change UserChange) (token string, err error) {
-	if running, err := ask(state, http.MethodPost, "/users/"+url.PathEscape(act), change, &token); running {
+	path := "/users/" + url.PathEscape(act)
+	if running, err := ask(state, http.MethodPost, path, change, &token); running {
 		return token, err
 	}
+	db, err := queue.Open(filepath.Join(state, databaseFile), queue.Options{}) // an appliance that starts meanwhile would keep the users as they were
+	if err != nil {
+		if running, asked := ask(state, http.MethodPost, path, change, &token); running {
+			return token, asked // it has started
+		}
+		return "", err
+	}
+	defer db.Close()
 	users, err := access.OpenUsers(filepath.Join(state, usersFile))
 	if err != nil {
 		return "", err
 	}
-	return changeUsers(users, act, change)
+	audit, err := access.OpenAuditLog(filepath.Join(state, auditFile))
+	if err != nil {
+		return "", err
+	}
+	defer audit.Close()
+	return changeUsers(users, audit, act, change, "state folder")
 }
 
 // UserList lists the users of a state, without their passwords.
