@@ -161,13 +161,16 @@ func (a *Appliance) Acknowledge(uid string, number int, by Hand) (alert *queue.A
 		case alert.Number != number:
 			return ErrOtherAlert
 		case !alert.Open():
-			return nil
+			return by.enter(fmt.Sprintf("alert %d, which %s had before", number, alert.By))
 		}
 		noted = true
 		if err := a.acknowledged(tx, s, by, queue.HowAcknowledged, alert.Revision); err != nil {
 			return err
 		}
-		return tx.PutStudy(s)
+		if err := tx.PutStudy(s); err != nil {
+			return err
+		}
+		return by.enter(fmt.Sprintf("alert %d", number))
 	})
 	if err == nil && noted {
 		a.metrics.Acknowledgement.Observe(alert.Acknowledged.Sub(alert.Raised).Seconds())

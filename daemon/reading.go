@@ -19,6 +19,16 @@ const maxSection = 24 << 10
 type Hand struct {
 	User string // name he logs in with
 	Name string // as people say it
+	// Enter, when not nil, enters the change into the audit log, as the last thing before it is committed: its error refuses the change. It may be called
+	// again for one change, which may fail to be committed afterwards.
+	Enter func(detail string) error
+}
+
+func (h Hand) enter(detail string) error {
+	if h.Enter == nil {
+		return nil
+	}
+	return h.Enter(detail)
 }
 
 // Edit is a reading as its reader wants it.
@@ -175,7 +185,10 @@ func (a *Appliance) changeReading(uid string, by Hand, e Edit, change func(*queu
 			return err
 		}
 		out = &next
-		return tx.PutReading(&next)
+		if err := tx.PutReading(&next); err != nil {
+			return err
+		}
+		return by.enter(fmt.Sprintf("version %d", next.Version))
 	})
 	return out, err
 }

@@ -59,6 +59,7 @@ func TestMessages(t *testing.T) {
 		{ActRemoved, "1.2.3", "", event("D", "0", "110105", "DICOM Study Deleted") + `<ActiveParticipant UserID="XR" UserIsRequestor="true">` + end + source + objects},
 		{ActStranger, "", Failed, event("E", "4", "110113", "Security Alert", "110126", "Node Authentication") + person + end + source},
 		{ActReload, "", "peers", event("E", "0", "110113", "Security Alert", "110131", "Software Configuration") + person + end + me + end + source},
+		{"learning promote failed", "", "x: no such model", event("E", "4", "110113", "Security Alert", "110131", "Software Configuration") + person + end + me + end + source},
 		{"view administration", "", "", event("R", "0", "110101", "Audit Log Used") + person + end + source +
 			`<ParticipantObjectIdentification ParticipantObjectID="file:audit.log" ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="13">` +
 			`<ParticipantObjectIDTypeCode csd-code="12" codeSystemName="RFC-3881" originalText="URI"></ParticipantObjectIDTypeCode>` +

@@ -19,8 +19,13 @@ func (r *Room) acknowledge(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "the number of the alert is missing", http.StatusBadRequest)
 		return
 	}
-	alert, err := r.appliance.Acknowledge(uid, number, handOf(q))
+	act := r.asked(q, "acknowledge critical finding", uid, "")
+	alert, err := r.appliance.Acknowledge(uid, number, act.hand())
+	act.came(err)
 	switch {
+	case errors.Is(err, errUnaudited):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.Error(w, "there is no such study", http.StatusNotFound)
 		return
@@ -32,11 +37,6 @@ func (r *Room) acknowledge(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "it could not be kept: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	detail := "alert " + strconv.Itoa(number)
-	if alert.By != userOf(q).Name {
-		detail += ", which " + alert.By + " had before"
-	}
-	r.audit(q, "acknowledge critical finding", uid, detail)
 	if q.Header.Get("Accept") != "application/json" {
 		http.Redirect(w, q, "/studies/"+uid, http.StatusSeeOther)
 		return

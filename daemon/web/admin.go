@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -116,23 +115,17 @@ func (r *Room) admin(w http.ResponseWriter, q *http.Request) {
 
 // administer carries out what an administrator asks for.
 func (r *Room) administer(w http.ResponseWriter, q *http.Request) {
-	act := q.PathValue("act")
-	var said, detail string
-	var err error
-	switch act {
-	case "resend":
-		detail = q.PostFormValue("job")
-		err = r.appliance.Resend(detail)
-		said = "The job has another round of attempts."
-	case "echo":
-		detail = q.PostFormValue("node")
-		var took time.Duration
-		took, err = r.appliance.Echo(q.Context(), detail)
-		said = fmt.Sprintf("%s answers (%s).", detail, took.Round(time.Millisecond))
-	default:
-		err = errors.New("there is no such act")
-	}
-	r.settle(w, q, "administration "+act, detail, "/admin", said, err)
+	act, job, node := q.PathValue("act"), q.PostFormValue("job"), q.PostFormValue("node")
+	r.settle(w, r.asked(q, "administration "+act, "", job+node), "/admin", func() (string, error) {
+		switch act {
+		case "resend":
+			return "The job has another round of attempts.", r.appliance.Resend(job)
+		case "echo":
+			took, err := r.appliance.Echo(q.Context(), node)
+			return fmt.Sprintf("%s answers (%s).", node, took.Round(time.Millisecond)), err
+		}
+		return "", errNoAct
+	})
 }
 
 func urlText(text string) string {

@@ -246,38 +246,43 @@ func drawRun(record *tune.Record) runView {
 
 // train carries out what a trainer asks for.
 func (r *Room) train(w http.ResponseWriter, q *http.Request) {
-	act := q.PathValue("act")
-	var said string
-	var err error
-	switch act {
-	case "start":
-		said, err = r.appliance.StartTuning(q.PostFormValue("preset"))
-		said = "Run " + said + " has begun."
-	case "stop":
-		said, err = r.appliance.StopTuning()
-		said = "Run " + said + " ends."
-	case "promote":
-		name := q.PostFormValue("adapter")
-		err = r.appliance.UseAdapter(name)
-		said = "Adapter " + name + " is in use."
-	case "rollback":
-		said, err = r.appliance.RollBackAdapter()
-		said = "Adapter " + said + " is in use again."
-	case "starter":
-		err = r.appliance.UseAdapter(models.StarterName)
-		said = "The starter's adapter is in use again."
-	default:
-		err = errors.New("there is no such act")
-	}
-	r.settle(w, q, "learning "+act, q.PostFormValue("adapter")+q.PostFormValue("preset"), "/learning", said, err)
+	act, adapter := q.PathValue("act"), q.PostFormValue("adapter")
+	r.settle(w, r.asked(q, "learning "+act, "", adapter+q.PostFormValue("preset")), "/learning", func() (said string, err error) {
+		switch act {
+		case "start":
+			said, err = r.appliance.StartTuning(q.PostFormValue("preset"))
+			said = "Run " + said + " has begun."
+		case "stop":
+			said, err = r.appliance.StopTuning()
+			said = "Run " + said + " ends."
+		case "promote":
+			err = r.appliance.UseAdapter(adapter)
+			said = "Adapter " + adapter + " is in use."
+		case "rollback":
+			said, err = r.appliance.RollBackAdapter()
+			said = "Adapter " + said + " is in use again."
+		case "starter":
+			err = r.appliance.UseAdapter(models.StarterName)
+			said = "The starter's adapter is in use again."
+		default:
+			err = errNoAct
+		}
+		return said, err
+	})
 }
 
-// settle audits an act of a form and goes back to its page with what came of it.
-func (r *Room) settle(w http.ResponseWriter, q *http.Request, act, detail, page, said string, err error) {
+var errNoAct = errors.New("there is no such act")
+
+// settle does an act of a form and goes back to its page with what came of it.
+func (r *Room) settle(w http.ResponseWriter, act *act, page string, do func() (said string, err error)) {
+	if err := act.enter(""); err != nil {
+		r.fail(w, act.q, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	said, err := do()
+	act.came(err)
 	if err != nil {
 		said = "Not done: " + err.Error()
-		detail = strings.TrimSpace(detail + " failed: " + err.Error())
 	}
-	r.audit(q, act, "", detail)
-	http.Redirect(w, q, page+"?said="+urlText(said), http.StatusSeeOther)
+	http.Redirect(w, act.q, page+"?said="+urlText(said), http.StatusSeeOther)
 }

@@ -114,7 +114,7 @@ func (r *Room) only(roles []access.Role, page http.HandlerFunc) http.Handler {
 	})
 }
 
-// audit writes an entry; false means that it could not be written, and the request must not be answered.
+// audit writes an entry; false means that it could not be written, and what it is of must not be shown or done.
 func (r *Room) audit(q *http.Request, act, study, detail string) bool {
 	return r.auditAs(q, userOf(q).Name, act, study, detail)
 }

@@ -66,8 +66,9 @@ func (r *Room) save(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "the study has no such draft", http.StatusNotFound)
 		return
 	}
-	reading, err := r.appliance.SaveReading(uid, handOf(q), edit)
-	r.answer(w, q, "edit report", uid, "", reading, err, func(a *readingAnswer) {
+	act := r.asked(q, "edit report", uid, "")
+	reading, err := r.appliance.SaveReading(uid, act.hand(), edit)
+	r.answer(w, act, reading, err, func(a *readingAnswer) {
 		text := analysis(record.Draft, reading.Findings, reading.Impression)
 		a.Analysis = &text
 	})
@@ -75,44 +76,43 @@ func (r *Room) save(w http.ResponseWriter, q *http.Request) {
 
 func (r *Room) sign(w http.ResponseWriter, q *http.Request) {
 	if _, edit, ok := r.edit(w, q); ok {
-		reading, err := r.appliance.SignReading(q.PathValue("uid"), handOf(q), userOf(q).FullName, edit)
-		r.answer(w, q, "sign report", q.PathValue("uid"), "", reading, err, nil)
+		act := r.asked(q, "sign report", q.PathValue("uid"), "")
+		reading, err := r.appliance.SignReading(act.study, act.hand(), userOf(q).FullName, edit)
+		r.answer(w, act, reading, err, nil)
 	}
 }
 
 func (r *Room) reject(w http.ResponseWriter, q *http.Request) {
 	if in, edit, ok := r.edit(w, q); ok {
-		reading, err := r.appliance.RejectDraft(q.PathValue("uid"), handOf(q), in.Reason, edit)
-		r.answer(w, q, "reject draft", q.PathValue("uid"), "", reading, err, nil)
+		act := r.asked(q, "reject draft", q.PathValue("uid"), "")
+		reading, err := r.appliance.RejectDraft(act.study, act.hand(), in.Reason, edit)
+		r.answer(w, act, reading, err, nil)
 	}
 }
 
 func (r *Room) reopen(w http.ResponseWriter, q *http.Request) {
 	if _, edit, ok := r.edit(w, q); ok {
-		reading, err := r.appliance.ReopenReading(q.PathValue("uid"), handOf(q), edit)
-		r.answer(w, q, "reopen report", q.PathValue("uid"), "", reading, err, nil)
+		act := r.asked(q, "reopen report", q.PathValue("uid"), "")
+		reading, err := r.appliance.ReopenReading(act.study, act.hand(), edit)
+		r.answer(w, act, reading, err, nil)
 	}
 }
 
 func (r *Room) redraft(w http.ResponseWriter, q *http.Request) {
 	if in, edit, ok := r.edit(w, q); ok {
-		reading, err := r.appliance.Redraft(q.PathValue("uid"), handOf(q), in.Adapter, edit)
-		r.answer(w, q, "redraft", q.PathValue("uid"), "by adapter "+in.Adapter, reading, err, nil)
+		act := r.asked(q, "redraft", q.PathValue("uid"), "by adapter "+in.Adapter)
+		reading, err := r.appliance.Redraft(act.study, act.hand(), in.Adapter, edit)
+		r.answer(w, act, reading, err, nil)
 	}
 }
 
-func handOf(q *http.Request) daemon.Hand {
-	u := userOf(q)
-	return daemon.Hand{User: u.Name, Name: u.DisplayName()}
-}
-
-// answer audits an act and tells its page what came of it: the one place where errors of readings become statuses.
-func (r *Room) answer(w http.ResponseWriter, q *http.Request, act, uid, detail string, reading *queue.Reading, err error, more func(*readingAnswer)) {
+// answer tells the page of an act what came of it: the one place where errors of readings become statuses.
+func (r *Room) answer(w http.ResponseWriter, act *act, reading *queue.Reading, err error, more func(*readingAnswer)) {
+	act.came(err)
 	var conflict *daemon.ConflictError
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case err == nil:
-		r.audit(q, act, uid, strings.TrimSpace(fmt.Sprintf("version %d %s", reading.Version, detail)))
 		a := answerOf(reading)
 		if more != nil {
 			more(&a)
@@ -120,16 +120,18 @@ func (r *Room) answer(w http.ResponseWriter, q *http.Request, act, uid, detail s
 		w.Header().Set("ETag", fmt.Sprintf(`"%d"`, reading.Version))
 		_ = json.NewEncoder(w).Encode(a)
 	case errors.As(err, &conflict):
-		r.audit(q, act+" refused", uid, "another version is newer")
+		r.audit(act.q, act.name+" refused", act.study, "another version is newer")
 		w.WriteHeader(http.StatusPreconditionFailed)
 		_ = json.NewEncoder(w).Encode(answerOf(&conflict.Reading))
+	case errors.Is(err, errUnaudited):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.Error(w, "there is no such study", http.StatusNotFound)
 	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead),
 		errors.Is(err, daemon.ErrOnItsWay), errors.Is(err, daemon.ErrNoAdapter), errors.Is(err, daemon.ErrShadow), errors.Is(err, daemon.ErrWithdrawn):
 		http.Error(w, strings.TrimPrefix(err.Error(), "daemon: "), http.StatusConflict)
 	default:
-		r.log.Error("changing a reading", "study", uid, "error", err)
+		r.log.Error("changing a reading", "study", act.study, "error", err)
 		http.Error(w, "the report could not be kept: "+err.Error(), http.StatusInternalServerError)
 	}
 }
