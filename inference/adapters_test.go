@@ -93,6 +93,33 @@ func TestOneTextByAnotherAdapter(t *testing.T) {
 	}
 }
 
+// TestARemovedAdapterStaysInUse: what is chosen for the next start frees the adapter that this one writes with; removed, it is laid over the model again
+// after a text by another.
+func TestARemovedAdapterStaysInUse(t *testing.T) {
+	r, store := withSilenced(t)
+	if err := errors.Join(store.UseAdapter("silenced"), r.Adapt(store)); err != nil {
+		t.Fatal(err)
+	}
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
+	first, err := r.Write(t.Context(), scores, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.UseAdapter(models.StarterName), store.Remove("silenced")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.WriteAs(t.Context(), scores, store, models.StarterName, nil); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := r.Write(t.Context(), scores, nil); err != nil || again.Text != first.Text {
+		t.Errorf("%v: %+v, before %q", err, again, first.Text)
+	}
+	_, adapter, _, _ := r.LanguageModel()
+	if config, err := fs.ReadFile(adapter, llama.AdapterConfigFile); err != nil || len(config) == 0 {
+		t.Errorf("fine-tuning goes on from it: %v, %d bytes", err, len(config))
+	}
+}
+
 // TestTextsAtOnce: reports that are written at once, some by an adapter of their own, while others are promoted to be in use, are each what the
 // adapter that they say they are by writes alone.
 func TestTextsAtOnce(t *testing.T) {

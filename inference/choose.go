@@ -80,6 +80,9 @@ func choose(store *models.Store) (*parts, error) {
 			if m.Base == nil || m.Base.Digest != out.language.card.Digest {
 				continue // made for another language model, as after the starter's own was replaced by a newer one
 			}
+			if chosen.files, err = store.Hold(m); err != nil { // it is laid again after each text by another, though chosen no more and removed
+				return nil, fmt.Errorf("inference: the %s in use: %w", role, err)
+			}
 			out.adapter = &chosen
 		}
 	}

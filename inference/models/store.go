@@ -179,6 +179,46 @@ func (f modelFiles) Open(name string) (fs.File, error) {
 	return os.Open(f.store.Path(f.model, name))
 }
 
+// Hold is Open of what can be read for as long as somebody has it, also when the model is removed.
+func (s *Store) Hold(m *Model) (fs.FS, error) {
+	held := heldFiles{}
+	for name := range m.Files {
+		file, err := os.Open(s.Path(m, name))
+		if err != nil {
+			return nil, fmt.Errorf("models: %s: %w", m.Name, err)
+		}
+		held[name] = file // closed when nobody has it any more
+	}
+	return held, nil
+}
+
+type heldFiles map[string]*os.File
+
+// Open implements fs.FS.
+func (f heldFiles) Open(name string) (fs.File, error) {
+	file, ok := f[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return heldFile{io.NewSectionReader(file, 0, info.Size()), info}, nil
+}
+
+// heldFile is one reading of a held file.
+type heldFile struct {
+	*io.SectionReader
+	info fs.FileInfo
+}
+
+// Stat implements fs.File.
+func (f heldFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+
+// Close implements fs.File.
+func (heldFile) Close() error { return nil }
+
 // Verify reads all of a model's files again and reports each that is not what the manifest says, and an adapter that nobody trusted has signed.
 func (s *Store) Verify(ctx context.Context, m *Model, progress func(Progress)) error {
 	var faults []error
