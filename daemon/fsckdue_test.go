@@ -2,12 +2,16 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"llamaxr/daemon/config"
+	"llamaxr/daemon/metrics"
 	"llamaxr/ingest/spool"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
@@ -73,12 +77,15 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 	}
 }
 
-// TestLostFilesAreMadeAgain: a signed report, and our rejection note of a draft, whose file is gone or cut short is the same again when it is to be sent.
-func TestLostFilesAreMadeAgain(t *testing.T) {
+// withSigned is withDrafts with a signed report and a withdrawal of the first revision, which go to a destination.
+func withSigned(t *testing.T, to config.Destination) *Appliance {
+	t.Helper()
 	const uid = "2.25.1"
-	signature := queue.Signature{Number: 1, Revision: 1, Name: "Doe^Jane", Findings: "Clear.", Impression: "Normal.", Time: time.Now()}
-	withdrawal := &queue.Withdrawal{Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now()}
-	a := withDrafts(t, 1, &queue.Study{UID: uid, Withdrawn: []*queue.Withdrawal{withdrawal}})
+	a := withDrafts(t, 1, &queue.Study{UID: uid})
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{to}
+	a.settings.Store(&cfg)
+	a.metrics = metrics.New(metrics.Labels{})
 	var err error
 	if a.spool, err = spool.Open(t.TempDir(), 0); err != nil {
 		t.Fatal(err)
@@ -90,18 +97,47 @@ func TestLostFilesAreMadeAgain(t *testing.T) {
 	}
 	record.Frontal.SOPClassUID, record.Frontal.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", uid+".2"
 	record.Documents[0].SOPClassUID, record.Documents[0].SeriesInstanceUID = sr.BasicTextSR, "2.25.91"
-	reading := &queue.Reading{StudyInstanceUID: uid, Signatures: []queue.Signature{signature}}
+	signature := queue.Signature{Number: 1, Revision: 1, Name: "Doe^Jane", Findings: "Clear.", Impression: "Normal.", Time: time.Now()}
+	reading := &queue.Reading{StudyInstanceUID: uid, Revision: 1, State: queue.ReadingSigned, Signatures: []queue.Signature{signature}}
 	document, err := a.signedReport(record, reading, signature)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature.SOPInstanceUID, signature.SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
-	_, err = a.writeWithdrawal(record, withdrawal)
+	made := &reading.Signatures[0]
+	made.SOPInstanceUID, made.SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
+	w := &queue.Withdrawal{
+		Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now(), Deliveries: map[string]*queue.Delivery{to.String(): {Revision: 1}},
+	}
+	w.Note, err = a.writeWithdrawal(record, w)
 	if err := errors.Join(err, a.drafts.save(record), a.writeDocument(uid, 1, signedFile(1), document)); err != nil {
 		t.Fatal(err)
 	}
+	err = a.db.Update(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		s.Withdrawn = []*queue.Withdrawal{w}
+		return errors.Join(tx.PutStudy(s), tx.PutReading(reading))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestLostFilesAreMadeAgain: a signed report, and our rejection note of a draft, whose file is gone or cut short is the same again when it is to be sent.
+func TestLostFilesAreMadeAgain(t *testing.T) {
+	const uid = "2.25.1"
+	a := withSigned(t, config.Destination{AETitle: "PACS", Address: "127.0.0.1:1"})
 	for name, whole := range map[string]func() (string, error){
-		signedFile(1):               func() (string, error) { return a.wholeSigned(reading, signature) },
+		signedFile(1): func() (string, error) {
+			reading, signature, err := a.signature(uid, 1)
+			if err != nil {
+				return "", err
+			}
+			return a.wholeSigned(reading, signature)
+		},
 		withdrawalDocument + ".dcm": func() (string, error) { return a.wholeWithdrawal(uid, 1) },
 	} {
 		path := filepath.Join(a.drafts.folder(uid, 1), name)
@@ -119,5 +155,37 @@ func TestLostFilesAreMadeAgain(t *testing.T) {
 				t.Errorf("%s: %v, %d bytes of %d", name, err, len(got), len(want))
 			}
 		}
+	}
+}
+
+// TestASlowDestinationKeepsItsJob: what is sent by DICOM is sent by one deliverer, however long the destination takes.
+func TestASlowDestinationKeepsItsJob(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	const uid = "2.25.1"
+	to := config.Destination{AETitle: "PACS", Address: silent.Addr().String()}
+	a := withSigned(t, to)
+	if err := a.db.Update(func(tx *queue.Tx) error { return tx.Enqueue(retractJob(uid, 1, to.String())) }); err != nil {
+		t.Fatal(err)
+	}
+	const ttl = time.Second
+	lease, err := a.db.Lease(t.Context(), ttl, kindRetract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sending, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.perform(sending, lease) }()
+	waiting, cancel := context.WithTimeout(t.Context(), 2*ttl)
+	defer cancel()
+	if _, err := a.db.Lease(waiting, ttl, kindRetract); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("another deliverer has the job: %v", err)
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first ended: %v", err)
 	}
 }

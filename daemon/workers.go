@@ -17,7 +17,7 @@ import (
 	"llamaxr/queue"
 )
 
-// leaseTime is how long a worker may hold a job without a word; the longest stage takes seconds, a slow PACS minutes.
+// leaseTime is how long a worker may hold a job without a word; the longest stage takes seconds. What is sent by DICOM says that it is at work.
 const leaseTime = 5 * time.Minute
 
 // deliverers is how many deliveries run at once: a destination that is down must not hold up the others.
@@ -142,6 +142,10 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 	switch lease.Job.Kind {
 	case kindExamine, kindDraft, kindReport:
 		a.readers.giveWay(ctx)
+	}
+	switch lease.Job.Kind {
+	case kindDeliver, kindDeliverSigned, kindCommit, kindRetract: // by DICOM a peer may take its time with each object
+		defer lease.Keep()()
 	}
 	switch lease.Job.Kind {
 	case kindExamine:

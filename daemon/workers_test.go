@@ -95,7 +95,14 @@ func TestEveryKindIsServedAndMeasured(t *testing.T) {
 				t.Errorf("no %s in the metrics", want)
 			}
 		}
-		lease := &queue.Lease{Job: queue.Job{Kind: kind, Payload: []byte("not JSON")}}
+		err := al.db.Update(func(tx *queue.Tx) error { return tx.Enqueue(queue.Job{ID: kind, Kind: kind, Payload: []byte("[]")}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease, err := al.db.Lease(t.Context(), leaseTime, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := al.perform(t.Context(), lease); err != nil && strings.Contains(err.Error(), "unknown kind") {
 			t.Error(err)
 		}

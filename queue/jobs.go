@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -173,6 +174,7 @@ func (tx *Tx) setBack(by time.Duration) error {
 type Lease struct {
 	Job Job
 	db  *DB
+	ttl time.Duration
 }
 
 // ErrLeaseLost is returned when a lease has run out and the job was given to another.
@@ -267,7 +269,7 @@ func (db *DB) take(id string, ttl time.Duration) (*Lease, error) {
 		j.Leased = now.Add(ttl)
 		j.Lease++
 		j.Attempts++
-		lease = &Lease{*j, db}
+		lease = &Lease{*j, db, ttl}
 		return put(tx, bucketJobs, id, j)
 	})
 	return lease, err
@@ -361,6 +363,27 @@ func (l *Lease) Extend(ttl time.Duration) error {
 		j.Leased = tx.Now().Add(ttl)
 		return put(tx, bucketJobs, j.ID, j)
 	})
+}
+
+// Keep extends the lease, for as long as it was taken, until stop is called: work has no end that could be told before. It ends where the lease is lost.
+func (l *Lease) Keep() (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(l.ttl / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			if err := l.Extend(l.ttl); errors.Is(err, ErrLeaseLost) || errors.Is(err, ErrClosed) {
+				return
+			}
+		}
+	})
+	return func() { close(done); wg.Wait() }
 }
 
 // retryWait is FirstRetry doubled with each attempt up to LastRetry, with a quarter of jitter either way.

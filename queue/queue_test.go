@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"llamaxr/study"
@@ -369,4 +370,36 @@ func TestWhoStopsLeavesWhatIsReady(t *testing.T) {
 	if lease, err := db.Lease(ctx, time.Minute, "k"); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", lease, err)
 	}
+}
+
+// TestAKeptLeaseDoesNotRunOut: however long the work takes nobody else gets the job, and once it is let go somebody does.
+func TestAKeptLeaseDoesNotRunOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open(filepath.Join(t.TempDir(), "db"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		enqueue(t, db, "a")
+		const ttl = 5 * time.Minute
+		lease, err := db.Lease(t.Context(), ttl, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*ttl)
+			defer cancel()
+			_, err := db.Lease(ctx, ttl, "k")
+			return err
+		}
+		stop := lease.Keep()
+		if err := taken(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while it is kept: %v", err)
+		}
+		stop()
+		if err := taken(); err != nil {
+			t.Errorf("after it was let go: %v", err)
+		}
+		lease.Keep()() // of a lease that was lost
+	})
 }
