@@ -98,6 +98,9 @@ func (a *Appliance) commit(ctx context.Context, lease *queue.Lease) error {
 	return lease.Later(a.cfg().Commitment.AnswerTime, mustJSON(c), func(tx *queue.Tx) error {
 		return onCommitment(tx, uid, c, func(s *queue.Study, state *queue.Commitment) error {
 			state.Asked = tx.Now().UTC()
+			if c.Signature == 0 && s.Withdrawal(c.Revision) != nil {
+				return tx.End(lease.Job.ID) // while it was asked
+			}
 			if first {
 				s.Note(tx.Now(), fmt.Sprintf("%s was asked for storage commitment of %s", to.AETitle, c))
 			}

@@ -189,3 +189,52 @@ func TestASlowDestinationKeepsItsJob(t *testing.T) {
 		t.Errorf("the first ended: %v", err)
 	}
 }
+
+// TestANoteWaitsForWhatItTakesBack: a rejection note goes after whatever sends its draft: the delivery, and storage commitment, which sends again what was not committed to.
+func TestANoteWaitsForWhatItTakesBack(t *testing.T) {
+	const uid = "2.25.1"
+	to := config.Destination{AETitle: "PACS", Address: "127.0.0.1:1"}
+	sent := committal{Revision: 1, Destination: to.String()}
+	for kind, job := range map[string]queue.Job{
+		kindDeliver: {ID: deliveryID(uid, 1, to.String()), Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{1, to.String()})},
+		kindCommit:  sent.job(uid),
+	} {
+		t.Run(kind, func(t *testing.T) {
+			a := withSigned(t, to)
+			s, err := a.studyRecord(uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := s.Withdrawn[0]
+			s.Withdrawn, s.Sent = nil, map[string][]int{to.String(): {1}}
+			if err := a.db.Update(func(tx *queue.Tx) error { return errors.Join(tx.PutStudy(s), tx.Enqueue(job)) }); err != nil {
+				t.Fatal(err)
+			}
+			sending, err := a.db.Lease(t.Context(), leaseTime, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.db.Update(func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, []*queue.Withdrawal{w}) }); err != nil {
+				t.Fatal(err)
+			}
+			note := func() (*queue.Job, error) {
+				lease, err := a.db.Lease(t.Context(), leaseTime, kindRetract)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return &lease.Job, a.retract(t.Context(), lease)
+			}
+			for range 2 {
+				if job, err := note(); err != nil || job.Attempts != 1 {
+					t.Fatalf("while the draft is being sent: attempt %d, %v", job.Attempts, err)
+				}
+			}
+			if err := sending.Done(nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := note(); err == nil { // nobody listens there
+				t.Error("the note is not sent")
+			}
+		})
+	}
+}

@@ -314,7 +314,7 @@ func (a *Appliance) recordWithdrawals(tx *queue.Tx, uid string, taken []*queue.W
 			if err := tx.Cancel(deliveryID(uid, w.Revision, d.String())); err != nil {
 				return err
 			}
-			if err := tx.End(committal{Revision: w.Revision, Destination: d.String()}.job(uid).ID); err != nil {
+			if err := tx.Cancel(committal{Revision: w.Revision, Destination: d.String()}.job(uid).ID); err != nil {
 				return err
 			}
 		}
@@ -357,8 +357,8 @@ func retractJob(uid string, revision int, to string) queue.Job {
 	return queue.Job{ID: id, Kind: kindRetract, Study: uid, Payload: mustJSON(delivery{revision, to})}
 }
 
-// errStillSending makes a note wait for the delivery that it takes back: an object that comes after its rejection may be kept.
-var errStillSending = errors.New("daemon: the draft is still on its way")
+// stillSending is how soon a note that waits for what it takes back to have been sent looks again.
+const stillSending = time.Second
 
 // retract sends our rejection note of a revision to one destination.
 func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
@@ -371,15 +371,23 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	uid := lease.Job.Study
+	// An object that comes after its rejection may be kept.
+	sending := false
 	err = a.db.View(func(tx *queue.Tx) error {
-		j, err := tx.Job(deliveryID(uid, d.Revision, d.Destination))
-		if err == nil && j != nil && j.Leased.After(tx.Now()) {
-			return errStillSending
+		for _, id := range []string{deliveryID(uid, d.Revision, d.Destination), committal{Revision: d.Revision, Destination: d.Destination}.job(uid).ID} {
+			j, err := tx.Job(id)
+			if err != nil {
+				return err
+			}
+			sending = sending || j != nil && j.Leased.After(tx.Now())
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if sending {
+		return lease.PutOff(time.Now().Add(stillSending))
 	}
 	path, err := a.wholeWithdrawal(uid, d.Revision)
 	if err != nil {
