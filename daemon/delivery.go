@@ -175,13 +175,13 @@ func (a *Appliance) destination(text string) (config.Destination, error) {
 // errNotConfigured says that a receiver was taken out of the configuration.
 var errNotConfigured = errors.New("is not configured")
 
-// nobodyThere reports whether a job that was a dead letter for want of its receiver was sent again, and there still is none: an administrator is done
-// with it.
+// nobodyThere reports whether a job that was a dead letter for want of its receiver, or of what it needs, was sent again, and there still is none: an
+// administrator is done with it.
 func nobodyThere(job queue.Job, cause error) bool {
-	return errors.Is(cause, errNotConfigured) && job.LastError == cause.Error()
+	return (errors.Is(cause, errNotConfigured) || errors.Is(cause, errBeyond)) && job.LastError == cause.Error()
 }
 
-// letGo ends such a job: nothing waits for that receiver any more.
+// letGo ends such a job: nothing waits for it any more.
 func (a *Appliance) letGo(lease *queue.Lease, cause error) error {
 	return a.done(lease, func(tx *queue.Tx) error {
 		job := lease.Job

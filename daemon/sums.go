@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"llamaxr/ingest"
 	"llamaxr/ingest/atrest"
@@ -137,9 +136,7 @@ func (a *Appliance) remake(uid string, revision int, cause error) error {
 		if err != nil || s == nil {
 			return err
 		}
-		for _, revisions := range s.Sent {
-			left = left || slices.Contains(revisions, revision)
-		}
+		left = mayHaveLeft(s, revision)
 		switch {
 		case left && s.Revision == revision && s.State != queue.Receiving:
 			s.Note(tx.Now(), fmt.Sprintf("the draft of revision %d was lost on the disk; the study is drafted again", revision))

@@ -241,12 +241,24 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 		return err
 	}
 	var taken []*queue.Withdrawal
+	var beyond error
 	for revision := 1; revision <= s.Revision; revision++ {
 		if s.Withdrawal(revision) != nil {
 			continue
 		}
 		record, err := a.drafts.load(uid, revision)
 		if lost(err) {
+			if !mayHaveLeft(s, revision) {
+				continue
+			}
+			record, err = a.salvaged(uid, revision)
+		}
+		if errors.Is(err, errBeyond) {
+			if doubted, doubt := a.doubted(uid, p.pair); doubt != nil {
+				return doubt
+			} else if doubted {
+				beyond = err
+			}
 			continue
 		}
 		if err != nil {
@@ -276,7 +288,23 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 			return err
 		}
 	}
+	if beyond != nil {
+		if err := a.db.Update(func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) }); err != nil {
+			return err
+		}
+		return beyond
+	}
 	return a.done(lease, func(tx *queue.Tx) error { return a.recordWithdrawals(tx, uid, taken) })
+}
+
+// doubted reports whether something of a study was taken back for good, so that a draft of which nothing is known any more may rest on it.
+func (a *Appliance) doubted(uid string, pair study.Pair) (doubted bool, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		rejected, err := tx.Rejections(uid)
+		doubted = pair.Refusal == pairing.DifferentPatients || slices.ContainsFunc(rejected, func(r *queue.Rejection) bool { return r.Title.Final() })
+		return err
+	})
+	return doubted, err
 }
 
 // writeWithdrawal makes our note for a revision and returns its SOP Instance UID, which is the same each time.
