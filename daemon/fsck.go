@@ -364,6 +364,9 @@ func (s *survey) studies() error {
 			return err
 		}
 		s.revisions(st)
+		if err := s.finals(st); err != nil {
+			return err
+		}
 		if err := s.stuck(st.UID); err != nil {
 			return err
 		}

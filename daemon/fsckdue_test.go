@@ -108,8 +108,8 @@ func withSigned(t *testing.T, to config.Destination) *Appliance {
 	w := &queue.Withdrawal{
 		Revision: 1, Title: study.RejectedSafety, Reason: "wrong side marked", Time: time.Now(), Deliveries: map[string]*queue.Delivery{to.String(): {Revision: 1}},
 	}
-	w.Note, err = a.writeWithdrawal(record, w)
-	if err := errors.Join(err, a.drafts.save(record), a.writeDocument(uid, 1, signedFile(1), document)); err != nil {
+	made.SHA256, err = a.writeDocument(uid, 1, signedFile(1), document)
+	if err := errors.Join(err, a.writeWithdrawal(record, w), a.drafts.save(record)); err != nil {
 		t.Fatal(err)
 	}
 	err = a.db.Update(func(tx *queue.Tx) error {
@@ -126,34 +126,73 @@ func withSigned(t *testing.T, to config.Destination) *Appliance {
 	return a
 }
 
-// TestLostFilesAreMadeAgain: a signed report, and our rejection note of a draft, whose file is gone or cut short is the same again when it is to be sent.
+// TestLostFilesAreMadeAgain: a signed report, and our rejection note of a draft, whose file is gone, cut short or says something else is found so, and is the
+// same again when it is to be sent, or by the job that fsck asks for.
 func TestLostFilesAreMadeAgain(t *testing.T) {
 	const uid = "2.25.1"
 	a := withSigned(t, config.Destination{AETitle: "PACS", Address: "127.0.0.1:1"})
-	for name, whole := range map[string]func() (string, error){
-		signedFile(1): func() (string, error) {
+	for name, c := range map[string]struct {
+		whole func() (string, error)
+		kind  string
+	}{
+		signedFile(1): {func() (string, error) {
 			reading, signature, err := a.signature(uid, 1)
 			if err != nil {
 				return "", err
 			}
 			return a.wholeSigned(reading, signature)
-		},
-		withdrawalDocument + ".dcm": func() (string, error) { return a.wholeWithdrawal(uid, 1) },
+		}, kindSign},
+		withdrawalFile: {func() (string, error) { return a.wholeWithdrawal(uid, 1) }, kindRetract},
 	} {
 		path := filepath.Join(a.drafts.folder(uid, 1), name)
 		want, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, lose := range []func() error{func() error { return nil }, func() error { return os.Remove(path) }, func() error { return os.Truncate(path, 100) }} {
+		other := bytes.ReplaceAll(bytes.ReplaceAll(want, []byte("Normal."), []byte("Edema. ")), []byte("wrong side"), []byte("right side"))
+		for how, lose := range map[string]func() error{
+			"not":            func() error { return nil },
+			"gone":           func() error { return os.Remove(path) },
+			"cut short":      func() error { return os.Truncate(path, 100) },
+			"something else": func() error { return os.WriteFile(path, other, 0o600) },
+		} {
+			again := func(by string, err error) {
+				t.Helper()
+				got, readErr := os.ReadFile(path)
+				if err := errors.Join(err, readErr); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s, %s, %s: %v, %d bytes of %d", name, how, by, err, len(got), len(want))
+				}
+			}
 			if err := lose(); err != nil {
 				t.Fatal(err)
 			}
-			at, err := whole()
-			got, readErr := os.ReadFile(path)
-			if err := errors.Join(err, readErr); err != nil || at != path || !bytes.Equal(got, want) {
-				t.Errorf("%s: %v, %d bytes of %d", name, err, len(got), len(want))
+			at, err := c.whole()
+			again("to be sent", err)
+			if at != path {
+				t.Errorf("%s is at %s", name, at)
 			}
+			if err := lose(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.studyRecord(uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fsck := survey{a, new(FsckReport), true, true}
+			if err := fsck.finals(s); err != nil || len(fsck.report.Findings) > 1 || !fsck.report.Sound() || (len(fsck.report.Findings) == 1) != (how != "not") {
+				t.Errorf("%s, %s: fsck finds %+v, %v", name, how, fsck.report.Findings, err)
+			}
+			if how == "not" {
+				continue
+			}
+			lease, err := a.db.Lease(t.Context(), leaseTime, c.kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err = a.perform(t.Context(), lease); c.kind == kindRetract {
+				err = lease.Done(nil) // nobody listens there
+			}
+			again("by its job", err)
 		}
 	}
 }

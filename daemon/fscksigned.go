@@ -52,6 +52,49 @@ func (s *survey) signatures() error {
 	return nil
 }
 
+// finals checks the signed reports of a study and our rejection notes of its drafts. Retention removes both.
+func (s *survey) finals(st *queue.Study) error {
+	if !s.deep {
+		return nil
+	}
+	var r *queue.Reading
+	if err := s.a.db.View(func(tx *queue.Tx) (err error) { r, err = tx.Reading(st.UID); return err }); err != nil {
+		return err
+	}
+	check := func(revision int, name, sum, repair string, jobs ...queue.Job) {
+		if sum == "" {
+			return
+		}
+		err := s.a.drafts.hold(s.a.drafts.folder(st.UID, revision), name, sum)
+		if err == nil || errors.Is(err, fs.ErrNotExist) && !st.Removed.IsZero() {
+			return
+		}
+		s.find(fmt.Sprintf("study %s, revision %d", st.UID, revision), err.Error(), repair, func() error {
+			return s.a.db.Update(func(tx *queue.Tx) (err error) {
+				for _, j := range jobs {
+					err = errors.Join(err, tx.Again(j))
+				}
+				return err
+			})
+		})
+	}
+	if r != nil {
+		for _, signature := range r.Signatures {
+			check(signature.Revision, signedFile(signature.Number), signature.SHA256, "the appliance makes it again when it runs", signJob(st.UID, signature.Number))
+		}
+	}
+	for _, w := range st.Withdrawn {
+		var jobs []queue.Job
+		for to := range w.Deliveries {
+			jobs = append(jobs, retractJob(st.UID, w.Revision, to))
+		}
+		if len(jobs) > 0 {
+			check(w.Revision, withdrawalFile, w.SHA256, "the appliance makes it again when it runs, and sends it again", jobs...)
+		}
+	}
+	return nil
+}
+
 // signed is how many signed reports of a study there are.
 func (d drafts) signed(studyUID string) int {
 	files, _ := fs.Glob(os.DirFS(filepath.Dir(d.folder(studyUID, 1))), "*/signed-*.dcm") // the pattern is sound

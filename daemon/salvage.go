@@ -37,7 +37,7 @@ func (a *Appliance) fromDocuments(uid string, revision int) (*DraftRecord, error
 	}
 	record := &DraftRecord{Draft: study.Draft{StudyInstanceUID: uid, Revision: revision}}
 	for _, name := range names {
-		if kind := strings.TrimSuffix(name, ".dcm"); kind != withdrawalDocument && !strings.HasPrefix(kind, "signed-") {
+		if kind := strings.TrimSuffix(name, ".dcm"); name != withdrawalFile && !strings.HasPrefix(kind, "signed-") {
 			h, err := dicomfile.Opener(a.object).ReadHeader(filepath.Join(folder, name))
 			if err != nil {
 				return nil, err

@@ -64,7 +64,8 @@ func TestALostDraftIsTakenBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			folder := a.drafts.folder(uid, 1)
-			err = errors.Join(a.writeDocument(uid, 1, narrativeDocument+".dcm", narrative), os.Truncate(filepath.Join(folder, recordFile), 100))
+			_, err = a.writeDocument(uid, 1, narrativeDocument+".dcm", narrative)
+			err = errors.Join(err, os.Truncate(filepath.Join(folder, recordFile), 100))
 			if c.lost {
 				err = errors.Join(err, os.Truncate(filepath.Join(folder, narrativeDocument+".dcm"), 100))
 			}
@@ -123,7 +124,7 @@ func TestALostDraftIsTakenBack(t *testing.T) {
 			if w == nil || w.Title != c.want || w.Deliveries[to.String()] == nil {
 				t.Fatalf("withdrawn is %+v, want %s", w, c.want)
 			}
-			note, err := rejection.Read(a.object, filepath.Join(folder, withdrawalDocument+".dcm"))
+			note, err := rejection.Read(a.object, filepath.Join(folder, withdrawalFile))
 			if err != nil || note.Title != c.want || len(note.Objects) != 1 || note.Objects[0].SOPInstanceUID != narrative.SOPInstanceUID {
 				t.Errorf("the note is %+v, %v", note, err)
 			}

@@ -41,7 +41,7 @@ func (a *Appliance) signature(uid string, number int) (*queue.Reading, queue.Sig
 }
 
 // sign makes the document of a signature and asks for its delivery. The correction is recorded before: it is the same whether the job
-// runs once or again.
+// runs once or again. Of one that was made it makes what is lost again, and nothing else.
 func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
 	number, err := payloadOf[int](lease)
@@ -51,6 +51,12 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	reading, signature, err := a.signature(uid, number)
 	if err != nil {
 		return err
+	}
+	if signature.SOPInstanceUID != "" {
+		if _, err := a.wholeSigned(reading, signature); err != nil {
+			return err
+		}
+		return a.done(lease, nil)
 	}
 	record, err := a.drafts.load(uid, signature.Revision)
 	if err != nil {
@@ -63,7 +69,8 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	if err := a.writeDocument(uid, signature.Revision, signedFile(number), document); err != nil {
+	sum, err := a.writeDocument(uid, signature.Revision, signedFile(number), document)
+	if err != nil {
 		return err
 	}
 	report := corrections.Report{Findings: signature.Findings, Impression: signature.Impression}
@@ -85,7 +92,8 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		if err != nil || r == nil {
 			return err
 		}
-		r.Signatures[number-1].SOPInstanceUID, r.Signatures[number-1].SeriesInstanceUID = document.SOPInstanceUID, document.SeriesInstanceUID
+		made := &r.Signatures[number-1]
+		made.SOPInstanceUID, made.SeriesInstanceUID, made.SHA256 = document.SOPInstanceUID, document.SeriesInstanceUID, sum
 		for _, d := range a.cfg().Destinations {
 			if err := tx.Again(signedJob(uid, signedDelivery{number, d.String()})); err != nil {
 				return err
@@ -230,12 +238,20 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 	})
 }
 
-// wholeSigned returns the file of a signed report, made again when it is gone or cannot be read.
+// wholeSigned returns the file of a signed report, made again when it is gone or not what was written.
 func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signature) (path string, err error) {
-	uid := reading.StudyInstanceUID
-	path = filepath.Join(a.drafts.folder(uid, signature.Revision), signedFile(signature.Number))
-	if h, err := dicomfile.Opener(a.object).ReadHeader(path); err == nil && h.SOPInstanceUID == signature.SOPInstanceUID || machineFault(err) {
-		return path, nil
+	uid, name := reading.StudyInstanceUID, signedFile(signature.Number)
+	folder := a.drafts.folder(uid, signature.Revision)
+	path = filepath.Join(folder, name)
+	if signature.SHA256 != "" {
+		err = a.drafts.hold(folder, name, signature.SHA256)
+	} else if h, readErr := dicomfile.Opener(a.object).ReadHeader(path); readErr != nil && machineFault(readErr) {
+		err = readErr
+	} else if readErr != nil || h.SOPInstanceUID != signature.SOPInstanceUID {
+		err = errDamaged
+	}
+	if !lost(err) {
+		return path, err
 	}
 	record, err := a.drafts.load(uid, signature.Revision)
 	if err != nil {
@@ -245,16 +261,27 @@ func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signatur
 	if err != nil {
 		return "", err
 	}
-	return path, a.writeDocument(uid, signature.Revision, signedFile(signature.Number), document)
+	sum, err := a.writeDocument(uid, signature.Revision, name, document)
+	if err != nil || sum == signature.SHA256 {
+		return path, err
+	}
+	return path, a.db.Update(func(tx *queue.Tx) error { // another program's, or of an older record
+		r, err := tx.Reading(uid)
+		if err != nil || r == nil {
+			return err
+		}
+		r.Signatures[signature.Number-1].SHA256 = sum
+		return tx.PutReading(r)
+	})
 }
 
-// writeDocument stores a document of a draft.
-func (a *Appliance) writeDocument(uid string, revision int, name string, document *sr.Document) error {
+// writeDocument stores a document of a draft and returns the SHA-256 of its file.
+func (a *Appliance) writeDocument(uid string, revision int, name string, document *sr.Document) (sum string, err error) {
 	var buf bytes.Buffer
 	if _, err := document.WriteTo(&buf); err != nil {
-		return err
+		return "", err
 	}
-	return a.drafts.write(uid, revision, name, buf.Bytes())
+	return sha256Of(buf.Bytes()), a.drafts.write(uid, revision, name, buf.Bytes())
 }
 
 // errSignAnew says that a physician has to sign again.

@@ -61,13 +61,18 @@ func decodeRecord(text []byte) (*DraftRecord, error) {
 
 // verify holds a file of a draft against the record's digest of it. Files of an older program have none.
 func (d drafts) verify(record *DraftRecord, name string) error {
-	path := filepath.Join(d.folder(record.Draft.StudyInstanceUID, record.Draft.Revision), name)
+	folder := d.folder(record.Draft.StudyInstanceUID, record.Draft.Revision)
 	want, known := record.Sums[name]
 	if !known {
-		_, err := os.Stat(path)
+		_, err := os.Stat(filepath.Join(folder, name))
 		return err
 	}
-	data, err := d.key.ReadFile(path, maxDocumentSize)
+	return d.hold(folder, name, want)
+}
+
+// hold holds a file in a draft's folder against its SHA-256.
+func (d drafts) hold(folder, name, want string) error {
+	data, err := d.key.ReadFile(filepath.Join(folder, name), maxDocumentSize)
 	if err != nil {
 		return fmt.Errorf("daemon: %s of a draft: %w", name, err)
 	}

@@ -16,8 +16,8 @@ import (
 	"llamaxr/study"
 )
 
-// withdrawalDocument is our own rejection note of a revision, which is also its file's name.
-const withdrawalDocument = "withdrawal"
+// withdrawalFile is our own rejection note of a revision.
+const withdrawalFile = "withdrawal.dcm"
 
 // rejected is told of a study that loses objects to a rejection note. One that is not read by the present draft changes nothing; else the
 // study is drafted again, and what must not be seen is taken back at once.
@@ -277,7 +277,7 @@ func (a *Appliance) withdraw(lease *queue.Lease) error {
 			continue
 		}
 		if len(record.Documents) > 0 {
-			if w.Note, err = a.writeWithdrawal(record, w); err != nil {
+			if err := a.writeWithdrawal(record, w); err != nil {
 				return err
 			}
 		}
@@ -307,8 +307,8 @@ func (a *Appliance) doubted(uid string, pair study.Pair) (doubted bool, err erro
 	return doubted, err
 }
 
-// writeWithdrawal makes our note for a revision and returns its SOP Instance UID, which is the same each time.
-func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) (string, error) {
+// writeWithdrawal makes our note for a revision, which is the same each time, and enters it in w.
+func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) error {
 	in := sr.Input{Draft: record.Draft, Frontal: record.Frontal, Lateral: record.Lateral, Time: w.Time.In(time.Local), Device: a.device}
 	var documents []sr.Rejected
 	for _, d := range record.Documents {
@@ -316,9 +316,11 @@ func (a *Appliance) writeWithdrawal(record *DraftRecord, w *queue.Withdrawal) (s
 	}
 	note, err := sr.RejectionNote(in, w.Title, w.Reason, documents)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return note.SOPInstanceUID, a.writeDocument(record.Draft.StudyInstanceUID, w.Revision, withdrawalDocument+".dcm", note)
+	w.Note = note.SOPInstanceUID
+	w.SHA256, err = a.writeDocument(record.Draft.StudyInstanceUID, w.Revision, withdrawalFile, note)
+	return err
 }
 
 // errMeanwhile makes a withdrawal look again: documents were made and sent while it ran.
@@ -438,23 +440,45 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	})
 }
 
-// wholeWithdrawal returns the file of our note of a revision, made again when it is gone or cannot be read.
+// wholeWithdrawal returns the file of our note of a revision, made again when it is gone or not what was written.
 func (a *Appliance) wholeWithdrawal(uid string, revision int) (path string, err error) {
-	path = filepath.Join(a.drafts.folder(uid, revision), withdrawalDocument+".dcm")
+	folder := a.drafts.folder(uid, revision)
+	path = filepath.Join(folder, withdrawalFile)
 	s, err := a.studyRecord(uid)
 	if err != nil {
 		return "", err
 	}
 	w := s.Withdrawal(revision)
-	if note, err := rejection.Read(a.object, path); w == nil || err == nil && note != nil && note.Title == w.Title || machineFault(err) {
+	if w == nil {
 		return path, nil
+	}
+	if w.SHA256 != "" {
+		err = a.drafts.hold(folder, withdrawalFile, w.SHA256)
+	} else if note, readErr := rejection.Read(a.object, path); readErr != nil && machineFault(readErr) {
+		err = readErr
+	} else if readErr != nil || note == nil || note.Title != w.Title {
+		err = errDamaged
+	}
+	if !lost(err) {
+		return path, err
 	}
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
 		return "", err
 	}
-	_, err = a.writeWithdrawal(record, w)
-	return path, err
+	known := *w
+	if err := a.writeWithdrawal(record, w); err != nil || w.Note == known.Note && w.SHA256 == known.SHA256 {
+		return path, err
+	}
+	return path, a.db.Update(func(tx *queue.Tx) error { // another program's, or of an older record
+		s, err := tx.Study(uid)
+		if err != nil || s == nil || s.Withdrawal(revision) == nil {
+			return err
+		}
+		now := s.Withdrawal(revision)
+		now.Note, now.SHA256 = w.Note, w.SHA256
+		return tx.PutStudy(s)
+	})
 }
 
 // replaced returns the newest draft before a revision that still stands, nil when there is none: the new one names it as predecessor.

@@ -79,6 +79,7 @@ type Signature struct {
 	// Of the document, once it is made.
 	SOPInstanceUID    string               `json:"sop_instance_uid,omitempty"`
 	SeriesInstanceUID string               `json:"series_instance_uid,omitempty"`
+	SHA256            string               `json:"sha256,omitempty"`    // of its file; older records have none
 	Delivered         map[string]time.Time `json:"delivered,omitempty"` // by destination
 	// Commitments are what destinations said of keeping it; none of one that is not asked.
 	Commitments map[string]*Commitment `json:"commitments,omitempty"`

@@ -20,7 +20,8 @@ type Withdrawal struct {
 	Title    study.RejectionTitle `json:"title"`
 	Reason   string               `json:"reason"`
 	Time     time.Time            `json:"time"`
-	Note     string               `json:"note,omitempty"` // SOP Instance UID of ours; empty when no document was made
+	Note     string               `json:"note,omitempty"`   // SOP Instance UID of ours; empty when no document was made
+	SHA256   string               `json:"sha256,omitempty"` // of the note's file; older records have none
 	// Deliveries of the note, by destination.
 	Deliveries map[string]*Delivery `json:"deliveries,omitempty"`
 }
