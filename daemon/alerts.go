@@ -38,7 +38,7 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 			isNew = isNew || !a.known(s, f, record)
 		}
 	}
-	if !isNew {
+	if before := s.Alert(); !isNew || before != nil && before.Revision > next.Revision { // of a draft that is overtaken
 		return nil
 	}
 	sortByScore(next.Findings)

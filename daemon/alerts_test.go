@@ -357,3 +357,13 @@ func TestAlertOfADraftThatWasReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestAnOlderDraftRaisesNothing: a draft that is announced after a later one takes the place of no alert of that.
+func TestAnOlderDraftRaisesNothing(t *testing.T) {
+	al := newAlerting(t)
+	al.drafts(2, "", study.Pneumothorax)
+	al.drafts(1, "", study.Pneumothorax, study.Fracture)
+	if alert := al.alert(); alert.Number != 1 || alert.Revision != 2 || !alert.Open() {
+		t.Errorf("%+v", alert)
+	}
+}

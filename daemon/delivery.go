@@ -141,7 +141,7 @@ func (a *Appliance) leaves(lease *queue.Lease, d delivery, record *DraftRecord) 
 	return goes, err
 }
 
-// staysHere ends the delivery of what must not go any more: a draft that was taken back, a signed report that was signed anew.
+// staysHere ends the job of what must not go any more: a draft that was taken back or overtaken, a signed report that was signed anew.
 func (a *Appliance) staysHere(lease *queue.Lease, note string) error {
 	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(lease.Job.Study)

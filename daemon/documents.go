@@ -27,6 +27,11 @@ const (
 	pageDocument      = "page" // where the site asks for it
 )
 
+// reportJob makes the documents of a revision.
+func reportJob(uid string, revision int) queue.Job {
+	return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindReport, uid, revision), Kind: kindReport, Study: uid, Payload: mustJSON(revision)}
+}
+
 // report makes the documents of a revision and asks for their delivery.
 func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	uid := lease.Job.Study
@@ -37,6 +42,13 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 	record, err := a.drafts.load(uid, revision)
 	if err != nil {
 		return a.remake(uid, revision, err)
+	}
+	if len(record.Documents) == 0 { // else they are made again
+		if later, err := a.overtook(lease.Job.Kind, uid, revision); err != nil {
+			return err
+		} else if later > 0 {
+			return a.staysHere(lease, notDrafted(revision, later))
+		}
 	}
 	previous, err := a.replaced(uid, revision, record)
 	if err != nil {

@@ -452,9 +452,7 @@ func (s *survey) revisions(st *queue.Study) {
 }
 
 func (s *survey) reportAgain(uid string, revision int) error {
-	return s.a.db.Update(func(tx *queue.Tx) error {
-		return tx.Again(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindReport, uid, revision), Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
-	})
+	return s.a.db.Update(func(tx *queue.Tx) error { return tx.Again(reportJob(uid, revision)) })
 }
 
 // forgotten reports whether a picture is missing because its image was to be deleted.

@@ -63,7 +63,14 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if len(record.Documents) == 0 {
-		return errNoDocuments
+		never := false // a later revision overtook it
+		err := a.db.View(func(tx *queue.Tx) error { never = tx.IsDone(reportJob(uid, signature.Revision).ID); return nil })
+		if err != nil {
+			return err
+		}
+		if !never {
+			return errNoDocuments
+		}
 	}
 	document, err := a.signedReport(record, reading, signature)
 	if err != nil {

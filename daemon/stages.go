@@ -180,6 +180,11 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	defer give()
+	if later, err := a.overtook(lease.Job.Kind, uid, revision); err != nil {
+		return err
+	} else if later > 0 {
+		return a.staysHere(lease, notDrafted(revision, later))
+	}
 	p, err := a.pairOf(uid)
 	if err != nil {
 		return err
@@ -292,13 +297,34 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		if err := a.lookBack(tx, uid, revision); err != nil {
 			return err
 		}
-		id := fmt.Sprintf("%s/%s/%d", kindReport, uid, revision)
-		return tx.Enqueue(queue.Job{ID: id, Kind: kindReport, Study: uid, Payload: mustJSON(revision)})
+		return tx.Enqueue(reportJob(uid, revision))
 	})
 	if err == nil {
 		a.counted(record, said.Changed)
 	}
 	return err
+}
+
+// overtook returns a later revision for which the same was done, 0 when there is none: an earlier one would then seem newer than it, and neither names
+// the other.
+func (a *Appliance) overtook(kind, uid string, revision int) (later int, err error) {
+	err = a.db.View(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		for r := revision + 1; r <= s.Revision; r++ {
+			if tx.IsDone(fmt.Sprintf("%s/%s/%d", kind, uid, r)) {
+				later = r
+			}
+		}
+		return nil
+	})
+	return later, err
+}
+
+func notDrafted(revision, later int) string {
+	return fmt.Sprintf("no draft of revision %d is made: there is one of revision %d", revision, later)
 }
 
 // lookBack has the earlier drafts of a study held against what is known now.

@@ -183,3 +183,62 @@ func TestWholenessThatWasGivenUp(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOvertakenDraftIsNotMade: a revision whose turn comes after a later one was drafted is not drafted, and its documents are not made: it would seem newer, and
+// neither names the other. One of which there are documents has them made again.
+func TestAnOvertakenDraftIsNotMade(t *testing.T) {
+	const uid = "2.25.1"
+	for kind, first := range map[string]func(a *Appliance) error{
+		kindDraft: func(a *Appliance) error { return os.RemoveAll(a.drafts.folder(uid, 1)) },
+		kindReport: func(a *Appliance) error {
+			record, err := a.drafts.load(uid, 1)
+			if err != nil {
+				return err
+			}
+			record.Documents = nil
+			return a.drafts.save(record)
+		},
+	} {
+		job := func(revision int) queue.Job {
+			return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kind, uid, revision), Kind: kind, Study: uid, Payload: mustJSON(revision)}
+		}
+		// made reports whether the job goes about making revision 1, for which a draft has no image to read.
+		made := func(a *Appliance, before ...func(a *Appliance) error) bool {
+			t.Helper()
+			for _, happens := range before {
+				if err := happens(a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.db.Update(func(tx *queue.Tx) error { return tx.Enqueue(job(1)) }); err != nil {
+				t.Fatal(err)
+			}
+			lease, err := a.db.Lease(t.Context(), leaseTime, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.perform(t.Context(), lease); err != nil {
+				return true
+			}
+			record, err := a.drafts.load(uid, 1)
+			return err == nil && len(record.Sums) > 0
+		}
+		later := func(a *Appliance) error {
+			return a.db.Update(func(tx *queue.Tx) error { return errors.Join(tx.Enqueue(job(2)), tx.End(job(2).ID)) })
+		}
+		if !made(withDrafts(t, 2, &queue.Study{UID: uid}), first) {
+			t.Errorf("%s: a revision before one that waits too is not made", kind)
+		}
+		a := withDrafts(t, 2, &queue.Study{UID: uid})
+		if made(a, first, later) {
+			t.Errorf("%s: it is made", kind)
+		}
+		s, err := a.studyRecord(uid)
+		if err != nil || len(s.Events) != 1 || s.State != queue.Delivered {
+			t.Errorf("%s: %v: the study is %+v", kind, err, s)
+		}
+		if kind == kindReport && !made(withDrafts(t, 2, &queue.Study{UID: uid}), later) {
+			t.Error("documents that are there are not made again")
+		}
+	}
+}

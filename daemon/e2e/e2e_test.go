@@ -148,6 +148,20 @@ type studyState struct {
 	State    string `json:"state"`
 	Reason   string `json:"reason"`
 	Revision int    `json:"revision"`
+	Events   []struct {
+		What string `json:"what"`
+	} `json:"events"`
+}
+
+// sent is of how many revisions a draft left: of each, but those that a later one overtook.
+func (s studyState) sent() int {
+	n := s.Revision
+	for _, e := range s.Events {
+		if strings.HasPrefix(e.What, "no draft of revision") {
+			n--
+		}
+	}
+	return n
 }
 
 func (n *node) studies() map[string]studyState {

@@ -292,7 +292,7 @@ func TestKilledWithAHostileDestination(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for uid := range known.studies {
-		if len(h.srs[uid]) != states[uid].Revision {
+		if len(h.srs[uid]) != states[uid].sent() {
 			t.Errorf("study %s at revision %d has the narratives %v", uid, states[uid].Revision, h.srs[uid])
 		}
 	}

@@ -510,8 +510,8 @@ func (s *soak) checkDelivered(states map[string]studyState) {
 			s.t.Errorf("study %s is %s: %s", uid, state.State, state.Reason)
 		}
 		switch {
-		case n == state.Revision:
-		case n > state.Revision && s.repeated[uid]:
+		case n == state.sent():
+		case n > state.sent() && s.repeated[uid]:
 			more++ // a revision that only the lost state knew
 		default:
 			s.t.Errorf("study %s at revision %d has %d narratives at the receiver", uid, state.Revision, n)

@@ -89,7 +89,7 @@ func TestKilledAtRandom(t *testing.T) {
 		if s.State != "delivered" {
 			t.Errorf("study %s is %s: %s", uid, s.State, s.Reason)
 		}
-		if len(got[uid][basicTextSR]) != s.Revision {
+		if len(got[uid][basicTextSR]) != s.sent() {
 			t.Errorf("study %s at revision %d has %d narratives at the receiver", uid, s.Revision, len(got[uid][basicTextSR]))
 		}
 		narratives += len(got[uid][basicTextSR])
