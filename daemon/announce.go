@@ -26,6 +26,11 @@ type announcement struct {
 	Sequence int `json:"sequence"`
 }
 
+// id is what a receiver may know repeats by: the same for each try. It has the event's time, for after a restore another event may have its numbers.
+func (n announcement) id(to, study string) string {
+	return digest(to, study, n.Event, fmt.Sprint(n.Revision, n.Number), n.Detail, n.Time.UTC().Format(time.RFC3339Nano))
+}
+
 // outlet is a system that is told.
 type outlet struct {
 	kind string // of its jobs

@@ -2,10 +2,17 @@ package daemon
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/queue"
+	"llamaxr/reporting/webhook"
 	"llamaxr/study"
 )
 
@@ -95,5 +102,31 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
 			}
 		})
+	}
+}
+
+// TestWebhookIDs: each try of an event has the same identifier, by which a receiver drops repeats; the same event of a restored appliance has another.
+func TestWebhookIDs(t *testing.T) {
+	var ids []string
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ids = append(ids, r.Header.Get("webhook-id")) }))
+	defer receiver.Close()
+	secret, err := webhook.NewSecret()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := config.Webhook{Name: "engine", HTTP: config.HTTPTarget{URL: receiver.URL}, SecretFile: filepath.Join(t.TempDir(), "secret")}
+	if err := os.WriteFile(w.SecretFile, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := withLedger(t).webhookOutlet(w)
+	n := announcement{Event: string(study.ResultSigned), Revision: 1, Number: 1, Time: time.Now().UTC()}
+	for _, later := range []time.Duration{0, 0, time.Millisecond} {
+		n.Time = n.Time.Add(later)
+		if err := o.send(t.Context(), n, &queue.Study{UID: "2.25.1"}, study.Result{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ids) != 3 || ids[0] != ids[1] || ids[0] == ids[2] {
+		t.Errorf("%q", ids)
 	}
 }

@@ -90,8 +90,7 @@ func (a *Appliance) webhookOutlet(w config.Webhook) outlet {
 			if err != nil {
 				return queue.Permanent(err)
 			}
-			id := "msg_" + digest(w.Name, s.UID, n.Event, fmt.Sprint(n.Revision, n.Number), n.Detail)
-			return post(ctx, w.HTTP, credentials, secret.Headers(id, time.Now(), body), body)
+			return post(ctx, w.HTTP, credentials, secret.Headers("msg_"+n.id(w.Name, s.UID), time.Now(), body), body)
 		},
 	}
 }

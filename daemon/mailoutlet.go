@@ -59,7 +59,7 @@ func (a *Appliance) mailOutlet(m config.Mail, to string) outlet {
 			subject, text := a.alertText(n, s.UID, alert, r, m.Patient)
 			_, domain, _ := strings.Cut(m.From, "@")
 			err = server.Send(ctx, mail.Message{
-				ID:   digest(to, s.UID, n.Event, fmt.Sprint(n.Revision, n.Number), n.Detail) + "@" + domain,
+				ID:   n.id(to, s.UID) + "@" + domain,
 				From: m.From, To: to, Subject: subject, Text: text, Time: n.Time,
 			})
 			var refused *mail.RefusedError

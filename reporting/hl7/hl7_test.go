@@ -61,6 +61,11 @@ func TestMessagesAreHL7(t *testing.T) {
 	} else if later.Draft.Revision = 3; controls[ControlID(later)] {
 		t.Error("a later revision has the control identifier of the earlier")
 	}
+	anew, other := example(study.ResultSigned), example(study.ResultSigned)
+	anew.Time, other.Findings = anew.Time.Add(time.Minute), "Something else."
+	if controls[ControlID(anew)] || controls[ControlID(other)] {
+		t.Error("what was signed after a restore has the control identifier of what was lost")
+	}
 	lines := python(t, append([]string{"validate.py"}, files...)...)
 	for i, want := range []struct{ report, observation, lead string }{
 		{"P", "P", study.DraftWarning + ". "}, {"F", "F", ""}, {"C", "C", ""}, {"X", "D", "AI draft withdrawn: images were rejected"}, {"P", "P", study.DraftWarning + ". "},

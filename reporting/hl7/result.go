@@ -46,9 +46,11 @@ func statuses(r study.Result) (report, observation string) {
 	return "P", "P"
 }
 
-// ControlID is MSH-10 of a result: the same for each try, another for each revision, signature and withdrawal.
+// ControlID is MSH-10 of a result: the same for each try, another for each revision, signature and withdrawal, and for another text or time of the same
+// number: an appliance that was restored from a backup counts on from there.
 func ControlID(r study.Result) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d", r.Draft.StudyInstanceUID, r.Status, r.Draft.Revision, r.Number))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%d\x00%d\x00%s\x00%s\x00%s", r.Draft.StudyInstanceUID, r.Status, r.Draft.Revision, r.Number,
+		r.Time.Unix(), r.Findings, r.Impression, r.Reason))
 	return strings.ToUpper(hex.EncodeToString(sum[:10])) // MSH-10 holds 20 characters
 }
 
