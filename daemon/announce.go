@@ -310,10 +310,11 @@ func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error)
 		revision = s.Revision
 	}
 	r := study.Result{Status: study.ResultStatus(n.Event), Number: n.Number, Time: n.Time.In(time.Local)}
-	record, err := a.drafts.load(s.UID, revision)
-	if r.Status == study.ResultWithdrawn && lost(err) {
-		record, err = a.salvaged(s.UID, revision)
+	load := a.drafts.load
+	if r.Status == study.ResultWithdrawn {
+		load = a.recordOf
 	}
+	record, err := load(s.UID, revision)
 	if err != nil {
 		if n.Revision == 0 && lost(err) {
 			return r, nil // an event of a study without a draft

@@ -20,6 +20,15 @@ import (
 // errBeyond says that a draft can no longer be taken back from here.
 var errBeyond = errors.New("may have left and must be taken back by hand: its record and its documents are lost here")
 
+// recordOf is the record of a draft that was taken back, or what its documents say.
+func (a *Appliance) recordOf(uid string, revision int) (*DraftRecord, error) {
+	record, err := a.drafts.load(uid, revision)
+	if lost(err) {
+		return a.salvaged(uid, revision)
+	}
+	return record, err
+}
+
 // salvaged is what the documents of a draft say whose record was lost: enough to tell whether it stands, and to take it back.
 func (a *Appliance) salvaged(uid string, revision int) (*DraftRecord, error) {
 	record, err := a.fromDocuments(uid, revision)

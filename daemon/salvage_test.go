@@ -128,6 +128,12 @@ func TestALostDraftIsTakenBack(t *testing.T) {
 			if err != nil || note.Title != c.want || len(note.Objects) != 1 || note.Objects[0].SOPInstanceUID != narrative.SOPInstanceUID {
 				t.Errorf("the note is %+v, %v", note, err)
 			}
+			if err := os.Remove(filepath.Join(folder, withdrawalFile)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.wholeWithdrawal(uid, 1); err != nil || a.drafts.hold(folder, withdrawalFile, w.SHA256) != nil {
+				t.Errorf("the note is not the same when it is made again: %v", err)
+			}
 			if jobs, err := a.Jobs(); err != nil || !slices.ContainsFunc(jobs, func(j *queue.Job) bool { return j.Kind == kindRetract }) {
 				t.Errorf("%v: jobs are %+v", err, jobs)
 			}

@@ -462,7 +462,7 @@ func (a *Appliance) wholeWithdrawal(uid string, revision int) (path string, err 
 	if !lost(err) {
 		return path, err
 	}
-	record, err := a.drafts.load(uid, revision)
+	record, err := a.recordOf(uid, revision)
 	if err != nil {
 		return "", err
 	}
