@@ -144,7 +144,8 @@ func (a *Appliance) perform(ctx context.Context, lease *queue.Lease) (err error)
 		a.readers.giveWay(ctx)
 	}
 	switch lease.Job.Kind {
-	case kindDeliver, kindDeliverSigned, kindCommit, kindRetract: // by DICOM a peer may take its time with each object
+	case kindDraft, kindReport, // a slow machine under load
+		kindDeliver, kindDeliverSigned, kindCommit, kindRetract: // by DICOM a peer may take its time with each object
 		defer lease.Keep()()
 	}
 	switch lease.Job.Kind {
