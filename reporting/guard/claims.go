@@ -41,7 +41,11 @@ var unknowable = []struct {
 			`embol\w+|(?:lymph)?adenopath\w*|lymph nodes?|bronchiectasis|bronchiectatic|bronchitis|asthma|sarcoid\w*|silicosis|asbestosis|pneumoconiosis|scoliosis|kyphosis|scar(?:s|red|ring)?|osteophyt\w*|elevated hemidiaphragm|dislocat\w+|` +
 			`(?:lytic|sclerotic|bone|bony|osseous) lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
 			`(?:coronary|aortic|vascular) calcif\w+|degenerat\w+|spondyl\w+|arthri\w+|arthro(?:sis|pathy|tic)|spurs?|spurring|hyperostosis|demineral\w+|osteop[eo]\w+|tortuo\w+|ectatic|ectasia|uncoil\w+|unfold\w+|` +
-			`deviat\w+|shift\w*|narrow(?:ed|ing)|crowding|crowded|cuffing|dilat(?:ed|ation|ion)|pectus|azygos|cervical ribs?|gyna?ecomastia|goit\w+|thyroid|miliary)\b`),
+			`deviat\w+|shift\w*|narrow(?:ed|ing)|crowding|crowded|cuffing|dilat(?:ed|ation|ion)|pectus|azygos|cervical ribs?|gyna?ecomastia|goit\w+|thyroid|miliary|` +
+			// causes and kinds of what is scored
+			`cancer\w*|carcinoma\w*|malignan\w+|metasta\w+|lymphoma\w*|tumou?rs?|neoplas\w+|granulomas?|mediastinal mass(?:es)?|tubercul\w+|tb|covid\w*|abscess\w*|aspirat\w+|pneumonitis|` +
+			`empyema\w*|(?:ha?emo|chylo|fibro)-?(?:pneumo-?)?thora\w+|blood|pus|pleurisy|tension|copd|obstructive|(?:heart|cardiac) failure|chf|(?:fluid|volume) overload|venous hypertension|` +
+			`(?:non-?)?cardiogenic|cardiomyopath\w+|ventricular|uip|mucus plug\w*)\b`),
 		"names a condition that is not scored",
 	},
 }

@@ -213,6 +213,34 @@ func TestHumanClaims(t *testing.T) {
 	}
 }
 
+// TestADiseaseIsMoreThanItsFinding: what is seen as a finding may have many causes, of which no score is about one. Such a sentence stands neither where all
+// findings are possible nor, as a denial, where none is; the finding is said plainly instead.
+func TestADiseaseIsMoreThanItsFinding(t *testing.T) {
+	for _, disease := range []string{
+		"lung cancer", "bronchogenic carcinoma", "malignancy", "metastases", "lymphoma", "a tumor", "a tumour", "a neoplasm", "a malignant pleural effusion", "metastatic nodules",
+		"a granuloma", "calcified granulomas", "a mediastinal mass",
+		"tuberculosis", "TB", "COVID-19", "covid", "a lung abscess", "aspiration", "pneumonitis",
+		"empyema", "hemothorax", "haemothorax", "a hemopneumothorax", "chylothorax", "pleural blood", "layering pus", "pleurisy", "fibrothorax", "a tension pneumothorax",
+		"COPD", "chronic obstructive disease", "heart failure", "CHF", "fluid overload", "venous hypertension", "cardiogenic edema", "cardiomyopathy", "ventricular enlargement",
+		"UIP", "mucus plugging",
+	} {
+		for text, score := range map[string]float32{"There is " + disease + ".": 0.55, "Possible " + disease + ".": 0.9, "No evidence of " + disease + ".": 0} {
+			checked := Check("FINDINGS: "+text, every(score), nil)
+			if s := checked[0]; s.Verdict != study.VerdictRemoved || s.Reason != "names a condition that is not scored" {
+				t.Errorf("%q, scored %.2f, is %s: %q (%s)", text, score, s.Verdict, s.Text, s.Reason)
+			}
+			for f := range labeler.LabelSentence(text) {
+				if score > 0 && !slices.ContainsFunc(checked[1:], func(s study.Sentence) bool { return s.Text == Statement(f, every(score)) }) {
+					t.Errorf("%q, scored %.2f, leaves %s unsaid", text, score, f)
+				}
+			}
+			if reason := Unflagged([]study.Sentence{{Text: text, Verdict: study.VerdictKept}}, every(score)); !strings.Contains(reason, "condition") {
+				t.Errorf("%q would be delivered", text)
+			}
+		}
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
 	for _, test := range []struct {
