@@ -7,6 +7,7 @@
 // Its promise: in the text it delivers, every finding scored at or above the operating point in either view is said, none
 // scored below is, none that the classifier does not score is spoken of, and nothing stands that the scores cannot know (a comparison with a prior, a measurement, a side, a device, a disease of
 // which a finding is only a sign).
+// A view that a sentence names was taken, and is itself scored as the sentence says.
 // The impression names all that is surely present: some read no further.
 // Sentences that contradict each other do not both stand: possible beside present, "no lung lesion" beside a mass.
 // What no score is about (the trachea, the aorta, the diaphragm) may be called right, and nothing else.

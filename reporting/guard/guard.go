@@ -93,6 +93,9 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 		if c.callsNormal(s.Text) {
 			return fmt.Sprintf("%q %s", s.Text, normalAgainstScores)
 		}
+		if reason := c.misplaced(s.Text, labeler.Claims(s.Text)); reason != "" {
+			return fmt.Sprintf("%q: %s", s.Text, reason)
+		}
 		for f, said := range labeler.Claims(s.Text) {
 			if score, _ := scores.Combined(f); c.contradicted(f, said) {
 				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
@@ -279,6 +282,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	}
 	if read != legibly {
 		wrong = append(wrong, "pleural thinning is no finding: pleural thickening is")
+	}
+	if reason := c.misplaced(read, labels); reason != "" {
+		wrong = append(wrong, reason)
 	}
 	for _, f := range study.Findings() {
 		said, ok := labels[f]

@@ -241,6 +241,62 @@ func TestADiseaseIsMoreThanItsFinding(t *testing.T) {
 	}
 }
 
+// TestANamedView: a sentence that names a view stands where that view was taken and says itself what is said of it.
+func TestANamedView(t *testing.T) {
+	view := func(effusion float32) *study.Scores { return &study.Scores{study.Effusion: effusion} }
+	const kept, replaced, removed = study.VerdictKept, study.VerdictReplaced, study.VerdictRemoved
+	for _, test := range []struct {
+		text             string
+		frontal, lateral *study.Scores
+		want             study.Verdict
+	}{
+		{"Pleural effusion is seen on the lateral view.", view(0.9), view(0.9), kept},
+		{"Pleural effusion is seen on the lateral view.", view(0.1), view(0.9), kept},
+		{"Pleural effusion is seen on the lateral view.", view(0.9), view(0.05), replaced},
+		{"Pleural effusion is seen on the lateral view.", view(0.9), nil, replaced},
+		{"Pleural effusion is seen on the lateral.", view(0.9), nil, replaced},
+		{"Pleural effusion is seen on the frontal view.", view(0.1), view(0.9), replaced},
+		{"Pleural effusion is seen on the frontal view.", nil, view(0.9), replaced},
+		{"Pleural effusion is seen on the frontal view.", view(0.9), nil, kept},
+		{"Pleural effusion is seen on the frontal and lateral views.", view(0.9), view(0.9), kept},
+		{"Pleural effusion is seen on the frontal and lateral views.", view(0.9), view(0.05), replaced},
+		{"Two views show a pleural effusion.", view(0.9), view(0.9), kept},
+		{"Two views show a pleural effusion.", view(0.05), view(0.9), replaced},
+		{"Two views show a pleural effusion.", view(0.9), nil, replaced},
+		{"The views show a pleural effusion.", view(0.9), nil, replaced},
+		{"Pleural effusion is seen on the lateral view.", view(0.1), view(0.1), replaced},
+		{"Frontal and lateral views of the chest show no pneumothorax.", view(0), view(0), kept},
+		{"Frontal and lateral views of the chest show no pneumothorax.", view(0), nil, replaced},
+		{"No pneumothorax on the lateral view.", view(0), view(0), kept},
+		{"No pneumothorax on the lateral view.", view(0), nil, replaced},
+		{"No pleural effusion on the lateral view.", view(0.9), view(0.1), replaced},
+		{"The lateral view shows clear lungs.", view(0), view(0), kept},
+		{"The lateral view shows clear lungs.", view(0), nil, removed},
+		{"Two-view chest is normal.", view(0), nil, removed},
+		{"The trachea is midline on the lateral view.", view(0), nil, removed},
+		{"Frontal, lateral: normal chest.", nil, view(0), removed},
+		{"The lateral costophrenic angles are sharp.", view(0), nil, kept}, // a direction
+		{"Normal frontal and lateral views of the chest.", view(0), view(0), kept},
+		{"Normal frontal and lateral views of the chest.", view(0.9), view(0.9), removed},
+		{"Clear frontal view of the chest.", view(0.9), view(0.9), removed},
+		{"The frontal view is normal.", view(0.9), view(0.1), removed},
+		{"Chest, two views: normal.", view(0.9), view(0.9), removed},
+		{"Normal two-view chest.", view(0.9), view(0.9), removed},
+	} {
+		scores := study.PairScores{Frontal: test.frontal, Lateral: test.lateral}
+		checked := Check("FINDINGS: "+test.text, scores, nil)
+		if s := checked[0]; s.Verdict != test.want || s.Verdict != kept && s.Reason == "" || s.Verdict == replaced && viewed(s.Text) != nil {
+			t.Errorf("%q with %v and %v: %s, %q (%s)", test.text, test.frontal, test.lateral, s.Verdict, s.Text, s.Reason)
+		}
+		if reason := Unflagged(checked, scores); reason != "" {
+			t.Errorf("%q would be held back: %s", test.text, reason)
+		}
+		if held := Unflagged([]study.Sentence{{Text: test.text, Verdict: kept}}, scores); (held == "") != (test.want == kept) {
+			t.Errorf("%q with %v and %v, looked at last: %q", test.text, test.frontal, test.lateral, held)
+		}
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}
 	for _, test := range []struct {

@@ -48,6 +48,7 @@ var normals = []region{
 	{regexp.MustCompile(`\bnothing (?:acute|abnormal|wrong|significant|remarkable|to report|of note)|\b(?:no|without) (?:definite |convincing )?(?:acute|active|significant)\W*$|` +
 		`\b(?:normal|unremarkable|negative|clear|healthy|satisfactory|excellent|disease-free) (?:\w+ )?(?:chest|thorax|study|exam(?:ination)?|x-?rays?|radiographs?|films?|cxr|imaging|appearances?)\b|` +
 		`\b(?:chest|thorax|study|exam(?:ination)?|x-?rays?|radiographs?|films?|cxr|appearances?|patient|everything|all|looks|cardiopulmonary structures|all structures) (?:is |are |appears? |looks? |was )?(?:\w+ )?` + fine + `(?:\W|$)|` +
+		`\b(?:normal|unremarkable|negative|clear|healthy) (?:(?:two|2|frontal|lateral|and)[ -])+(?:views?|projections?|chest)\b|\b(?:views?|projections?):? (?:(?:is|are|appears?) )?` + fine + `\W*$|` +
 		`^\W*(?:\d+\W+)?(?:\w+: )?(?:\w+ )?(?:normal|unremarkable|negative|clear|wnl|within normal limits)\W*$`), everything},
 	{regexp.MustCompile(`\b(?:lungs?|air ?spaces|parenchyma)(?: fields?| zones?| parenchyma| bases| apices)? (?:(?:are|is|remain|appear)s? )?(?:[\w-]+,? ){0,4}?(?:and )?` + fine + `(?:\W|$)|` +
 		`\b(?:clear|normal|healthy|unremarkable|good) lungs?(?: fields?| parenchyma| bases)?\W*(?:$|,|and|with)`), inLungs},
