@@ -37,6 +37,11 @@ var unknowable = []struct {
 		"names a device or an operation that is not scored",
 	},
 	{
+		regexp.MustCompile(`(?i)\b(?:ap|pa|antero-?posterior|postero-?anterior|portable|bedside|supine|upright|erect|semi-?(?:erect|upright|recumbent)|recumbent|decubitus|lordotic|swimmer\w*|expirat(?:ory|ion)|` +
+			`(?:oblique|three|four|[3-9])[ -]views?|ct|cta|mri?|tomogra\w+|ultraso\w+|sonogra\w+|echocardiogra\w+|pet|scintigra\w+|fluoroscop\w+|mammogra\w+|angiogra\w+|scans?)\b`),
+		"names a technique that scores do not know",
+	},
+	{
 		regexp.MustCompile(`(?i)\b(?:free (?:\w+ )?air|pneumo-?(?:peritoneum|mediastinum)|pericardial|(?:subcutaneous|surgical|soft tissue|mediastinal) emphysema|aneurysm\w*|dissection|` +
 			`embol\w+|(?:lymph)?adenopath\w*|lymph nodes?|bronchiectasis|bronchiectatic|bronchitis|asthma|sarcoid\w*|silicosis|asbestosis|pneumoconiosis|scoliosis|kyphosis|scar(?:s|red|ring)?|osteophyt\w*|elevated hemidiaphragm|dislocat\w+|` +
 			`(?:lytic|sclerotic|bone|bony|osseous) lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
@@ -50,7 +55,7 @@ var unknowable = []struct {
 	},
 }
 
-// Claim says what a sentence claims that scores cannot support: a prior, a measurement, a side, a device, a condition that is not scored. Empty when it claims none.
+// Claim says what a sentence claims that scores cannot support: a prior, a measurement, a side, a device, a technique, a condition that is not scored. Empty when it claims none.
 func Claim(sentence string) string {
 	sentence = strings.ReplaceAll(sentence, "ate-like", "atelike") // the atelectasis, not the implant
 	for _, u := range unknowable {

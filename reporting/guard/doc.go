@@ -5,7 +5,7 @@
 // stood and speaks of what the first spoke of. Where none does plain sentences take its place, and what a last look (Unflagged) finds holds the draft back.
 //
 // Its promise: in the text it delivers, every finding scored at or above the operating point in either view is said, none
-// scored below is, none that the classifier does not score is spoken of, and nothing stands that the scores cannot know (a comparison with a prior, a measurement, a side, a device, a disease of
+// scored below is, none that the classifier does not score is spoken of, and nothing stands that the scores cannot know (a comparison with a prior, a measurement, a side, a device, a technique, a disease of
 // which a finding is only a sign).
 // A view that a sentence names was taken, and is itself scored as the sentence says.
 // The impression names all that is surely present: some read no further.

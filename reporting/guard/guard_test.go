@@ -22,7 +22,7 @@ var pieces = []string{
 	"Left basal consolidation.", "No focal consolidation, effusion, or edema.", "The mediastinum is widened.", "A pacemaker is seen.",
 	"No acute cardiopulmonary abnormality.", "Emphysema is present.", "There is a rib fracture.", "Pneumonia cannot be excluded.",
 	"Hiatal hernia.", "No mass or nodule.", "Pleural thickening is noted, with fibrosis.", "Lung opacity suggests pneumonia.", "xx", "",
-	"Infiltrate is present but there is no lung lesion.", "Bones are intact.", "Atelectasis, pleural thinning.", "Thinning of the apical pleura.",
+	"The AP view shows no effusion.", "Infiltrate is present but there is no lung lesion.", "Bones are intact.", "Atelectasis, pleural thinning.", "Thinning of the apical pleura.",
 }
 
 // humanSentences are all that people wrote in the IU reports, claims on priors, sides, sizes and devices among them.
@@ -195,6 +195,11 @@ func TestHumanClaims(t *testing.T) {
 			"A central line is noted.", "Surgical clips overlie the axilla.", "A tracheostomy is present.", "Prosthetic aortic valve.", "Shunt tubing is seen.",
 			"AICD leads are intact.", "Endotracheal tube in good position.", "Postoperative chest.", "Spinal fixation hardware.", "A bullet overlies the heart.",
 			"Status post mastectomy.", "No radiopaque foreign body.", "Breast implants.",
+		},
+		"technique": {
+			"PA and lateral views show no effusion.", "The AP view shows no effusion.", "Normal PA chest.", "Portable chest without effusion.", "On the supine view there is no effusion.",
+			"Heart size is normal for AP technique.", "Posteroanterior view: no effusion.", "The oblique views show no fracture.", "No effusion is seen on decubitus exam.", "Three views show clear lungs.",
+			"The CT shows no effusion.", "CT of the chest shows clear lungs.", "MRI of the chest is normal.", "Ultrasound shows no effusion.", "The scan shows clear lungs.",
 		},
 	} {
 		for _, s := range sentences {
