@@ -87,16 +87,18 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 			continue
 		}
 		text += s.Text + "\n"
-		if reason := Claim(s.Text); reason != "" {
+		read, _ := legible(s.Text)
+		if reason := Claim(read); reason != "" {
 			return fmt.Sprintf("%q %s", s.Text, reason)
 		}
-		if c.callsNormal(s.Text) {
+		if c.callsNormal(read) {
 			return fmt.Sprintf("%q %s", s.Text, normalAgainstScores)
 		}
-		if reason := c.misplaced(s.Text, labeler.Claims(s.Text)); reason != "" {
+		claims := labeler.Claims(read)
+		if reason := c.misplaced(read, claims); reason != "" {
 			return fmt.Sprintf("%q: %s", s.Text, reason)
 		}
-		for f, said := range labeler.Claims(s.Text) {
+		for f, said := range claims {
 			if score, _ := scores.Combined(f); c.contradicted(f, said) {
 				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
 			}

@@ -95,6 +95,16 @@ func TestUnflaggedIsHeldBack(t *testing.T) {
 	}
 }
 
+// TestLastLookReadsAlike: the last look reads a sentence as Check does, its accents, blanks and signs taken out, and holds back nothing that Check lets stand.
+func TestLastLookReadsAlike(t *testing.T) {
+	for _, text := range []string{"The \u00e9left trachea is midline.", "The lateral  costophrenic angles are sharp.", "The lateral\u00a0costophrenic angles are sharp."} {
+		got := Check("FINDINGS: "+text, every(0), nil)
+		if reason := Unflagged(got, every(0)); got[0].Verdict != study.VerdictKept || reason != "" {
+			t.Errorf("%q is %s, and would be held back: %s", text, got[0].Verdict, reason)
+		}
+	}
+}
+
 // TestHardSentences: a sentence that is made to be misread does not stand where one of the findings that it speaks of is scored otherwise.
 func TestHardSentences(t *testing.T) {
 	for _, line := range lines(t, "../labeler/testdata/hard.txt") {
