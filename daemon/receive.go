@@ -178,7 +178,7 @@ func (a *Appliance) newReceiver() *ingest.Receiver {
 	open := dicomfile.Opener(a.object)
 	return &ingest.Receiver{
 		DB: a.db, Spool: a.spool, ReadHeader: open.ReadHeader, AcceptDuplicates: a.cfg().Duplicates == config.DuplicatesAccept,
-		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: a.samePicture,
+		Complete: a.scheduleCompletion, Look: a.look, Rejected: a.rejected, SamePicture: a.samePicture, Moved: a.moved,
 		ReadNote: func(path string) (*study.RejectionNote, error) { return rejection.Read(open, path) },
 		Unsuited: func(h study.Header) string { return pairing.Unsuited(h, a.pairing()) },
 		IsReport: report.Is, Report: a.noteReport, DraftOf: a.drafts.reading, Log: a.log,

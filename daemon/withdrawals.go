@@ -92,6 +92,21 @@ func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
 	return tx.PutStudy(other)
 }
 
+// moved has the drafts of a study taken back that stand under the patient or the order from before a correction, and that of the study which reads its
+// lateral view: the next draft, which may never be made, is not waited for.
+func (a *Appliance) moved(tx *queue.Tx, s *queue.Study, i *queue.Instance) error {
+	for _, uid := range []string{s.UID, s.ReadWith} {
+		if uid == "" {
+			continue
+		}
+		id := fmt.Sprintf("%s/%s/%.12s", kindWithdraw, uid, i.SHA256)
+		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindWithdraw, Study: uid}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forget deletes the cached copies of one object that a note let expire: the file as received and the pictures of its view.
 func (a *Appliance) forget(lease *queue.Lease) error {
 	sop, err := payloadOf[string](lease)
@@ -167,8 +182,6 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		return "", "", err
 	case worst.Final(), worst != "" && s.State == queue.Refused:
 		return worst, "images were rejected: " + worst.Reason(), nil
-	case pair.Refusal == pairing.DifferentPatients:
-		return study.RejectedWorklist, pair.Refusal, nil
 	}
 	drafted := record.Frontal
 	if drafted == nil {
@@ -195,6 +208,9 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		case sop == drafted.SOPInstanceUID && drafted.AccessionNumber != "" && i.Header.AccessionNumber != "" && i.Header.AccessionNumber != drafted.AccessionNumber:
 			return study.RejectedWorklist, "the accession number was corrected", nil
 		}
+	}
+	if pair.Refusal == pairing.DifferentPatients {
+		return study.RejectedWorklist, pair.Refusal, nil
 	}
 	return "", "", nil
 }
@@ -496,6 +512,10 @@ func (a *Appliance) replaced(uid string, revision int, now *DraftRecord) (*Draft
 			s, err := tx.Study(uid)
 			if err != nil || s == nil {
 				return err
+			}
+			if w := s.Withdrawal(earlier); w != nil { // also where the correction that it was withdrawn for was undone
+				title = w.Title
+				return nil
 			}
 			title, _, err = a.fault(tx, s, record, now.Draft.Pair)
 			return err

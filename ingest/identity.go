@@ -58,14 +58,21 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	if err != nil || s == nil {
 		return err
 	}
-	what := "the spelling of the patient's name or the sex"
+	what, moved := "the spelling of the patient's name or the sex", true
 	switch {
 	case i.Header.Patient() != known.Header.Patient():
 		what = "the patient's identity"
 	case reordered(known, i):
 		what = "the accession number"
+	default:
+		moved = false
 	}
 	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", sender, what))
+	if moved {
+		if err := r.Moved(tx, s, i); err != nil {
+			return err
+		}
+	}
 	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a corrected object re-opened the study"); err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func TestCorrectedPictureStaysItsSenders(t *testing.T) {
 	known := object("A", "CR1", "1")
 	r := &Receiver{
 		DB: db, Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
+		Moved: func(*queue.Tx, *queue.Study, *queue.Instance) error { return nil },
 	}
 	err = db.Update(func(tx *queue.Tx) error {
 		if err := tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{"1.2.3"}}); err != nil {

@@ -85,6 +85,8 @@ type Receiver struct {
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
 	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
 	SamePicture func(a, b string) (bool, error)
+	// Moved is told of a study and its object that is another patient's or of another order now, in the transaction that makes the correction known.
+	Moved func(tx *queue.Tx, s *queue.Study, i *queue.Instance) error
 	// DraftOf returns the newest revision of a study's draft that reads the object in a file of the spool, 0 when none does; nil knows of no drafts.
 	DraftOf func(studyInstanceUID, path string) int
 	Log     *slog.Logger
