@@ -506,7 +506,7 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 		if err != nil {
 			return nil, err
 		}
-		if i != nil && i.Examined == nil {
+		if i != nil && i.Examined == nil && i.Gone == "" {
 			want(examineJob(i))
 		}
 	}

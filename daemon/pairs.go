@@ -11,8 +11,10 @@ import (
 
 // paired is how the images of a study are read.
 type paired struct {
-	looked bool // every image was examined; only then the rest is final
+	looked bool // every image was examined, or that was given up; only then the rest is final
 	pair   study.Pair
+	// unseen are the study's own images of which looking at them was given up.
+	unseen []string
 	// home and partner are the studies of the frontal and the lateral view where a reader gave each cassette a study of its own; empty when
 	// the study stands alone. The draft belongs to home.
 	home, partner string
@@ -72,10 +74,18 @@ func (a *Appliance) ownPair(tx *queue.Tx, uid string) (paired, error) {
 		if i == nil {
 			return p, fmt.Errorf("daemon: instance %s of study %s is lost: %w", sop, uid, queue.ErrDamaged)
 		}
-		if i.Examined == nil {
-			p.looked = false
-		}
 		c := candidateOf(i)
+		if i.Examined == nil && i.Gone == "" {
+			j, err := tx.Job(examineJob(i).ID)
+			if err != nil {
+				return p, err
+			}
+			if j != nil && j.Dead {
+				p.unseen, c.NoImage = append(p.unseen, sop), "looking at it was given up"
+			} else {
+				p.looked = false
+			}
+		}
 		r, err := tx.Rejection(uid, sop)
 		if err != nil {
 			return p, err

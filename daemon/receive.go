@@ -157,7 +157,19 @@ func (a *Appliance) look(tx *queue.Tx, i *queue.Instance) error {
 	if i.Examined != nil {
 		return nil
 	}
-	return tx.Enqueue(examineJob(i))
+	return anew(tx, examineJob(i))
+}
+
+// anew has a job done that may have been done before, or given up.
+func anew(tx *queue.Tx, j queue.Job) error {
+	old, err := tx.Job(j.ID)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Dead {
+		return tx.Resend(j.ID)
+	}
+	return tx.Again(j)
 }
 
 func examineJob(i *queue.Instance) queue.Job {

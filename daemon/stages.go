@@ -38,7 +38,7 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	if err := ctx.Err(); err != nil {
 		return err // a stop is no property of the picture: the job is here again at the next start
 	}
-	return lease.Done(func(tx *queue.Tx) error {
+	return a.done(lease, func(tx *queue.Tx) error {
 		instance, err := tx.Instance(uid)
 		if err != nil || instance == nil {
 			return err
@@ -48,20 +48,15 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		s, err := tx.Study(instance.Header.StudyInstanceUID)
-		if err != nil || s == nil || s.State != queue.Failed || !fresh(s) {
+		if err != nil || s == nil || s.State == queue.Receiving || slices.Contains(s.Drafted, uid) {
 			return err
 		}
-		s.State, s.Reason = queue.Receiving, "" // looking had been given up
+		s.State, s.Reason = queue.Receiving, "" // looking at it had been given up
 		if err := tx.Postpone(completionJob(s.UID, tx.Now(), false)); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
 	})
-}
-
-// fresh reports whether the study has an instance that its newest revision does not rest on.
-func fresh(s *queue.Study) bool {
-	return slices.ContainsFunc(s.Instances, func(uid string) bool { return !slices.Contains(s.Drafted, uid) })
 }
 
 func (a *Appliance) pairing() pairing.Config {
@@ -108,7 +103,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		if err != nil || s == nil {
 			return err
 		}
-		if s.State == queue.Failed && lease.Job.LastError != "" && p.looked {
+		if s.State == queue.Failed && lease.Job.LastError != "" && p.looked && len(p.unseen) == 0 {
 			s.State, s.Reason = queue.Receiving, "" // this had been given up
 			if err := tx.PutStudy(s); err != nil {
 				return err
@@ -148,7 +143,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		if s.Revision++; s.Revision == 1 {
 			first = s.First
 		}
-		s.Drafted = slices.Clone(s.Instances)
+		s.Drafted = slices.DeleteFunc(slices.Clone(s.Instances), func(sop string) bool { return slices.Contains(p.unseen, sop) })
 		why := "nothing more came for " + a.cfg().QuietTime.String()
 		if both {
 			why = "both views are there and the association was released"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,10 +21,12 @@ import (
 	"llamaxr/queue"
 )
 
-// TestAStopSaysNothingOfAPicture: a picture that is being decoded when the appliance stops is looked at by the next start, and not one that
-// cannot be read for ever after.
-func TestAStopSaysNothingOfAPicture(t *testing.T) {
-	a := withLedger(t)
+// withPicture is an appliance that looks at pixels, and what sends it a radiograph and returns its SOP Instance UID.
+func withPicture(t *testing.T) (a *Appliance, receive func() string) {
+	t.Helper()
+	a = withLedger(t)
+	a.newMetrics("test")
+	a.drafts = drafts{root: t.TempDir()}
 	var err error
 	if a.spool, err = spool.Open(t.TempDir(), 0); err != nil {
 		t.Fatal(err)
@@ -33,23 +36,49 @@ func TestAStopSaysNothingOfAPicture(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.receiver, a.pictures = a.newReceiver(), newPictureRoom()
-	file, err := os.Open(peertest.SharedData(t, "dicom/radiographs/RG1_JLSN.dcm"))
+	return a, func() string {
+		t.Helper()
+		file, err := os.Open(peertest.SharedData(t, "dicom/radiographs/RG1_JLSN.dcm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		meta, err := part10.Decode(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Seek(meta.Length, 0); err != nil {
+			t.Fatal(err)
+		}
+		in := ingest.Incoming{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID}
+		in.Head = part10.Encode(*meta, "1.2.3", "TEST")
+		if _, err := a.receiver.Receive(in, file); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.spool.Settle(); err != nil {
+			t.Fatal(err)
+		}
+		return meta.SOPInstanceUID
+	}
+}
+
+// leaseExamine takes the next job that looks at pixels; there must be one.
+func leaseExamine(t *testing.T, a *Appliance) *queue.Lease {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	lease, err := a.db.Lease(ctx, leaseTime, kindExamine)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("nobody looks at it: %v", err)
 	}
-	defer file.Close()
-	meta, err := part10.Decode(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := file.Seek(meta.Length, 0); err != nil {
-		t.Fatal(err)
-	}
-	in := ingest.Incoming{SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID}
-	in.Head = part10.Encode(*meta, "1.2.3", "TEST")
-	if _, err := a.receiver.Receive(in, file); err != nil {
-		t.Fatal(err)
-	}
+	return lease
+}
+
+// TestAStopSaysNothingOfAPicture: a picture that is being decoded when the appliance stops is looked at by the next start, and not one that
+// cannot be read for ever after.
+func TestAStopSaysNothingOfAPicture(t *testing.T) {
+	a, receive := withPicture(t)
+	sop := receive()
 	stopping, stop := context.WithCancel(t.Context())
 	stop()
 	lease, err := a.db.Lease(t.Context(), leaseTime, kindExamine)
@@ -58,7 +87,7 @@ func TestAStopSaysNothingOfAPicture(t *testing.T) {
 	}
 	examine := func(ctx context.Context) (*queue.Examination, error) {
 		err := a.examine(ctx, lease)
-		i, ledgerErr := a.instance(meta.SOPInstanceUID)
+		i, ledgerErr := a.instance(sop)
 		if ledgerErr != nil || i == nil {
 			t.Fatal(i, ledgerErr)
 		}
@@ -134,6 +163,109 @@ func TestQuietTimeFollowsTheClock(t *testing.T) {
 	}
 	if got := complete(); got != queue.Complete {
 		t.Errorf("after the quiet time it is %s", got)
+	}
+}
+
+// TestAStudyGoesOnWithoutWhatIsNotLookedAt: an image of which looking at it was given up holds up neither its study, once another comes, nor the draft.
+func TestAStudyGoesOnWithoutWhatIsNotLookedAt(t *testing.T) {
+	k := newKeeper(t, config.Retention{})
+	k.newMetrics("test")
+	const uid, unseen, late = "2.25.1", "2.25.1.1", "2.25.1.2"
+	k.receive(uid, unseen)
+	k.fail(leaseExamine(t, k.Appliance), queue.Permanent(errors.New("no")))
+	if s, err := k.studyRecord(uid); err != nil || s.State != queue.Failed {
+		t.Fatalf("%v: %+v", err, s)
+	}
+	k.receive(uid, late)
+	k.update(func(tx *queue.Tx) error {
+		i, err := tx.Instance(late)
+		if err != nil {
+			return err
+		}
+		i.Examined = &queue.Examination{}
+		return tx.PutInstance(i)
+	})
+	for range 3 { // the job's time is that of a commit later than the object's
+		k.pass(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if lease, err := k.db.Lease(ctx, leaseTime, kindComplete); err == nil {
+			if err := k.complete(lease); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+	}
+	s, err := k.studyRecord(uid)
+	if err != nil || s.State != queue.Complete || len(s.Drafted) != 1 || s.Drafted[0] != late {
+		t.Errorf("%v: %+v", err, s)
+	}
+	p, err := k.pairOf(uid)
+	if err != nil || !p.looked || !strings.Contains(fmt.Sprint(p.pair.Choices), "looking at it was given up") {
+		t.Errorf("%v: %+v", err, p)
+	}
+}
+
+// TestLookedAtAfterAll: what is looked at when its dead letter is sent again is read in the next revision where the newest does not rest on it; what the
+// newest was made without regard to makes the study well again.
+func TestLookedAtAfterAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		study func(s *queue.Study, sop string)
+		want  string
+	}{
+		"never drafted":         {func(s *queue.Study, _ string) { s.State = queue.Failed }, queue.Receiving},
+		"drafted without it":    {func(s *queue.Study, _ string) { s.State, s.Revision = queue.Drafted, 1 }, queue.Receiving},
+		"kept beside the draft": {func(s *queue.Study, sop string) { s.State, s.Revision, s.Drafted = queue.Failed, 1, []string{sop} }, queue.Delivered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, receive := withPicture(t)
+			sop := receive()
+			lease := leaseExamine(t, a)
+			uid := lease.Job.Study
+			a.fail(lease, queue.Permanent(errors.New("no")))
+			err := a.db.Update(func(tx *queue.Tx) error {
+				s, err := tx.Study(uid)
+				if err != nil {
+					return err
+				}
+				c.study(s, sop)
+				return errors.Join(tx.PutStudy(s), tx.End(kindComplete+"/"+uid))
+			})
+			if err = errors.Join(err, a.Resend(lease.Job.ID)); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.examine(t.Context(), leaseExamine(t, a)); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.studyRecord(uid)
+			jobs, jobsErr := a.Jobs()
+			if err = errors.Join(err, jobsErr); err != nil || s.State != c.want || (len(jobs) == 1) != (c.want == queue.Receiving) {
+				t.Errorf("%v: it is %s (%s), %d jobs", err, s.State, s.Reason, len(jobs))
+			}
+		})
+	}
+}
+
+// TestUnreadableComesBack: an image that the disk does not read to the last try is lost; sending it again brings it back, and it is looked at.
+func TestUnreadableComesBack(t *testing.T) {
+	a, receive := withPicture(t)
+	sop := receive()
+	i, err := a.instance(sop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(a.spool.Path(i.Path), i.Size/2); err != nil { // what it says to a reader
+		t.Fatal(err)
+	}
+	a.fail(leaseExamine(t, a), queue.Permanent(fmt.Errorf("looking: %w", &fs.PathError{Op: "read", Path: "x", Err: syscall.EIO})))
+	if i, err = a.instance(sop); err != nil || i.Gone != queue.GoneDamaged {
+		t.Fatalf("%v: %+v", err, i)
+	}
+	receive()
+	if err := a.examine(t.Context(), leaseExamine(t, a)); err != nil {
+		t.Fatal(err)
+	}
+	if i, err = a.instance(sop); err != nil || i.Gone != "" || i.Examined == nil || i.Examined.Reason != "" {
+		t.Errorf("%v: %+v", err, i)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"llamaxr/ingest"
 	"llamaxr/ingest/atrest"
@@ -122,6 +123,17 @@ func (a *Appliance) whole(i *queue.Instance) error {
 		return err
 	}
 	return fmt.Errorf("daemon: instance %s: %w", i.Header.SOPInstanceUID, cause)
+}
+
+// unreadable sets aside an image that the disk does not read, when looking at it is given up: sending it again brings it back.
+func (a *Appliance) unreadable(job queue.Job, cause error) {
+	var sop string
+	if job.Kind != kindExamine || !errors.Is(cause, syscall.EIO) || json.Unmarshal(job.Payload, &sop) != nil {
+		return
+	}
+	if err := a.receiver.Lose(sop, cause); err != nil && !isShutdown(err) {
+		a.log.Error("setting an unreadable object aside", "sop_instance", sop, "error", err)
+	}
 }
 
 // remake has a draft whose record was lost made again: as the same revision when nothing of it left, else as the next, since it would not be

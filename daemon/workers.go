@@ -265,6 +265,9 @@ func (a *Appliance) fail(lease *queue.Lease, cause error) (result string) {
 	if err != nil && !isShutdown(err) {
 		a.log.Error("giving a job back", "job", lease.Job.ID, "error", err)
 	}
+	if result == metrics.Dead {
+		a.unreadable(lease.Job, cause)
+	}
 	a.log.Warn("job failed", "kind", lease.Job.Kind, "study", lease.Job.Study, "attempt", lease.Job.Attempts, "error", unquoted(cause))
 	return cmp.Or(result, metrics.Retried)
 }

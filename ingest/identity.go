@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"llamaxr/queue"
@@ -89,6 +90,7 @@ func (r *Receiver) reopen(tx *queue.Tx, s *queue.Study, sopInstanceUID, why stri
 		s.State, s.Reason = queue.Receiving, ""
 	}
 	s.Last, s.Removed = now, time.Time{}
+	s.Drafted = slices.DeleteFunc(s.Drafted, func(uid string) bool { return uid == sopInstanceUID }) // not as it is now
 	i, err := tx.Instance(sopInstanceUID)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func TestCorrectedPictureStaysItsSenders(t *testing.T) {
 		Moved: func(*queue.Tx, *queue.Study, *queue.Instance) error { return nil },
 	}
 	err = db.Update(func(tx *queue.Tx) error {
-		if err := tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{"1.2.3"}}); err != nil {
+		if err := tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{"1.2.3"}, Drafted: []string{"1.2.3"}}); err != nil {
 			return err
 		}
 		if err := tx.PutInstance(known); err != nil {
@@ -81,8 +81,8 @@ func TestCorrectedPictureStaysItsSenders(t *testing.T) {
 		}
 		return s
 	}
-	if s := holds(db, "corrected"); !strings.HasPrefix(s.Events[0].What, "PACS corrected") {
-		t.Errorf("%+v", s.Events)
+	if s := holds(db, "corrected"); !strings.HasPrefix(s.Events[0].What, "PACS corrected") || len(s.Drafted) > 0 {
+		t.Errorf("%+v, as the draft reads it: %v", s.Events, s.Drafted)
 	}
 
 	// The record of the corrected object is lost, and it is taken in from its file.
