@@ -24,11 +24,14 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 	if err != nil || instance == nil {
 		return fmt.Errorf("daemon: instance %s: %w", uid, err)
 	}
-	looked := &queue.Examination{Reason: pairing.Unsuited(instance.Header, a.pairing())}
 	if err := a.whole(instance); err != nil {
 		return err
 	}
-	if looked.Reason == "" {
+	var looked *queue.Examination // of a file that is gone nothing is kept: it is looked at when it comes again
+	if instance.Gone == "" {
+		looked = &queue.Examination{Reason: pairing.Unsuited(instance.Header, a.pairing())}
+	}
+	if looked != nil && looked.Reason == "" {
 		seen := Examine(ctx, a.views, a.picture, a.spool.Path(instance.Path))
 		if seen.Fault != nil {
 			return seen.Fault
@@ -43,9 +46,14 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		if err != nil || instance == nil {
 			return err
 		}
-		instance.Examined = looked
-		if err := tx.PutInstance(instance); err != nil {
-			return err
+		if instance.Gone == "" {
+			if looked == nil {
+				return errCameBack
+			}
+			instance.Examined = looked
+			if err := tx.PutInstance(instance); err != nil {
+				return err
+			}
 		}
 		s, err := tx.Study(instance.Header.StudyInstanceUID)
 		if err != nil || s == nil || s.State == queue.Receiving || slices.Contains(s.Drafted, uid) {
@@ -58,6 +66,9 @@ func (a *Appliance) examine(ctx context.Context, lease *queue.Lease) error {
 		return tx.PutStudy(s)
 	})
 }
+
+// errCameBack has an object looked at that came again while it was found to be gone.
+var errCameBack = errors.New("daemon: the object came again")
 
 func (a *Appliance) pairing() pairing.Config {
 	return pairing.Config{MinimumAge: a.cfg().MinimumAge, Captures: a.cfg().Captures}

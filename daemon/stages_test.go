@@ -19,6 +19,7 @@ import (
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/peertest"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // withPicture is an appliance that looks at pixels, and what sends it a radiograph and returns its SOP Instance UID.
@@ -266,6 +267,79 @@ func TestUnreadableComesBack(t *testing.T) {
 	}
 	if i, err = a.instance(sop); err != nil || i.Gone != "" || i.Examined == nil || i.Examined.Reason != "" {
 		t.Errorf("%v: %+v", err, i)
+	}
+}
+
+// TestGoneBeforeItWasLookedAt: an image whose file is damaged or gone before anybody looked at it is left out for that, and no path is told; sent again, or put
+// back, it is looked at.
+func TestGoneBeforeItWasLookedAt(t *testing.T) {
+	flip := func(a *Appliance, i *queue.Instance) error {
+		raw, err := os.ReadFile(a.spool.Path(i.Path))
+		if err != nil {
+			return err
+		}
+		raw[len(raw)/2] ^= 1
+		return os.WriteFile(a.spool.Path(i.Path), raw, 0o600)
+	}
+	remove := func(a *Appliance, i *queue.Instance) error { return os.Remove(a.spool.Path(i.Path)) }
+	expire := func(a *Appliance, i *queue.Instance) error {
+		object := study.ObjectReference{StudyInstanceUID: i.Header.StudyInstanceUID, SOPInstanceUID: i.Header.SOPInstanceUID}
+		note := &queue.Instance{Instance: study.Instance{Header: study.Header{SOPInstanceUID: "2.25.9"}}}
+		return errors.Join(a.receiver.Obey(note, &study.RejectionNote{Title: study.RejectedRetention, Objects: []study.ObjectReference{object}}), a.receiver.Forget(object.SOPInstanceUID))
+	}
+	for name, c := range map[string]struct {
+		lose  func(*Appliance, *queue.Instance) error
+		tries int // until it is known
+		older bool
+	}{
+		"a flipped bit": {flip, 2, false}, "no file": {remove, 2, false}, "expired": {expire, 1, false}, "as older programs kept it": {remove, 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, receive := withPicture(t)
+			sop := receive()
+			i, err := a.instance(sop)
+			if err != nil {
+				t.Fatal(err)
+			}
+			uid := i.Header.StudyInstanceUID
+			if err := c.lose(a, i); err != nil {
+				t.Fatal(err)
+			}
+			for range c.tries {
+				lease := leaseExamine(t, a)
+				if err := a.examine(t.Context(), lease); err != nil {
+					a.fail(lease, err)
+				}
+			}
+			p, err := a.pairOf(uid)
+			if said := fmt.Sprint(p.pair); err != nil || !p.looked || !strings.Contains(said, "its file is gone") || strings.Contains(said, "objects/") {
+				t.Errorf("%v: %+v", err, p)
+			}
+			err = a.db.Update(func(tx *queue.Tx) error { // it was refused
+				i, err := tx.Instance(sop)
+				if c.older {
+					i.Examined = &queue.Examination{Reason: "open objects/x: no such file"}
+				}
+				s, studyErr := tx.Study(uid)
+				if err = errors.Join(err, studyErr); err != nil {
+					return err
+				}
+				s.State, s.Revision, s.Drafted = queue.Refused, 1, []string{sop}
+				return errors.Join(tx.PutInstance(i), tx.PutStudy(s), tx.End(kindComplete+"/"+uid))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			receive()
+			if err := a.examine(t.Context(), leaseExamine(t, a)); err != nil {
+				t.Fatal(err)
+			}
+			i, err = a.instance(sop)
+			s, studyErr := a.studyRecord(uid)
+			if err = errors.Join(err, studyErr); err != nil || i.Examined == nil || i.Examined.Reason != "" || s.State != queue.Receiving {
+				t.Errorf("%v: the study is %s, the image was looked at: %+v", err, s.State, i.Examined)
+			}
+		})
 	}
 }
 

@@ -157,6 +157,9 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	}
 	removed := i.Gone == queue.GoneRetention
 	i.Gone = ""
+	if !removed && i.Examined != nil && i.Examined.Reason != "" {
+		i.Examined = nil // it may be of the file that was gone
+	}
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
@@ -166,7 +169,7 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	}
 	s.Note(tx.Now(), "an object whose file was gone came again")
 	s.Removed = time.Time{}
-	if !removed && slices.Contains(s.Instances, uid) && (s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
+	if !removed && slices.Contains(s.Instances, uid) && (i.Examined == nil || s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
 		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}
