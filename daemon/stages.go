@@ -160,7 +160,8 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 			why = "both views are there and the association was released"
 		}
 		s.Note(now, fmt.Sprintf("complete for revision %d with %d objects: %s", s.Revision, len(s.Instances), why))
-		if err := tx.Enqueue(queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
+		// A study whose record was lost may have had this revision before.
+		if err := anew(tx, queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
@@ -338,7 +339,7 @@ func (a *Appliance) lookBack(tx *queue.Tx, uid string, revision int) error {
 	if revision == 1 {
 		return nil
 	}
-	return tx.Enqueue(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindWithdraw, uid, revision), Kind: kindWithdraw, Study: uid})
+	return anew(tx, queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindWithdraw, uid, revision), Kind: kindWithdraw, Study: uid})
 }
 
 // setState changes a study unless it has moved on to another revision.

@@ -343,6 +343,67 @@ func TestGoneBeforeItWasLookedAt(t *testing.T) {
 	}
 }
 
+// TestAStudyThatIsMadeAgainIsDrafted: a study whose record was lost, and made again from its object, is drafted though a first revision of it had been refused or
+// given up.
+func TestAStudyThatIsMadeAgainIsDrafted(t *testing.T) {
+	const uid, sop = "2.25.1", "2.25.1.1"
+	for _, dead := range []bool{false, true} {
+		k := newKeeper(t, config.Retention{})
+		k.newMetrics("test")
+		k.receive(uid, sop)
+		look := func() {
+			t.Helper()
+			err := leaseExamine(t, k.Appliance).Done(func(tx *queue.Tx) error {
+				i, err := tx.Instance(sop)
+				if err != nil {
+					return err
+				}
+				i.Examined = &queue.Examination{Reason: "nothing to see"}
+				return tx.PutInstance(i)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		look()
+		complete := func() *queue.Lease {
+			t.Helper()
+			for range 3 {
+				k.pass(time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if lease, err := k.db.Lease(ctx, leaseTime, kindComplete); err == nil {
+					if err := k.complete(lease); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			lease, err := k.db.Lease(ctx, leaseTime, kindDraft)
+			if err != nil {
+				s, _ := k.studyRecord(uid)
+				t.Fatalf("nobody drafts it: %+v", s)
+			}
+			return lease
+		}
+		if lease := complete(); dead {
+			k.fail(lease, queue.Permanent(errors.New("no")))
+		} else if err := k.draft(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		mend := survey{k.Appliance, new(FsckReport), true, false}
+		k.update(func(tx *queue.Tx) error { return tx.PutStudy(&queue.Study{UID: uid, State: queue.Refused}) }) // its list is lost
+		i, err := k.instance(sop)
+		if err = errors.Join(err, mend.rejoin(i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.draft(t.Context(), complete()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestWholenessThatWasGivenUp: a study of which it could not be said whether it is whole is drafted when that is asked again, unless its images were not looked at.
 func TestWholenessThatWasGivenUp(t *testing.T) {
 	for name, c := range map[string]struct {
