@@ -37,6 +37,14 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return a.remake(uid, d.Revision, err)
 	}
+	if len(record.Documents) == 0 {
+		if later, err := a.overtook(kindReport, uid, d.Revision); err != nil {
+			return err
+		} else if later > 0 {
+			return a.staysHere(lease, fmt.Sprintf("revision %d is not sent to %s: there is one of revision %d", d.Revision, d.Destination, later))
+		}
+		return errNoDocuments
+	}
 	if goes, err := a.leaves(lease, d, record); err != nil {
 		return err
 	} else if !goes {

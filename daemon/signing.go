@@ -25,7 +25,8 @@ const (
 	kindDeliverSigned = "deliver signed" // a signed report to one destination
 )
 
-// errNoDocuments makes a signature wait until the draft's documents are made: the signed report names the draft as its predecessor.
+// errNoDocuments makes a signature wait until the draft's documents are made, since the signed report names the draft as its predecessor, and the delivery of a
+// draft that was lost and made again.
 var errNoDocuments = errors.New("daemon: the draft's documents are not made yet")
 
 // signature returns a study's signature by its number, and the reading that it is of.

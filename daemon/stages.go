@@ -304,7 +304,7 @@ func (a *Appliance) draft(ctx context.Context, lease *queue.Lease) error {
 		if err := a.lookBack(tx, uid, revision); err != nil {
 			return err
 		}
-		return tx.Enqueue(reportJob(uid, revision))
+		return anew(tx, reportJob(uid, revision)) // also of a draft that was lost and made again
 	})
 	if err == nil {
 		a.counted(record, said.Changed)

@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet/part10"
+	"llamaxr/inference"
+	"llamaxr/inference/engine"
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing/viewnet"
@@ -401,6 +405,70 @@ func TestAStudyThatIsMadeAgainIsDrafted(t *testing.T) {
 		if err := k.draft(t.Context(), complete()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestDraftLostBeforeItLeft: a draft whose record is damaged before anything of it left is made again, with its documents; until they are there nothing is said to
+// be delivered.
+func TestDraftLostBeforeItLeft(t *testing.T) {
+	a, receive := withPicture(t)
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: "127.0.0.1:1"}}
+	a.settings.Store(&cfg)
+	eng, err := engine.Open(engine.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.reader, err = inference.OpenStarter(eng); err != nil {
+		t.Fatal(err)
+	}
+	if a.record, err = chain.Open(filepath.Join(t.TempDir(), recordLog), maxRecordLine); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.record.Close() })
+	do := func(kind string) error {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		lease, err := a.db.Lease(ctx, leaseTime, kind)
+		if err != nil {
+			t.Fatalf("nobody does its %s: %v", kind, err)
+		}
+		if err = a.perform(t.Context(), lease); err != nil {
+			a.fail(lease, err)
+		}
+		return err
+	}
+	receive()
+	for _, kind := range []string{kindExamine, kindComplete, kindDraft, kindReport} {
+		if err := do(kind); err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+	}
+	var uid string
+	err = a.db.View(func(tx *queue.Tx) error { return tx.EachStudy(func(s *queue.Study) error { uid = s.UID; return nil }) })
+	if err = errors.Join(err, os.Truncate(filepath.Join(a.drafts.folder(uid, 1), recordFile), 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(kindDeliver); !lost(err) {
+		t.Fatalf("the damaged draft: %v", err)
+	}
+	if err := do(kindDraft); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(kindDeliver); !errors.Is(err, errNoDocuments) {
+		t.Errorf("without documents: %v", err)
+	}
+	if s, err := a.studyRecord(uid); err != nil || len(s.Sent) > 0 {
+		t.Errorf("%v: it may have left: %v", err, s.Sent)
+	}
+	if err := do(kindReport); err != nil {
+		t.Fatal(err)
+	}
+	s, err := a.studyRecord(uid)
+	record, recordErr := a.drafts.load(uid, 1)
+	if err = errors.Join(err, recordErr); err != nil || s.State != queue.Drafted || s.Revision != 1 || len(record.Documents) == 0 {
+		t.Errorf("%v: %s, revision %d", err, s.State, s.Revision)
 	}
 }
 
