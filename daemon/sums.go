@@ -125,14 +125,27 @@ func (a *Appliance) whole(i *queue.Instance) error {
 	return fmt.Errorf("daemon: instance %s: %w", i.Header.SOPInstanceUID, cause)
 }
 
-// unreadable sets aside an image that the disk does not read, when looking at it is given up: sending it again brings it back.
+// unreadable sets aside the images that the disk does not read, when the job that wanted them is given up: sending them again brings them back.
 func (a *Appliance) unreadable(job queue.Job, cause error) {
-	var sop string
-	if job.Kind != kindExamine || !errors.Is(cause, syscall.EIO) || json.Unmarshal(job.Payload, &sop) != nil {
+	if !errors.Is(cause, syscall.EIO) {
 		return
 	}
-	if err := a.receiver.Lose(sop, cause); err != nil && !isShutdown(err) {
-		a.log.Error("setting an unreadable object aside", "sop_instance", sop, "error", err)
+	var wanted []string
+	var err error
+	switch job.Kind {
+	case kindExamine:
+		wanted = make([]string, 1)
+		err = json.Unmarshal(job.Payload, &wanted[0])
+	case kindDraft:
+		var p paired
+		p, err = a.pairOf(job.Study)
+		wanted = []string{p.pair.Frontal, p.pair.Lateral}
+	}
+	for _, sop := range wanted {
+		err = errors.Join(err, a.receiver.Lose(sop, cause)) // one that is whole, or not there, is not lost
+	}
+	if err != nil && !isShutdown(err) {
+		a.log.Error("setting unreadable objects aside", "study", job.Study, "error", err)
 	}
 }
 
