@@ -35,7 +35,7 @@ type graphMachine struct {
 	adapter   []any // A and B for every linear layer; zeros when there is none
 	rank      int
 	alpha     int
-	prefix    int // virtual tokens before the text
+	prefix    Prefix // before the text
 	context   int
 	cos, sin  []float32 // of all positions
 	caches    []*tensors.Tensor
@@ -73,10 +73,7 @@ func newGraphMachine(eng *engine.Engine, s *Source, context int) (*graphMachine,
 		m.footprint.Values += int64(elements(s.weights[name].shape))
 	}
 	m.cos, m.sin = s.Config.Rotary(context)
-	m.caches = make([]*tensors.Tensor, 2*s.Config.Layers)
-	for i := range m.caches {
-		m.caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, context, s.Config.KVHeads, s.Config.HeadDim))
-	}
+	m.empty()
 	return m, m.compile()
 }
 
@@ -105,9 +102,10 @@ func (m *graphMachine) mostWanted() int { return 1 }
 func (m *graphMachine) invariant() bool { return false }
 
 func (m *graphMachine) adapt(a *Adapter) error {
-	m.rank, m.alpha, m.prefix, m.adapter = 0, 0, 0, nil
+	m.rank, m.alpha, m.prefix, m.adapter = 0, 0, Prefix{}, nil
 	if a != nil && a.Prefix.Tokens > 0 {
-		m.prefixed(a.Prefix)
+		m.prefix = a.Prefix
+		m.empty()
 	}
 	if a != nil && a.Rank > 0 {
 		m.rank, m.alpha = a.Rank, a.Alpha
@@ -126,25 +124,23 @@ func (m *graphMachine) adapt(a *Adapter) error {
 	return m.compile()
 }
 
-// prefixed makes caches that begin with a prefix.
-func (m *graphMachine) prefixed(p Prefix) {
+// empty makes caches that hold the prefix and nothing else.
+func (m *graphMachine) empty() {
 	c := m.config
-	m.prefix = p.Tokens
-	caches := make([][]float32, len(m.caches))
-	for i := range caches {
-		caches[i] = make([]float32, m.context*c.KVHeads*c.HeadDim)
+	m.caches = make([]*tensors.Tensor, 2*c.Layers)
+	for i := range m.caches {
+		m.caches[i] = tensors.FromShape(shapes.Make(dtypes.Float32, 1, m.context, c.KVHeads, c.HeadDim))
 	}
-	p.each(c, func(token, layer, part, head int, values []float32) {
-		copy(caches[2*layer+part][(token*c.KVHeads+head)*c.HeadDim:], values)
+	m.prefix.each(c, func(token, layer, part, head int, values []float32) {
+		tensors.MustMutableFlatData(m.caches[2*layer+part], func(flat []float32) {
+			copy(flat[(token*c.KVHeads+head)*c.HeadDim:], values)
+		})
 	})
-	for i, values := range caches {
-		m.caches[i] = tensors.FromFlatDataAndDimensions(values, 1, m.context, c.KVHeads, c.HeadDim)
-	}
 }
 
 // forward implements machine. A prompt is padded: the rows that are too many come last and are overwritten by what follows.
 func (m *graphMachine) forward(parts ...part) error {
-	tokens, from := parts[0].tokens, parts[0].from+m.prefix
+	tokens, from := parts[0].tokens, parts[0].from+m.prefix.Tokens
 	padded := len(tokens)
 	if padded > 1 {
 		padded = min((padded+prefillStep-1)/prefillStep*prefillStep, m.context-from)
@@ -166,6 +162,12 @@ func (m *graphMachine) forward(parts ...part) error {
 		tensors.FromFlatDataAndDimensions(m.cos[from*d:(from+padded)*d], padded, d),
 		tensors.FromFlatDataAndDimensions(m.sin[from*d:(from+padded)*d], padded, d),
 	}
+	passed := false
+	defer func() { // what was donated to a pass that failed is gone; each text begins at its first token
+		if !passed {
+			m.empty()
+		}
+	}()
 	for _, cache := range m.caches {
 		donated, err := DonateTensorBuffer(cache, m.backend, 0)
 		if err != nil {
@@ -177,8 +179,10 @@ func (m *graphMachine) forward(parts ...part) error {
 	if err != nil {
 		return fmt.Errorf("llama: %w", err)
 	}
-	m.caches = out[1:]
-	out[0].MustConstFlatData(func(flat any) { m.last = append(m.last[:0], flat.([]float32)...) })
+	if err := out[0].ConstFlatData(func(flat any) { m.last = append(m.last[:0], flat.([]float32)...) }); err != nil {
+		return fmt.Errorf("llama: %w", err)
+	}
+	m.caches, passed = out[1:], true
 	return nil
 }
 

@@ -3,6 +3,7 @@ package llama
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -151,6 +152,36 @@ func TestPrefixTakesItsPositions(t *testing.T) {
 		}
 		if _, err := model.Generate(context.Background(), prompt, room); err != nil {
 			t.Errorf("%s: all positions of the base: %v", w.name, err)
+		}
+	}
+}
+
+// TestGraphGoesOnAfterAFailedPass: a pass that fails, as on a GPU whose memory is full, fails its text alone: the next one is what it was before,
+// with a prefix and without.
+func TestGraphGoesOnAfterAFailedPass(t *testing.T) {
+	base, _ := tinyFiles(t)
+	for _, w := range ways(t) {
+		if w.kind != OnGraph {
+			continue
+		}
+		model, err := LoadAs(w.eng, base, w.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, adapter := range []fs.FS{os.DirFS(prefixFolder), nil} {
+			if err := model.SetAdapter(adapter); err != nil {
+				t.Fatal(err)
+			}
+			want := generate(t, model, "No effusion.")
+			exec := model.machine.(*graphMachine).exec
+			exec.SetMaxCache(1) // one more length does not compile
+			if _, err := model.Generate(context.Background(), strings.Repeat("0.5 ", 12), 1); err == nil {
+				t.Fatalf("%s: the pass did not fail", w.name)
+			}
+			exec.SetMaxCache(10)
+			if got := generate(t, model, "No effusion."); got.Text != want.Text {
+				t.Errorf("%s: %q after a failed pass, before it %q", w.name, got.Text, want.Text)
+			}
 		}
 	}
 }
