@@ -85,7 +85,7 @@ func (a *Appliance) alertText(n announcement, uid string, alert *queue.Alert, r 
 	}
 	b.WriteString("\n")
 	for _, f := range alert.Findings {
-		fmt.Fprintf(&b, "%s: score %.2f on the %s view\n", f.Finding, f.Score, f.View)
+		fmt.Fprintf(&b, "%s: score %s on the %s view\n", f.Finding, study.ShownScore(f.Score), f.View)
 	}
 	fmt.Fprintf(&b, "Drafted %s\n", alert.Raised.In(time.Local).Format("2006-01-02 15:04 -0700"))
 	if patient && (r.Frontal != nil || r.Lateral != nil) {

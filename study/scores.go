@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -21,6 +22,18 @@ type Scores [NumFindings]float32
 
 // NotScored stands for a score that was not given. It compares as false with everything: ask Scored.
 func NotScored() float32 { return float32(math.NaN()) }
+
+// Cut is a score cut, not rounded, to a multiple of 1/parts: one below a threshold is nowhere told as one at it.
+func Cut(score float32, parts float64) float64 {
+	decimal, _ := strconv.ParseFloat(strconv.FormatFloat(float64(score), 'f', -1, 32), 64) // 0.58 itself, which is 0.57999998 in binary
+	return math.Floor(decimal*parts+1e-9) / parts
+}
+
+// Hundredths is a score in whole hundredths, cut downwards.
+func Hundredths(score float32) int { return int(math.Round(100 * Cut(score, 100))) }
+
+// ShownScore is a score as people read it: with 2 decimals, cut downwards.
+func ShownScore(score float32) string { return fmt.Sprintf("%.2f", Cut(score, 100)) }
 
 // Scored reports whether the classifier gave f a score.
 func (s *Scores) Scored(f Finding) bool { return s != nil && !math.IsNaN(float64(s[f])) }

@@ -2,6 +2,7 @@ package study
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 )
@@ -31,5 +32,21 @@ func TestNotScored(t *testing.T) {
 	}
 	if (PairScores{}).Gap() != "" {
 		t.Error("without a view there is no gap to name")
+	}
+}
+
+// TestShownScore: a score reads as the one that it is or a lower one, never as one that it does not reach.
+func TestShownScore(t *testing.T) {
+	for score, want := range map[float32]string{
+		0: "0.00", 0.497: "0.49", 0.49999997: "0.49", 0.5: "0.50", 0.58: "0.58", 0.597: "0.59", 0.6: "0.60", 0.29: "0.29", 1: "1.00",
+	} {
+		if got := ShownScore(score); got != want {
+			t.Errorf("%v reads %s, want %s", score, got, want)
+		}
+	}
+	for hundredth := range 101 {
+		if score := float32(hundredth) / 100; Hundredths(score) != hundredth || hundredth > 0 && Hundredths(math.Nextafter32(score, 0)) != hundredth-1 {
+			t.Errorf("%v is %d hundredths, the score before it %d", score, Hundredths(score), Hundredths(math.Nextafter32(score, 0)))
+		}
 	}
 }

@@ -165,7 +165,7 @@ func print(out io.Writer, s *Study) {
 		if f.True {
 			mark = "true"
 		}
-		fmt.Fprintf(out, "  scored:        %s %.2f (%s), %s\n", f.Finding, f.Score, f.View, mark)
+		fmt.Fprintf(out, "  scored:        %s %s (%s), %s\n", f.Finding, f.Score, f.View, mark)
 	}
 	if missed := s.Missed(); len(missed) > 0 {
 		fmt.Fprintf(out, "  missed:        %s\n", names(missed))

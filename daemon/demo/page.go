@@ -37,7 +37,7 @@ type Study struct {
 // Scored is a finding at or above the operating point and the higher of its two scores.
 type Scored struct {
 	Finding study.Finding
-	Score   float32
+	Score   string
 	View    study.Projection
 	True    bool
 }
@@ -83,7 +83,7 @@ func scored(draft study.Draft, truth []study.Finding) []Scored {
 	for _, f := range study.Findings() {
 		if draft.Scores.Present(f) {
 			score, view := draft.Scores.Combined(f)
-			out = append(out, Scored{f, score, view, drawn[f]})
+			out = append(out, Scored{f, study.ShownScore(score), view, drawn[f]})
 		}
 	}
 	return out

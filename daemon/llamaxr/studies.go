@@ -146,7 +146,7 @@ func printAlerts(out io.Writer, r *daemon.StudyReport) {
 	for _, alert := range r.Alerts {
 		fmt.Fprintf(out, "Critical, revision %d, since %s:", alert.Revision, alert.Raised.Format(time.DateTime))
 		for _, f := range alert.Findings {
-			fmt.Fprintf(out, " %s %.2f;", f.Finding, f.Score)
+			fmt.Fprintf(out, " %s %s;", f.Finding, study.ShownScore(f.Score))
 		}
 		switch {
 		case alert.Open():
@@ -222,5 +222,5 @@ func score(s *study.Scores, f study.Finding) string {
 	if !s.Scored(f) {
 		return " n/a"
 	}
-	return fmt.Sprintf("%.2f", s[f])
+	return study.ShownScore(s[f])
 }

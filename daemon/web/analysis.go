@@ -12,7 +12,7 @@ type said struct {
 	Finding  string         `json:"finding"` // slug
 	Name     string         `json:"name"`
 	Polarity study.Polarity `json:"polarity"`
-	Score    float32        `json:"score"` // the higher of the two views'
+	Score    string         `json:"score"` // the higher of the two views', as it is shown
 	View     string         `json:"view"`
 	Differs  bool           `json:"differs"` // the scores say otherwise
 }
@@ -103,7 +103,7 @@ func says(scores study.PairScores, sentence string) []said {
 		}
 		score, view := scores.Combined(f)
 		out = append(out, said{
-			Finding: slug(f), Name: f.String(), Polarity: polarity, Score: score, View: view.String(),
+			Finding: slug(f), Name: f.String(), Polarity: polarity, Score: study.ShownScore(score), View: view.String(),
 			Differs: (polarity != study.Absent) != scores.Present(f),
 		})
 	}

@@ -192,7 +192,7 @@ func (r *Room) functions() template.FuncMap {
 		"date":    study.PlainDate,
 		"clock":   func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"score":   func(v float32) string { return fmt.Sprintf("%.2f", v) },
+		"score":   study.ShownScore,
 		"can":     func(u access.User, roles ...string) bool { return may(u, roles...) },
 		"slug":    slug,
 		"inc":     func(n int) int { return n + 1 },

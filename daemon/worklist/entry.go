@@ -102,7 +102,7 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 		for _, f := range d.Present {
 			e.Urgency = max(e.Urgency, Abnormal)
 			if slices.Contains(critical, f.Finding) {
-				e.Urgency, e.Why = Critical, fmt.Sprintf("%s %.2f on the %s view", f.Finding, f.Score, f.View)
+				e.Urgency, e.Why = Critical, fmt.Sprintf("%s %s on the %s view", f.Finding, study.ShownScore(f.Score), f.View)
 				break
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"llamaxr/inference/prompt"
 	"llamaxr/study"
 )
 
@@ -64,7 +63,7 @@ func Report(scores study.PairScores, pick style) string {
 	var findings, sure, possible []string
 	for _, f := range order {
 		score, _ := scores.Combined(f)
-		hundredths := prompt.Hundredths(score)
+		hundredths := study.Hundredths(score)
 		g := grammar[f]
 		choices := g.absent
 		switch {

@@ -111,7 +111,7 @@ func paperBody(scores study.PairScores) string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
-// groundedBody is a line a finding. Scores are cut, not rounded, to 2 decimals: 0.497 must not read as 0.50.
+// groundedBody is a line a finding.
 func groundedBody(scores study.PairScores) string {
 	var lines []string
 	for _, f := range study.Findings() {
@@ -124,11 +124,8 @@ func cut(s *study.Scores, f study.Finding) string {
 	if !s.Scored(f) {
 		return "n/a"
 	}
-	return fmt.Sprintf("%.2f", float64(Hundredths(s[f]))/100)
+	return study.ShownScore(s[f])
 }
-
-// Hundredths is a score as the grounded template shows it, in whole hundredths, cut downwards.
-func Hundredths(score float32) int { return int(math.Floor(float64(score)*100 + 1e-6)) }
 
 // plannedBody names what is present, then what is possible, each with both scores in whole percent, - where a view was not acquired or the
 // finding is not scored on it; then, where there are any, the findings that no view scores. What is not named is absent.
@@ -162,5 +159,5 @@ func percent(s *study.Scores, f study.Finding) string {
 	if !s.Scored(f) {
 		return "-"
 	}
-	return strconv.Itoa(Hundredths(s[f]))
+	return strconv.Itoa(study.Hundredths(s[f]))
 }

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"math"
 	"strings"
 	"time"
 
@@ -255,7 +254,7 @@ func systemOf(scheme string) string {
 }
 
 func quantity(score float32) object {
-	return object{"value": math.Round(float64(score)*1e4) / 1e4, "unit": "1", "system": "http://unitsofmeasure.org", "code": "1"}
+	return object{"value": study.Cut(score, 1e4), "unit": "1", "system": "http://unitsofmeasure.org", "code": "1"}
 }
 
 // acquired is when the study was made: a moment with the site's zone, or a date.

@@ -100,7 +100,7 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 		}
 		for f, said := range claims {
 			if score, _ := scores.Combined(f); c.contradicted(f, said) {
-				return fmt.Sprintf("%q calls %s %s, scored %.2f", s.Text, f, said, score)
+				return fmt.Sprintf("%q calls %s %s, scored %s", s.Text, f, said, study.ShownScore(score))
 			}
 		}
 	}
@@ -177,7 +177,7 @@ func (c *checker) agree(section []study.Sentence, says []labeler.Labels) {
 			if says[i][f] != wrong {
 				continue
 			}
-			reason := fmt.Sprintf("%s is called %s beside a sentence that calls it %s, scored %.2f (%s)", f, wrong, right, score, view)
+			reason := fmt.Sprintf("%s is called %s beside a sentence that calls it %s, scored %s (%s)", f, wrong, right, study.ShownScore(score), view)
 			var names []string
 			for _, e := range s.Evidence {
 				if e.Finding != f {
@@ -304,7 +304,7 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 		names = append(names, Statement(f, c.scores))
 		if c.contradicted(f, said) {
 			score, view := c.scores.Combined(f)
-			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %.2f (%s)", f, said, score, view))
+			wrong = append(wrong, fmt.Sprintf("%s is called %s, scored %s (%s)", f, said, study.ShownScore(score), view))
 		}
 	}
 	if len(wrong) > 0 && len(names) == 0 {

@@ -493,6 +493,15 @@ func randomReport(rng *rand.Rand, from []string) string {
 	return b.String()
 }
 
+// TestReasonTellsTheScore: a score just below the operating point, for which a finding counts as absent, does not read as 0.50.
+func TestReasonTellsTheScore(t *testing.T) {
+	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.497}}
+	want := "Effusion is called present, scored 0.49 (frontal)"
+	if got := Check("FINDINGS: There is a pleural effusion. IMPRESSION: Normal.", scores, nil)[0].Reason; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	f.Add("FINDINGS: No effusion. IMPRESSION: Normal.", uint64(1), "Possible effusion.")
 	f.Add("impression: impression: x", uint64(2), "impression: x")

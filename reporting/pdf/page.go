@@ -145,7 +145,7 @@ func score(s *study.Scores, f study.Finding) string {
 	if !s.Scored(f) {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", s[f])
+	return study.ShownScore(s[f])
 }
 
 // shown puts a question mark where the font has no sign: nothing is left out without a trace.

@@ -19,7 +19,7 @@ var made = time.Date(2026, 1, 2, 10, 20, 0, 0, time.UTC)
 func draft(findings string) study.Draft {
 	return study.Draft{
 		StudyInstanceUID: "1.2.3", Revision: 2, Partial: "lateral not received",
-		Scores: study.PairScores{Frontal: &study.Scores{study.Effusion: 0.91}},
+		Scores: study.PairScores{Frontal: &study.Scores{study.Effusion: 0.91, study.Mass: 0.497}},
 		Sentences: []study.Sentence{
 			{Section: study.SectionFindings, Text: findings, Verdict: study.VerdictKept},
 			{Section: study.SectionImpression, Text: "Pleural effusion.", Verdict: study.VerdictKept},
@@ -72,7 +72,7 @@ func TestPageSaysWhatTheDraftSays(t *testing.T) {
 		sign := strings.NewReplacer("肺", "?", "\xff", "?")
 		for _, want := range []string{
 			strings.ToUpper(study.DraftWarning), study.StarterWarning, "lateral not received", strings.ReplaceAll(people, "^", " "), "born 1970-01-01", "Study of 2026-01-02, accession number A1, revision 2",
-			strings.TrimSpace(sign.Replace(findings)), "Pleural effusion.", "Effusion 0.91 / -", "site-1",
+			strings.TrimSpace(sign.Replace(findings)), "Pleural effusion.", "Effusion 0.91 / -", "Mass 0.49 / -", "site-1",
 		} {
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) {
 				t.Errorf("%s: no %q in %q", name, want, text)

@@ -141,7 +141,7 @@ func Chart(d study.Draft) (*image.RGBA, error) {
 				values += " n/a   "
 				continue
 			}
-			values += fmt.Sprintf("%.2f   ", s[f])
+			values += study.ShownScore(s[f]) + "   "
 			c := []color.RGBA{frontalBar, lateralBar}[i]
 			if s[f] < study.OperatingPoint {
 				c = mix(background, c, weak)
@@ -198,7 +198,7 @@ func HeatMaps(d study.Draft, maps []study.HeatMap, views []View) (*image.RGBA, e
 		} else if others := alsoReached(scores, f, panel, plain.width); others != "" {
 			said = others
 		}
-		bold.text(left, 34, ink, fmt.Sprintf("%s: %s %.2f", v.Projection, f, best))
+		bold.text(left, 34, ink, fmt.Sprintf("%s: %s %s", v.Projection, f, study.ShownScore(best)))
 		plain.text(left, 66, dim, said)
 		var over *study.HeatMap
 		for k := range maps {
@@ -223,9 +223,9 @@ func alsoReached(scores *study.Scores, shown study.Finding, room int, width func
 	slices.SortStableFunc(others, func(a, b study.Finding) int { return cmp.Compare(scores[b], scores[a]) })
 	text := ""
 	for i, f := range others {
-		next := fmt.Sprintf("also at or above the operating point: %s %.2f", f, scores[f])
+		next := fmt.Sprintf("also at or above the operating point: %s %s", f, study.ShownScore(scores[f]))
 		if text != "" {
-			next = fmt.Sprintf("%s, %s %.2f", text, f, scores[f])
+			next = fmt.Sprintf("%s, %s %s", text, f, study.ShownScore(scores[f]))
 		}
 		more := len(others) - i
 		if rest := fmt.Sprintf(" and %d more", more); text != "" && width(next+rest) > room && (more > 1 || width(next) > room) {

@@ -1,6 +1,8 @@
 package picture
 
 import (
+	"bytes"
+	"image"
 	"math"
 	"testing"
 
@@ -28,5 +30,27 @@ func TestAlsoReached(t *testing.T) {
 	scores[study.Pneumothorax], scores[study.Atelectasis] = 0.1, 0.1
 	if got := alsoReached(&scores, study.Effusion, 200, runes); got != "" {
 		t.Errorf("of one finding: %q", got)
+	}
+}
+
+// TestBelowTheOperatingPoint: chart and heat map show a score just below 0.50 as one of 0.49.
+func TestBelowTheOperatingPoint(t *testing.T) {
+	drawn := func(score float32) (chart, heat []uint8) {
+		d := study.Draft{Scores: study.PairScores{Frontal: &study.Scores{study.Effusion: score}}}
+		c, err := Chart(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view := image.NewGray(image.Rect(0, 0, 64, 64))
+		h, err := HeatMaps(d, nil, []View{{Projection: study.Frontal, Image: view, Factor: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Pix, h.Pix
+	}
+	chart, heat := drawn(0.4949)
+	chartAbove, heatAbove := drawn(0.4951) // bars end in whole pixels
+	if !bytes.Equal(chart, chartAbove) || !bytes.Equal(heat, heatAbove) {
+		t.Error("0.4951 does not read as 0.4949 does, by 0.49")
 	}
 }

@@ -169,7 +169,7 @@ func annotate(s *dicomwrite.Set, in Input, view study.Projection, h *study.Heade
 			continue
 		}
 		region := study.RegionOf(in.Maps, view, f)
-		text := fmt.Sprintf("%s %.2f", f, scores[f])
+		text := fmt.Sprintf("%s %s", f, study.ShownScore(scores[f]))
 		if region == nil {
 			said += "\r\n" + text + ", no region stands out."
 			continue

@@ -199,7 +199,7 @@ export class Report {
     const count = (kind) => pieces.filter((p) => p.k === kind).flatMap((p) => p.t.match(/[\p{L}\p{N}]+/gu) ?? []).length;
     const plus = count("+"), minus = count("-");
     $("#sign-changes").textContent = plus + minus === 0 ? "The draft is accepted without a change." : `${plus} words added, ${minus} taken out of the draft.`;
-    const differs = SECTIONS.flatMap((s) => this.analysis[s]).flatMap((s) => s.says).filter((s) => s.differs).map((s) => `${s.name} ${s.polarity} (scored ${s.score.toFixed(2)})`);
+    const differs = SECTIONS.flatMap((s) => this.analysis[s]).flatMap((s) => s.says).filter((s) => s.differs).map((s) => `${s.name} ${s.polarity} (scored ${s.score})`);
     const note = $("#sign-differs");
     note.hidden = differs.length === 0;
     note.textContent = "Your text says other than the scores: " + [...new Set(differs)].join(", ") + ".";
@@ -267,7 +267,7 @@ export class Report {
     }
     const differs = s.says.filter((x) => x.differs);
     if (differs.length) {
-      span.append(mark("other than scored", differs.map((x) => `${x.name} is called ${x.polarity}, scored ${x.score.toFixed(2)} (${x.view})`).join("; ")));
+      span.append(mark("other than scored", differs.map((x) => `${x.name} is called ${x.polarity}, scored ${x.score} (${x.view})`).join("; ")));
     }
     const anew = s.verdict === "rewritten";
     if (s.verdict) span.append(mark(anew ? "written anew" : `guard ${s.verdict}`, `${s.reason}${s.original ? `. The model wrote${anew ? " first" : ""}: ${s.original}` : ""}`));
