@@ -38,7 +38,7 @@ func ShownScore(score float32) string { return fmt.Sprintf("%.2f", Cut(score, 10
 // Scored reports whether the classifier gave f a score.
 func (s *Scores) Scored(f Finding) bool { return s != nil && !math.IsNaN(float64(s[f])) }
 
-// MarshalJSON writes an object from finding name to score, in the order of Findings; null is not scored.
+// MarshalJSON writes an object from finding name to score, in the order of Findings, with all digits; null is not scored.
 func (s Scores) MarshalJSON() ([]byte, error) {
 	out := []byte{'{'}
 	for i, v := range s {
@@ -49,7 +49,7 @@ func (s Scores) MarshalJSON() ([]byte, error) {
 			out = fmt.Appendf(out, "%q:null", findingNames[i])
 			continue
 		}
-		out = fmt.Appendf(out, "%q:%.6g", findingNames[i], v)
+		out = strconv.AppendFloat(fmt.Appendf(out, "%q:", findingNames[i]), float64(v), 'g', -1, 32)
 	}
 	return append(out, '}'), nil
 }

@@ -3,6 +3,7 @@ package study
 import (
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -47,6 +48,25 @@ func TestShownScore(t *testing.T) {
 	for hundredth := range 101 {
 		if score := float32(hundredth) / 100; Hundredths(score) != hundredth || hundredth > 0 && Hundredths(math.Nextafter32(score, 0)) != hundredth-1 {
 			t.Errorf("%v is %d hundredths, the score before it %d", score, Hundredths(score), Hundredths(math.Nextafter32(score, 0)))
+		}
+	}
+}
+
+// TestStoredScoresStay: a score that was stored is the same when it is read, on the same side of the operating point.
+func TestStoredScoresStay(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		var scores, back Scores
+		for f := range scores {
+			scores[f] = rng.Float32() * float32(math.Pow10(-rng.IntN(10)))
+		}
+		scores[Effusion], scores[Mass] = 0.4999997, math.Nextafter32(OperatingPoint, 0)
+		text, err := json.Marshal(scores)
+		if err == nil {
+			err = json.Unmarshal(text, &back)
+		}
+		if err != nil || back != scores {
+			t.Fatalf("%v is read as %v (%v)", scores, back, err)
 		}
 	}
 }

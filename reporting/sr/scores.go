@@ -2,7 +2,6 @@ package sr
 
 import (
 	"fmt"
-	"math"
 
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/study"
@@ -105,6 +104,6 @@ func group1501(in Input, view study.Projection, f study.Finding, score float32, 
 	} else {
 		g.children = append(g.children, in.image(contains, dcm("121112", "Source of Measurement"), h))
 	}
-	g.children = append(g.children, number(contains, probability, dicomwrite.Decimal(math.Round(float64(score)*1e6)/1e6), unity, algorithm(in)...))
+	g.children = append(g.children, number(contains, probability, dicomwrite.Decimal(study.Cut(score, 1e6)), unity, algorithm(in)...))
 	return g
 }

@@ -309,6 +309,20 @@ func TestMadeAgainItStays(t *testing.T) {
 	}
 }
 
+// TestScoreKeepsItsSide: the scores report tells a score below the operating point as one below it.
+func TestScoreKeepsItsSide(t *testing.T) {
+	in := input()
+	in.Draft.Scores.Frontal[study.Mass] = 0.4999997
+	d, err := ScoresReport(in)
+	var file bytes.Buffer
+	if err == nil {
+		_, err = d.WriteTo(&file)
+	}
+	if err != nil || !bytes.Contains(file.Bytes(), []byte("0.499999")) {
+		t.Errorf("no 0.499999 in the report (%v)", err)
+	}
+}
+
 func FuzzNarrative(f *testing.F) {
 	f.Add("There is a mass.", "Doe^Jane", "A1")
 	f.Add("\x00\\\t\xff", "^^^^", "\\")
