@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"llamaxr/inference"
@@ -58,6 +59,9 @@ func Examine(ctx context.Context, views *viewnet.Net, open dicomfile.Opener, pat
 
 func (s *Seen) fail(err error) {
 	s.Reason = err.Error()
+	if system := new(fs.PathError); errors.As(err, &system) { // reports tell it to others
+		s.Reason = strings.ReplaceAll(s.Reason, system.Error(), fmt.Sprintf("%s its file: %v", system.Op, system.Err))
+	}
 	if machineFault(err) {
 		s.Fault = err
 	}
@@ -132,16 +136,34 @@ func MakeDraft(
 	}
 	record.Took["text"] = time.Since(started) - record.Took["scores"]
 	draft.Pair = pair
-	lacks := ""
-	switch {
-	case lateral == "":
-		lacks = "lateral not received"
-	case frontal == "":
-		lacks = "frontal not received"
-	}
-	draft.Partial = study.Together(lacks, pair.Doubt, scores.Gap())
+	draft.Partial = study.Together(lacks(pair), pair.Doubt, scores.Gap())
 	record.Draft, record.Maps = *draft, maps
 	return record, nil
+}
+
+// lacks says which view a pair is without: it was not received, unless an image was that could not be read, or not told from the other view.
+func lacks(pair study.Pair) string {
+	view := study.Lateral
+	if pair.Frontal == "" {
+		view = study.Frontal
+	} else if pair.Lateral != "" {
+		return ""
+	}
+	var left []string
+	for _, c := range pair.Choices {
+		why := strings.TrimPrefix(c.Why[len(c.Why)-1], "left: ")
+		known := c.Projection != study.ProjectionUnknown && !c.Doubt || strings.HasPrefix(why, "for processing") // by a twin that is read
+		if !c.Chosen && !known {
+			left = append(left, why)
+		}
+	}
+	switch len(left) {
+	case 0:
+		return fmt.Sprintf("%s not received", view)
+	case 1:
+		return fmt.Sprintf("%s not read, an image was left: %.160s", view, left[0])
+	}
+	return fmt.Sprintf("%s not read, %d images were left, the first: %.160s", view, len(left), left[0])
 }
 
 // Writing turns scores into text: a reader's Write, or its WriteAs with an adapter.
