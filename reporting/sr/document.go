@@ -238,7 +238,7 @@ func Capture(in Input, kind, description string, seriesNumber int, picture *imag
 	d.set.
 		Text(tag.ImageType, "DERIVED", "SECONDARY").Text(tag.ConversionType, "WSD").
 		Text(tag.BurnedInAnnotation, "YES").Text(tag.PatientOrientation).Text(tag.Laterality).
-		Text(tag.ImageComments, plain(notice(in.Draft))).
+		Text(tag.ImageComments, notice(in.Draft)).
 		Text(tag.DerivationDescription, plain(fmt.Sprintf("AI draft picture from %d radiographs", len(in.Images())))).
 		Ints(tag.SamplesPerPixel, 3).Text(tag.PhotometricInterpretation, "RGB").Ints(tag.PlanarConfiguration, 0).
 		Ints(tag.Rows, size.Y).Ints(tag.Columns, size.X).
@@ -261,16 +261,15 @@ func references(images []*study.Header) []*dicomwrite.Set {
 	return out
 }
 
+// notice is what must be read before a draft: what it is, and its gaps.
 func notice(d study.Draft) string {
 	out := study.DraftWarning + "."
 	if d.Starter() {
 		out += " " + study.StarterWarning + "."
 	}
-	if d.Pair.Doubt != "" {
-		out += " " + strings.ToUpper(d.Pair.Doubt[:1]) + d.Pair.Doubt[1:] + "."
-	}
-	if gap := d.Scores.Gap(); gap != "" {
-		out += " N" + gap[1:] + "."
+	if d.Partial != "" {
+		gaps := plain(d.Partial)
+		out += " " + strings.ToUpper(gaps[:1]) + gaps[1:] + "."
 	}
 	return out
 }

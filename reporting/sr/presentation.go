@@ -192,7 +192,7 @@ func annotate(s *dicomwrite.Set, in Input, view study.Projection, h *study.Heade
 	const noticeRight, noticeBottom = 1.0, 0.06 // of the display
 	annotations = append(annotations, dicomwrite.New().Text(tag.GraphicLayer, noticeLayer).
 		Items(tag.TextObjectSequence, dicomwrite.New().
-			Text(tag.BoundingBoxAnnotationUnits, "DISPLAY").Text(tag.UnformattedTextValue, said).
+			Text(tag.BoundingBoxAnnotationUnits, "DISPLAY").Text(tag.UnformattedTextValue, clip(said, 1024)).
 			Floats(tag.BoundingBoxTopLeftHandCorner, 0, 0).Floats(tag.BoundingBoxBottomRightHandCorner, noticeRight, noticeBottom).
 			Text(tag.BoundingBoxTextHorizontalJustification, "LEFT")))
 	layers = append(layers, layer(noticeLayer, "not reviewed by a physician", len(layers)+1))

@@ -38,7 +38,7 @@ func draftStanding(in Input) standing {
 			Text(tag.DeviceUID, in.Device.UID).Text(tag.ObserverType, "DEV"),
 	}
 	if in.Draft.Partial != "" {
-		s.completion, s.why = "PARTIAL", in.Draft.Partial
+		s.completion, s.why = "PARTIAL", plain(in.Draft.Partial)
 	}
 	return s
 }

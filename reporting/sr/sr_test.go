@@ -323,6 +323,34 @@ func TestScoreKeepsItsSide(t *testing.T) {
 	}
 }
 
+// TestAllGapsAreTold: each document of a draft says all that the draft says of its gaps, the end of it too.
+func TestAllGapsAreTold(t *testing.T) {
+	in := presentable(input())
+	in.Draft.Partial = "lateral not received; frontal view: its grey levels look turned round; archive A_LONG_AE_TITLE did not answer in time"
+	for kind, makeDocument := range map[string]func() (*Document, error){
+		"narrative": func() (*Document, error) { return Narrative(in) },
+		"scores":    func() (*Document, error) { return ScoresReport(in) },
+		"chart": func() (*Document, error) {
+			return Capture(in, "chart", "chart", ChartSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
+		},
+		"presentation": func() (*Document, error) {
+			return Presentation(in, study.Frontal, study.Display{Aspect: [2]float64{1, 1}})
+		},
+	} {
+		d, err := makeDocument()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if _, err := d.WriteTo(&file); err != nil {
+			t.Fatal(err)
+		}
+		if want := "L" + in.Draft.Partial[1:] + "."; !bytes.Contains(file.Bytes(), []byte(want)) {
+			t.Errorf("%s: no %q", kind, want)
+		}
+	}
+}
+
 func FuzzNarrative(f *testing.F) {
 	f.Add("There is a mass.", "Doe^Jane", "A1")
 	f.Add("\x00\\\t\xff", "^^^^", "\\")
