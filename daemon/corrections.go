@@ -105,10 +105,12 @@ func addCorrection(db *queue.DB, drafts drafts, in CorrectionInput) (*study.Corr
 			return err
 		}
 		if known != nil {
-			if undated || !known.Time.Before(c.Time) {
-				return nil
+			if !undated && known.Time.Before(c.Time) {
+				known.Time = c.Time // who wrote it went back to it
 			}
-			known.Time = c.Time // who wrote it went back to it
+			if in.Source == sourceHL7 {
+				known.Source = sourceHL7 // from where it can be withdrawn
+			}
 			return tx.PutCorrection(known)
 		}
 		s.Note(tx.Now(), "corrected report received from "+in.Source)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"llamaxr/queue"
+	"llamaxr/reporting/hl7"
 	"llamaxr/study"
 )
 
@@ -64,11 +65,61 @@ func TestOnlyWhatHoldsTrains(t *testing.T) {
 	if got := a.taught(t); len(got) != 1 || !strings.Contains(got[0].Final, "corrected") {
 		t.Errorf("%d texts train, the first is %+v", len(got), got)
 	}
-	if err := a.forgetReport(CorrectionInput{StudyInstanceUID: "1.2", PatientIDs: []string{"P2"}}); err != nil || len(a.taught(t)) != 1 {
-		t.Errorf("after another patient's withdrawal: %v, %d train", err, len(a.taught(t)))
+	if reply := a.withdrawn(t, "1.2", "P2"); reply.Code != hl7.Accepted || !strings.Contains(reply.Text, otherPatient) || len(a.taught(t)) != 1 {
+		t.Errorf("after another patient's withdrawal: %q, %d train", reply, len(a.taught(t)))
 	}
-	if err := a.forgetReport(CorrectionInput{StudyInstanceUID: "1.2", PatientIDs: []string{"P1"}}); err != nil || len(a.taught(t)) != 0 {
-		t.Errorf("after the withdrawal: %v, %d train", err, len(a.taught(t)))
+	if reply := a.withdrawn(t, "1.2", "P1"); reply.Code != hl7.Accepted || reply.Text != "" || len(a.taught(t)) != 0 {
+		t.Errorf("after the withdrawal: %q, %d train", reply, len(a.taught(t)))
+	}
+}
+
+// withdrawn lets a RIS withdraw its report of a study; it returns the answer.
+func (a *Appliance) withdrawn(t *testing.T, uid, patient string) hl7.Reply {
+	t.Helper()
+	m, err := hl7.Parse([]byte("MSH|^~\\&|RIS|H|A|H|20260102||ORU^R01|1|P|2.5.1\rPID|||" + patient + "\rOBR|1" + strings.Repeat("|", 24) + "X\rZDS|" + uid + "\r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.takeResults(t.Context(), m)
+}
+
+// TestAWithdrawalHoldsWhateverBecameOfTheDraft: a report that HL7 withdraws trains nobody, also where its draft was rejected since, or its patient corrected, or
+// where it was signed in the reading room. While the study is drafted anew the withdrawal must come again; one that fits no study says so.
+func TestAWithdrawalHoldsWhateverBecameOfTheDraft(t *testing.T) {
+	for name, meanwhile := range map[string]func(*Appliance, *queue.Study){
+		"rejected": func(_ *Appliance, s *queue.Study) { s.Revision, s.State = 2, queue.Refused },
+		"another patient by now": func(a *Appliance, s *queue.Study) {
+			s.Revision, s.State = 2, queue.Delivered
+			record := &DraftRecord{Draft: study.Draft{StudyInstanceUID: s.UID, Revision: 2}, Frontal: &study.Header{PatientID: "P2"}}
+			if err := a.drafts.save(record); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"drafted anew": func(_ *Appliance, s *queue.Study) { s.State = queue.Complete },
+	} {
+		a := learner(t)
+		for _, source := range []string{"reading room", sourceHL7} {
+			if _, err := a.AddCorrection(t.Context(), CorrectionInput{StudyInstanceUID: "1.2", Report: "FINDINGS: Clear.\nIMPRESSION: Normal.", Source: source}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.db.Update(func(tx *queue.Tx) error {
+			s, err := tx.Study("1.2")
+			meanwhile(a, s)
+			return errors.Join(err, tx.PutStudy(s))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		reply, want, left := a.withdrawn(t, "1.2", "P1"), hl7.Accepted, 0
+		if name == "drafted anew" {
+			want, left = hl7.Failed, 1
+		}
+		if list, err := (ledger{a.db, a.drafts}).corrections(); err != nil || len(list.Corrections) != left || reply.Code != want {
+			t.Errorf("%s: %v: answered %q, %d are left", name, err, reply, len(list.Corrections))
+		}
+		if reply := a.withdrawn(t, "1.3", "P1"); reply.Code != hl7.Accepted || !strings.Contains(reply.Text, "nothing was withdrawn") {
+			t.Errorf("of no study: %q", reply)
+		}
 	}
 }
 

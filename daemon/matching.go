@@ -34,9 +34,29 @@ func draftOfCorrection(tx *queue.Tx, drafts drafts, in CorrectionInput) (s *queu
 		return s, nil, "", err
 	}
 	if !samePatient(in.PatientIDs, record) {
-		return s, nil, "it is of another patient than the images", nil
+		return s, nil, otherPatient, nil
 	}
 	return s, record, "", nil
+}
+
+const otherPatient = "it is of another patient than the images"
+
+// everOfPatient says why a source's numbers are those of no patient whom a draft of the study was ever of; empty when they are, or there is none to compare.
+func everOfPatient(drafts drafts, s *queue.Study, ids []string) (reason string, err error) {
+	for revision := s.Revision; revision > 0; revision-- {
+		record, err := drafts.load(s.UID, revision)
+		if lost(err) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if samePatient(ids, record) {
+			return "", nil
+		}
+		reason = otherPatient
+	}
+	return reason, nil
 }
 
 // samePatient reports whether one of the source's numbers is that of the images; where one side has none it cannot differ.

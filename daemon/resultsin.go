@@ -84,9 +84,15 @@ func (a *Appliance) takeResults(ctx context.Context, m *hl7.Message) hl7.Reply {
 	var warnings []string
 	for _, r := range results {
 		if r.Withdrawn {
-			if err := a.forgetReport(CorrectionInput{StudyInstanceUID: r.StudyInstanceUID, OrderNumbers: r.Numbers, PatientIDs: r.PatientIDs, Conflict: r.Conflict}); err != nil {
+			reason, err := a.forgetReport(CorrectionInput{StudyInstanceUID: r.StudyInstanceUID, OrderNumbers: r.Numbers, PatientIDs: r.PatientIDs, Conflict: r.Conflict})
+			switch {
+			case errors.Is(err, errUnsettled):
+				return hl7.Fail("the study is still being drafted; send the withdrawal again")
+			case err != nil:
 				a.log.Error("withdrawing an HL7 result", "error", err)
 				return hl7.Fail("the withdrawal could not be recorded; send it again")
+			case reason != "":
+				warnings = append(warnings, "nothing was withdrawn: "+reason)
 			}
 		}
 		if !r.Final {
@@ -114,11 +120,22 @@ func (a *Appliance) takeResults(ctx context.Context, m *hl7.Message) hl7.Reply {
 	return hl7.Accept(strings.Join(warnings, "; "))
 }
 
-// forgetReport drops the corrections that HL7 results of a study became: a report that was withdrawn trains nobody. What fits no study drops nothing.
-func (a *Appliance) forgetReport(in CorrectionInput) error {
-	return a.db.Update(func(tx *queue.Tx) error {
-		s, _, reason, err := draftOfCorrection(tx, a.drafts, in)
-		if err != nil || reason != "" {
+// forgetReport drops the corrections that HL7 results of a study became, whatever became of its drafts since: a report that was withdrawn trains nobody. What
+// fits no study, or is of a patient that it never had, drops nothing; reason says why. While the study is still being drafted it fails with errUnsettled.
+func (a *Appliance) forgetReport(in CorrectionInput) (reason string, err error) {
+	if in.Conflict != "" {
+		return in.Conflict, nil
+	}
+	err = a.db.Update(func(tx *queue.Tx) error {
+		var s *queue.Study
+		var err error
+		if s, reason, err = studyOfCorrection(tx, in); err != nil || reason != "" {
+			return err
+		}
+		if settling(s) {
+			return errUnsettled
+		}
+		if reason, err = everOfPatient(a.drafts, s, in.PatientIDs); err != nil || reason != "" {
 			return err
 		}
 		var withdrawn []string
@@ -137,6 +154,7 @@ func (a *Appliance) forgetReport(in CorrectionInput) error {
 		s.Note(tx.Now(), "a report received by HL7 was withdrawn: it is no correction any more")
 		return tx.PutStudy(s)
 	})
+	return reason, err
 }
 
 // takeReport records a final report of another system as a correction. While the study is still being drafted it fails with errUnsettled.
