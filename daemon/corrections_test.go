@@ -123,6 +123,34 @@ func TestAWithdrawalHoldsWhateverBecameOfTheDraft(t *testing.T) {
 	}
 }
 
+// TestACorrectionTrainsInPlaceOfItsReport: also where a RIS gives no time of a report but the examination's, and where another text was signed here in between.
+func TestACorrectionTrainsInPlaceOfItsReport(t *testing.T) {
+	for i := range 8 { // corrections have no order of their own
+		a := learner(t)
+		receive := func(hour int, status string) {
+			text := fmt.Sprintf("%s %d", status, i)
+			m, err := hl7.Parse(fmt.Appendf(nil, "MSH|^~\\&|RIS|H|A|H|20260105%02d00||ORU^R01|1|P|2.5.1\rOBR|1||||||202601010900%s%s\rOBX|1|TX|1^R||FINDINGS: Clear, %s.~IMPRESSION: Normal.||||||%s\rZDS|1.2\r",
+				hour, strings.Repeat("|", 18), status, text, status))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reply := a.takeResults(t.Context(), m); reply.Code != hl7.Accepted || reply.Text != "" {
+				t.Fatalf("%+v", reply)
+			}
+		}
+		receive(10, "F")
+		if _, err := a.AddCorrection(t.Context(), CorrectionInput{
+			StudyInstanceUID: "1.2", Report: "FINDINGS: Here.\nIMPRESSION: Normal.", Time: time.Date(2026, 1, 5, 11, 0, 0, 0, time.Local),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		receive(12, "C")
+		if got := texts(a.taught(t)); len(got) != 1 || !strings.Contains(got[0], fmt.Sprintf("C %d", i)) {
+			t.Fatalf("%q train", got)
+		}
+	}
+}
+
 // TestATextThatCameBackTrains: a report that is amended and amended back trains as it stands; the same report again, of no time or of an earlier one, changes
 // nothing.
 func TestATextThatCameBackTrains(t *testing.T) {

@@ -1,7 +1,6 @@
 package hl7
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,15 +13,15 @@ const maxReport = 64 << 10
 
 // Received is one report of an ORU^R01.
 type Received struct {
-	Final            bool     // F or C in OBR-25, or in OBX-11 where OBR-25 is empty
-	Corrected        bool     // C in OBR-25 or in OBX-11
-	Withdrawn        bool     // X in OBR-25, or all its text is deleted or was wrong (D, W, X in OBX-11): what it said before no longer holds
-	StudyInstanceUID string   // empty when it names none
-	Numbers          []string // that may be the accession number: IPC-1, OBR-18, OBR-3, ORC-3, OBR-2, ORC-2
-	PatientIDs       []string // PID-3
-	Names            []string // parts of the names of the patient and of who ordered, read and signed
-	Report           string   // text with FINDINGS and IMPRESSION headings where the message tells them apart
-	Time             time.Time
+	Final            bool      // F or C in OBR-25, or in OBX-11 where OBR-25 is empty
+	Corrected        bool      // C in OBR-25 or in OBX-11
+	Withdrawn        bool      // X in OBR-25, or all its text is deleted or was wrong (D, W, X in OBX-11): what it said before no longer holds
+	StudyInstanceUID string    // empty when it names none
+	Numbers          []string  // that may be the accession number: IPC-1, OBR-18, OBR-3, ORC-3, OBR-2, ORC-2
+	PatientIDs       []string  // PID-3
+	Names            []string  // parts of the names of the patient and of who ordered, read and signed
+	Report           string    // text with FINDINGS and IMPRESSION headings where the message tells them apart
+	Time             time.Time // when it was written: OBR-22, else that of the message, MSH-7; zero when neither tells the minute. OBR-7 is the examination's
 	// Conflict is why the report is not to be tied to a study: it names two.
 	Conflict string
 }
@@ -56,6 +55,9 @@ func Results(m *Message) ([]Received, error) {
 		}
 		r, err := received(append(slices.Clone(patient), group...))
 		if err == nil {
+			if r.Time.IsZero() {
+				r.Time = moment(m.Segment("MSH").Text(7, 1))
+			}
 			out = append(out, r)
 		}
 		group = nil
@@ -107,7 +109,7 @@ func received(segments []Segment) (r Received, err error) {
 			r.Final = r.Corrected
 			r.Numbers = append(r.Numbers, s.Text(18, 1), s.Text(3, 1), s.Text(2, 1))
 			r.people(s, 16, 28, 32, 33, 34, 35)
-			r.Time = moment(cmp.Or(s.Text(22, 1), s.Text(7, 1)))
+			r.Time = moment(s.Text(22, 1))
 		case "ORC":
 			r.Numbers = append(r.Numbers, s.Text(3, 1), s.Text(2, 1))
 		case "OBX":
@@ -251,14 +253,14 @@ func (t *text) report() string {
 	return "FINDINGS: " + strings.Join(t.findings, "\n") + "\nIMPRESSION: " + strings.Join(t.impression, "\n")
 }
 
-// moment reads a TS; zero when it is none.
+// moment reads a TS; zero when it is none, or only a day, which does not tell a report from the one that corrects it.
 func moment(value string) time.Time {
 	for _, form := range []string{"20060102150405.0000-0700", "20060102150405-0700", "200601021504-0700"} {
 		if t, err := time.Parse(form, value); err == nil {
 			return t
 		}
 	}
-	for _, form := range []string{"20060102150405.0000", "20060102150405", "200601021504", "20060102"} {
+	for _, form := range []string{"20060102150405.0000", "20060102150405", "200601021504"} {
 		if t, err := time.ParseInLocation(form, value, time.Local); err == nil {
 			return t
 		}
