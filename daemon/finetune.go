@@ -74,12 +74,12 @@ func (a *Appliance) StartTuning(presetName string, settings ...string) (string, 
 		return "", fmt.Errorf("daemon: corrections of %d studies are kept, a run needs at least %d", len(teach), tune.LeastCorrections)
 	}
 	id := time.Now().UTC().Format("20060102-150405")
-	return id, a.tune(id, preset, teach)
+	return id, a.tune(id, preset, teach, nil)
 }
 
-// tune runs in the background; a run that a crash ended goes on from its checkpoint. What it learns from is written once nothing else runs: it is not
+// tune runs in the background; a run that a crash ended goes on from its checkpoint, and judged, where not nil, is one that had its verdict. What it learns from is written once nothing else runs: it is not
 // new for the next run any more.
-func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction) error {
+func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction, judged *tune.Record) error {
 	t := &a.tuner
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,7 +113,10 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	a.log.Info("fine-tuning begins", "run", id, "preset", preset.Name, "corrections", len(list))
 	t.wg.Go(func() {
 		defer stop()
-		record, err := tune.Run(ctx, a.engine, opts)
+		record, err := judged, error(nil)
+		if record == nil {
+			record, err = tune.Run(ctx, a.engine, opts)
+		}
 		if err != nil && t.ctx.Err() != nil {
 			record = nil // the appliance stops: the run goes on when it is started again
 		}
@@ -139,24 +142,17 @@ func untilFree(ctx context.Context, change func() error) error {
 	}
 }
 
-// settleTuning puts the new adapter into the registry and, when the gate lets it, to work.
+// settleTuning puts the new adapter into the registry and, when the gate lets it, to work; the run has ended once that is written. What the appliance's own end
+// cuts short is done at the next start.
 func (a *Appliance) settleTuning(ctx context.Context, record *tune.Record, err error) {
 	folder := filepath.Join(a.tuneRoot(), record.ID)
-	if err == nil && record.Verdict != nil && record.Model == "" { // a whole model needs a restart and a person
-		store := a.models()
-		name := "site-" + record.ID
-		err = untilFree(ctx, func() error {
-			_, err := store.ImportAdapter(models.AdapterImport{From: filepath.Join(folder, tune.AdapterFolder), Name: name, Base: store.LanguageModelName(), Now: time.Now()})
-			return err
-		})
-		if err == nil {
-			record.Adapter = name
-			if record.Verdict.Pass {
-				err = untilFree(ctx, func() error { return a.UseAdapter(name) })
-			}
-			if errors.Is(err, signing.ErrUntrusted) { // the gate has judged it; somebody with the site's key has the last word
-				record.State, record.Error, err = tune.Kept, err.Error(), nil
-			}
+	if err == nil {
+		record.State = tune.Kept
+		if record.Model == "" { // a whole model needs a restart and a person
+			err = a.installLearnt(ctx, record, filepath.Join(folder, tune.AdapterFolder))
+		}
+		if errors.Is(err, models.ErrBusy) && a.tuner.ctx.Err() != nil {
+			return
 		}
 		if err != nil {
 			record.State, record.Error = tune.Failed, err.Error()
@@ -166,6 +162,30 @@ func (a *Appliance) settleTuning(ctx context.Context, record *tune.Record, err e
 		a.log.Error("writing a run's record", "run", record.ID, "error", err)
 	}
 	a.log.Info("fine-tuning ended", "run", record.ID, "state", record.State, "adapter", record.Adapter, "error", record.Error)
+}
+
+// installLearnt imports what a run learnt and puts it to work when it may.
+func (a *Appliance) installLearnt(ctx context.Context, record *tune.Record, folder string) error {
+	store := a.models()
+	name := "site-" + record.ID
+	err := untilFree(ctx, func() error {
+		_, err := store.ImportAdapter(models.AdapterImport{From: folder, Name: name, Base: store.LanguageModelName(), Now: record.Ended})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if record.Adapter = name; !record.Verdict.Pass {
+		return nil
+	}
+	err = untilFree(ctx, func() error { return a.UseAdapter(name) })
+	switch {
+	case err == nil:
+		record.State = tune.Promoted
+	case errors.Is(err, signing.ErrUntrusted): // the gate has judged it; somebody with the site's key has the last word
+		record.Error, err = err.Error(), nil
+	}
+	return err
 }
 
 func (a *Appliance) models() *models.Store {
@@ -244,7 +264,11 @@ func (a *Appliance) resumeTuning() error {
 	if err != nil {
 		return err
 	}
-	return a.tune(last.ID, last.Preset, list)
+	var judged *tune.Record
+	if last.Verdict != nil {
+		judged = last
+	}
+	return a.tune(last.ID, last.Preset, list, judged)
 }
 
 // tuningRuns reads all records, oldest first; the one under way as it stands.

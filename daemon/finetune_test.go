@@ -29,6 +29,7 @@ func writer(t *testing.T) *Appliance {
 	cfg := config.Default()
 	cfg.State = t.TempDir()
 	a.settings.Store(&cfg)
+	a.tuner.ctx = t.Context()
 	eng, err := engine.Open(engine.Go)
 	if err != nil {
 		t.Fatal(err)
@@ -59,29 +60,88 @@ func TestARunThatNeverBeganLearntNothing(t *testing.T) {
 	}
 }
 
-// TestARunWaitsForTheRegistry: a run that ends while a model is imported is promoted when that is done. One that is stopped meanwhile says what it
-// waited for.
-func TestARunWaitsForTheRegistry(t *testing.T) {
-	a := writer(t)
+// learnt is a run with its verdict, as it lies on the disk: what it learnt is what the starter's adapter is.
+func (a *Appliance) learnt(t *testing.T, id string) *tune.Record {
+	t.Helper()
 	bundle, err := models.Starter()
 	if err != nil {
 		t.Fatal(err)
 	}
-	learnt, err := fs.Sub(bundle.Files, models.AdapterFolder)
+	adapter, err := fs.Sub(bundle.Files, models.AdapterFolder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := func(id string) *tune.Record {
-		if err := os.CopyFS(filepath.Join(a.tuneRoot(), id, tune.AdapterFolder), learnt); err != nil {
+	folder := filepath.Join(a.tuneRoot(), id)
+	record := &tune.Record{ID: id, State: tune.Judging, Ended: time.Now(), Verdict: &tune.Verdict{Pass: true}}
+	if err := errors.Join(os.CopyFS(filepath.Join(folder, tune.AdapterFolder), adapter), os.WriteFile(filepath.Join(folder, correctionsFile), []byte("[]"), 0o600), record.Write(folder)); err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+// ended waits for the run under way and is what is on the disk of the newest then.
+func (a *Appliance) ended(t *testing.T) *tune.Record {
+	t.Helper()
+	a.tuner.wg.Wait()
+	records, err := readRuns(a.tuneRoot())
+	if err != nil || len(records) == 0 {
+		t.Fatal(len(records), err)
+	}
+	return records[len(records)-1]
+}
+
+// TestAJudgedRunIsSettledAtTheNextStart: a run whose appliance ends between the verdict and the promotion has not ended; the next start promotes what it learnt,
+// whatever of that was done.
+func TestAJudgedRunIsSettledAtTheNextStart(t *testing.T) {
+	a := writer(t)
+	a.learnt(t, "1")
+	lock := flock.New(filepath.Join(a.cfg().State, ModelFolder, "lock"))
+	if err := os.Mkdir(filepath.Dir(lock.Path()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := lock.TryLock(); err != nil || !held {
+		t.Fatal(held, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	a.tuner.ctx = ctx
+	if err := a.resumeTuning(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if record := a.ended(t); record.State != tune.Judging {
+		t.Fatalf("with its promotion cut short a run is %s: %s", record.State, record.Error)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	a.tuner.ctx = t.Context()
+	for range 2 { // the second as if its end had not been written
+		if err := a.resumeTuning(); err != nil {
 			t.Fatal(err)
 		}
-		return &tune.Record{ID: id, State: tune.Promoted, Verdict: &tune.Verdict{Pass: true}}
+		record := a.ended(t)
+		if record.State != tune.Promoted || record.Adapter != "site-1" || a.Models()[2].Name != "site-1" {
+			t.Fatalf("%s %q, in use: %v", record.State, record.Error, a.Models()[2])
+		}
+		record.State = tune.Judging
+		if err := record.Write(filepath.Join(a.tuneRoot(), record.ID)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if name, err := a.RollBackAdapter(); err != nil || name != models.StarterName {
+		t.Errorf("rolled back to %q: %v", name, err)
+	}
+}
+
+// TestARunWaitsForTheRegistry: a run that ends while a model is imported is promoted when that is done. One that is stopped meanwhile says what it
+// waited for.
+func TestARunWaitsForTheRegistry(t *testing.T) {
+	a := writer(t)
 	registry := filepath.Join(a.cfg().State, ModelFolder)
 	if err := os.Mkdir(registry, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	promoted, stopped := ended("1"), ended("2")
+	promoted, stopped := a.learnt(t, "1"), a.learnt(t, "2")
 	synctest.Test(t, func(t *testing.T) {
 		lock := flock.New(filepath.Join(registry, "lock"))
 		if held, err := lock.TryLock(); err != nil || !held {

@@ -53,7 +53,7 @@ type Point struct {
 // States of a run.
 const (
 	Running  = "running"
-	Judging  = "judging"
+	Judging  = "judging"  // and, once there is a verdict, being put where the verdict says
 	Promoted = "promoted" // by the gate, or by a person
 	Kept     = "kept"     // the gate said no, or it is a whole model; what was learnt is there, marked and explained
 	Stopped  = "stopped"
@@ -103,7 +103,8 @@ type example struct {
 	text   string
 }
 
-// Run trains, judges and records. A run whose folder holds a checkpoint goes on from it.
+// Run trains, judges and records. A run whose folder holds a checkpoint goes on from it. One that came to a verdict is left Judging: its end is what whoever called
+// makes of that.
 func Run(ctx context.Context, eng *engine.Engine, opts Options) (*Record, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -172,10 +173,11 @@ func (r *run) all(ctx context.Context) error {
 	if r.record.Verdict, err = r.judge(ctx, heldOut); err != nil {
 		return err
 	}
-	if r.record.State = Kept; r.record.Verdict.Pass && !r.opts.Preset.full() {
-		r.record.State = Promoted
+	r.record.Ended = r.opts.Now().UTC()
+	if err := r.save(); err != nil {
+		return err
 	}
-	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile))
+	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile)) // what has a verdict is not trained again
 }
 
 // divide makes examples of the corrections, by patient.
