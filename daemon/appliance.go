@@ -58,7 +58,9 @@ type Appliance struct {
 	reader  *inference.Reader
 	engine  *engine.Engine
 	tuner   tuner
-	drafts  drafts
+	// adapting is held while the adapter in use is changed: what the registry says is in use is what drafts.
+	adapting sync.Mutex
+	drafts   drafts
 	// drafting are the studies whose drafts are being written.
 	drafting turns
 	device   sr.Device

@@ -34,9 +34,10 @@ const (
 
 // Errors of fine-tuning.
 var (
-	ErrNoRun   = errors.New("daemon: no such fine-tuning run")
-	errTuning  = errors.New("daemon: a fine-tuning run is under way; `llamaxr finetune stop` ends it")
-	errNoTuner = errors.New("daemon: no appliance runs on this state: start it with `llamaxr run`")
+	ErrNoRun     = errors.New("daemon: no such fine-tuning run")
+	errTuning    = errors.New("daemon: a fine-tuning run is under way; `llamaxr finetune stop` ends it")
+	errOvertaken = errors.New("daemon: another adapter came into use while the run was under way: the gate did not compare with it")
+	errNoTuner   = errors.New("daemon: no appliance runs on this state: start it with `llamaxr run`")
 )
 
 // tuner runs one fine-tuning at a time beside the drafting, which always goes first.
@@ -80,6 +81,10 @@ func (a *Appliance) StartTuning(presetName string, settings ...string) (string, 
 // tune runs in the background; a run that a crash ended goes on from its checkpoint, and judged, where not nil, is one that had its verdict. What it learns from is written once nothing else runs: it is not
 // new for the next run any more.
 func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction, judged *tune.Record) error {
+	a.adapting.Lock()
+	base, adapter, template, digest := a.reader.LanguageModel()
+	before := a.adapterInUse()
+	a.adapting.Unlock()
 	t := &a.tuner
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -99,9 +104,8 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	}
 	ctx, stop := context.WithCancel(t.ctx)
 	t.running, t.stop, t.live = id, stop, tune.Record{ID: id, State: tune.Running, Preset: preset}
-	base, adapter, template, digest := a.reader.LanguageModel()
 	opts := tune.Options{
-		ID: id, Folder: folder, Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest,
+		ID: id, Folder: folder, Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest, Before: before,
 		Corrections: list, Yield: a.yield,
 		Progress: func(r *tune.Record) {
 			t.mu.Lock()
@@ -178,11 +182,11 @@ func (a *Appliance) installLearnt(ctx context.Context, record *tune.Record, fold
 	if record.Adapter = name; !record.Verdict.Pass {
 		return nil
 	}
-	err = untilFree(ctx, func() error { return a.UseAdapter(name) })
+	err = untilFree(ctx, func() error { return a.promote(name, record.Before) })
 	switch {
 	case err == nil:
 		record.State = tune.Promoted
-	case errors.Is(err, signing.ErrUntrusted): // the gate has judged it; somebody with the site's key has the last word
+	case errors.Is(err, signing.ErrUntrusted), errors.Is(err, errOvertaken): // the gate has judged it; somebody with the site's key, or who chose the other, has the last word
 		record.Error, err = err.Error(), nil
 	}
 	return err
@@ -194,6 +198,36 @@ func (a *Appliance) models() *models.Store {
 
 // UseAdapter chooses an adapter of the registry, or the starter's by the name "starter", and puts it to work at once.
 func (a *Appliance) UseAdapter(name string) error {
+	a.adapting.Lock()
+	defer a.adapting.Unlock()
+	return a.useAdapter(name)
+}
+
+// promote is UseAdapter of what a run learnt, unless another adapter is in use than the one that the gate compared with.
+func (a *Appliance) promote(name, before string) error {
+	a.adapting.Lock()
+	defer a.adapting.Unlock()
+	learnt, err := a.models().Get(name)
+	if err != nil {
+		return err
+	}
+	if now := a.adapterInUse(); now != before && now != learnt.Digest() { // which an earlier try put there
+		return errOvertaken
+	}
+	return a.useAdapter(name)
+}
+
+// adapterInUse is the digest of the adapter in use, empty where there is none.
+func (a *Appliance) adapterInUse() string {
+	cards := a.reader.Cards()
+	if i := slices.IndexFunc(cards, func(c study.ModelCard) bool { return c.Role == string(models.RoleAdapter) }); i >= 0 {
+		return cards[i].Digest
+	}
+	return ""
+}
+
+// useAdapter is UseAdapter; adapting is held.
+func (a *Appliance) useAdapter(name string) error {
 	store := a.models()
 	if err := store.UseAdapter(name); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"llamaxr/finetune/tune"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/inference/llama"
 	"llamaxr/inference/models"
 
 	"github.com/gofrs/flock"
@@ -72,7 +74,7 @@ func (a *Appliance) learnt(t *testing.T, id string) *tune.Record {
 		t.Fatal(err)
 	}
 	folder := filepath.Join(a.tuneRoot(), id)
-	record := &tune.Record{ID: id, State: tune.Judging, Ended: time.Now(), Verdict: &tune.Verdict{Pass: true}}
+	record := &tune.Record{ID: id, State: tune.Judging, Ended: time.Now(), Before: a.adapterInUse(), Verdict: &tune.Verdict{Pass: true}}
 	if err := errors.Join(os.CopyFS(filepath.Join(folder, tune.AdapterFolder), adapter), os.WriteFile(filepath.Join(folder, correctionsFile), []byte("[]"), 0o600), record.Write(folder)); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +132,30 @@ func TestAJudgedRunIsSettledAtTheNextStart(t *testing.T) {
 	}
 	if name, err := a.RollBackAdapter(); err != nil || name != models.StarterName {
 		t.Errorf("rolled back to %q: %v", name, err)
+	}
+}
+
+// TestARunDoesNotUndoARollback: an adapter that was not compared with the one in use is kept, not promoted: somebody went back while it was made.
+func TestARunDoesNotUndoARollback(t *testing.T) {
+	a := writer(t)
+	first := a.learnt(t, "1")
+	config := filepath.Join(a.tuneRoot(), "1", tune.AdapterFolder, llama.AdapterConfigFile) // of other bytes than the starter's
+	text, err := os.ReadFile(config)
+	if err := errors.Join(err, os.WriteFile(config, append(text, '\n'), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	a.settleTuning(t.Context(), first, nil)
+	second := a.learnt(t, "2")
+	if first.State != tune.Promoted {
+		t.Fatalf("%+v", first)
+	}
+	if name, err := a.RollBackAdapter(); err != nil || name != models.StarterName {
+		t.Fatal(name, err)
+	}
+	before := a.Models()
+	a.settleTuning(t.Context(), second, nil)
+	if second.State != tune.Kept || second.Error != errOvertaken.Error() || second.Adapter != "site-2" || !slices.Equal(a.Models(), before) {
+		t.Errorf("%+v; in use: %v", second, a.Models())
 	}
 }
 

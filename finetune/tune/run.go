@@ -33,15 +33,15 @@ type Options struct {
 	Folder string // of this run: record, checkpoint, adapter
 	Preset Preset
 	Seed   uint64
-	// Base and Adapter are the language model in use and its adapter (nil when there is none); Digest is the model's.
-	Base, Adapter fs.FS
-	Template      prompt.Template
-	Digest        string
-	Corrections   []*study.Correction
-	GateVectors   int // score vectors of the grounding measurement; DefaultGateVectors when 0
-	Now           func() time.Time
-	Yield         func(context.Context) error // before each step and each gate report
-	Progress      func(*Record)               // after each step
+	// Base and Adapter are the language model in use and its adapter (nil when there is none); Digest is the model's, Before the adapter's.
+	Base, Adapter  fs.FS
+	Template       prompt.Template
+	Digest, Before string
+	Corrections    []*study.Correction
+	GateVectors    int // score vectors of the grounding measurement; DefaultGateVectors when 0
+	Now            func() time.Time
+	Yield          func(context.Context) error // before each step and each gate report
+	Progress       func(*Record)               // after each step
 }
 
 // Point is one entry of a curve.
@@ -71,6 +71,7 @@ type Record struct {
 	Started     time.Time `json:"started"`
 	Ended       time.Time `json:"ended,omitzero"`
 	Base        string    `json:"base_sha256"`
+	Before      string    `json:"adapter_before_sha256,omitempty"` // which the gate compares with
 	Template    string    `json:"template"`
 	Train       int       `json:"train_corrections"`
 	HeldOut     int       `json:"held_out_corrections"`
@@ -119,7 +120,7 @@ func Run(ctx context.Context, eng *engine.Engine, opts Options) (*Record, error)
 		return nil, fmt.Errorf("tune: %w", err)
 	}
 	r := &run{opts: opts, eng: eng, record: &Record{
-		ID: opts.ID, State: Running, Preset: opts.Preset, Seed: opts.Seed, Engine: eng.Name, Started: opts.Now().UTC(), Base: opts.Digest, Template: opts.Template.Name,
+		ID: opts.ID, State: Running, Preset: opts.Preset, Seed: opts.Seed, Engine: eng.Name, Started: opts.Now().UTC(), Base: opts.Digest, Before: opts.Before, Template: opts.Template.Name,
 	}}
 	err := r.all(ctx)
 	r.record.Ended = opts.Now().UTC()
