@@ -227,7 +227,7 @@ func printRun(out io.Writer, r *tune.Record) {
 		fmt.Fprintf(out, "  %s\n", r.Error)
 	}
 	fmt.Fprintf(out, "  preset %s on %s, template %s\n", r.Preset.Name, r.Engine, r.Template)
-	fmt.Fprintf(out, "  %d corrections trained, %d held out, %d without anything to learn; %d composed reports\n", r.Train, r.HeldOut, r.Unusable, r.Composed)
+	fmt.Fprintf(out, "  %d corrections trained, %d held out, %d without anything to learn, %d too long; %d composed reports\n", r.Train, r.HeldOut, r.Unusable, r.TooLong, r.Composed)
 	fmt.Fprintf(out, "  step %d of %d, loss %.4f, best validation after step %d, %.0f tokens/s\n", r.Step, r.Steps, r.Loss, r.BestStep, r.TokensASec)
 	if r.State == tune.Running {
 		fmt.Fprintf(out, "  about %s left\n", (time.Duration(r.SecondsLeft) * time.Second).String())

@@ -140,8 +140,8 @@ func (t *trainer) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("qlora: step %d: %w", s.Step, err)
 		}
-		if math.IsNaN(loss) {
-			return fmt.Errorf("qlora: the loss of step %d is not a number", s.Step)
+		if !finite(loss) {
+			return fmt.Errorf("qlora: the loss of step %d is %g", s.Step, loss)
 		}
 		if opts.Progress != nil {
 			opts.Progress(s.Step, loss)
@@ -160,6 +160,8 @@ func (t *trainer) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+func finite(loss float64) bool { return !math.IsNaN(loss) && !math.IsInf(loss, 0) }
 
 // shape is what a graph is compiled for.
 type shape struct {
@@ -230,6 +232,9 @@ func (t *trainer) validate() error {
 	}
 	s := t.state
 	loss := sum / weight
+	if !finite(loss) { // or nothing weighs anything
+		return fmt.Errorf("the loss is %g", loss)
+	}
 	best := s.best == nil || loss < s.BestLoss
 	if best {
 		s.best, s.BestLoss, s.BestStep, s.Worse = floatsOf(s.params), loss, s.Step, 0

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"llamaxr/inference/engine"
@@ -210,6 +211,35 @@ func TestFullTrainingLearnsAndRepeats(t *testing.T) {
 		}
 		if !slices.Equal(first[p.name], second[p.name]) {
 			t.Errorf("%s is another in the second run", p.name)
+		}
+	}
+}
+
+// TestALossThatIsNoNumberEndsTheRun: in training and in validation, before anybody is told of it.
+func TestALossThatIsNoNumberEndsTheRun(t *testing.T) {
+	config, err := llama.ParseConfig(file(t, tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng, err := engine.Open(engine.Go)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := float32(math.MaxFloat32)
+	good, nothing, infinite := Batch{Size: 1, Length: 2, Tokens: []int32{1, 5, 9}, Weights: []float32{1, 1}}, Batch{Size: 1, Length: 2, Tokens: []int32{1, 5, 9}, Weights: []float32{0, 0}},
+		Batch{Size: 1, Length: 2, Tokens: []int32{1, 5, 9}, Weights: []float32{huge, 1}}
+	for what, batches := range map[string][2]Batch{"training": {infinite, good}, "validation": {good, nothing}, "validation of much": {good, infinite}} {
+		_, err := Train(context.Background(), eng, Options{
+			Config: config, Base: RandomWeights(config, 3), Rank: 2, Alpha: 2, Steps: 1, ValidateEvery: 1, Next: func(int) Batch { return batches[0] }, Validate: batches[1:],
+			Progress: func(_ int, loss float64) {
+				if math.IsInf(loss, 0) {
+					t.Errorf("%s: told of %g", what, loss)
+				}
+			},
+			Validated: func(_ int, loss float64, _ bool) { t.Errorf("%s: told of %g", what, loss) },
+		})
+		if err == nil || !strings.Contains(err.Error(), "loss") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -36,6 +36,9 @@ type Row struct {
 	Weights []float32
 }
 
+// Asked is how many tokens of the row a model reads, and is asked for.
+func (r Row) Asked() int { return len(r.Tokens) - 1 }
+
 // Make makes a row. report has the form FINDINGS: ... IMPRESSION: ...; one without an impression teaches its findings alone, not that
 // the text ends there.
 func Make(tokenizer *llama.Tokenizer, prompt, report string, w Weights) Row {
@@ -94,7 +97,7 @@ const lengthStep = 64
 func Batch(list []Row, longest, padding int) qlora.Batch {
 	length := 0
 	for _, r := range list {
-		length = max(length, len(r.Tokens)-1)
+		length = max(length, r.Asked())
 	}
 	length = min((length+lengthStep-1)/lengthStep*lengthStep, longest)
 	b := qlora.Batch{Size: len(list), Length: length}

@@ -37,7 +37,7 @@ type Preset struct {
 	ValidateEvery int          `json:"validate_every"`
 	Patience      int          `json:"patience"`
 	Checkpoint    int          `json:"checkpoint_every"`
-	MaxTokens     int          `json:"max_tokens"` // of a prompt with its report; longer ones are cut
+	MaxTokens     int          `json:"max_tokens"` // of a prompt with its report; longer ones are left out
 }
 
 // Paper holds the values of LLaMA-XR (arXiv 2506.03178, section 3.5); its own reproduction shows that they hardly move the model.
@@ -50,7 +50,7 @@ var (
 	}
 	Site = Preset{
 		Name: "site", Rank: 16, Alpha: 16, Batch: 4, Accumulate: 1, Epochs: 5, MaxSteps: 800, PeakRate: 2e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,
-		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 512,
+		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 768,
 	}
 	SitePrefix = Site.instead("prefix", 20, 0.3)
 	SiteFull   = Site.instead("full", 0, 2e-4)

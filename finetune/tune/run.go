@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"llamaxr/finetune/corrections"
@@ -76,6 +77,7 @@ type Record struct {
 	Train       int       `json:"train_corrections"`
 	HeldOut     int       `json:"held_out_corrections"`
 	Unusable    int       `json:"unusable_corrections"` // nothing was left to learn after masking
+	TooLong     int       `json:"too_long_corrections"` // longer with their prompt than max_tokens
 	Composed    int       `json:"composed_reports"`
 	Step        int       `json:"step"`
 	Steps       int       `json:"steps"`
@@ -145,20 +147,22 @@ type run struct {
 	eng    *engine.Engine
 	record *Record
 	config *llama.Config
-	base   *llama.Source
 	tokens *llama.Tokenizer
 }
 
 func (r *run) all(ctx context.Context) error {
-	train, heldOut := r.divide()
+	if err := r.load(); err != nil {
+		return err
+	}
+	train, heldOut, err := r.divide()
+	if err != nil {
+		return err
+	}
 	if len(train) < LeastCorrections {
 		return fmt.Errorf("tune: %d corrections to learn from, at least %d are needed", len(train), LeastCorrections)
 	}
 	if len(heldOut) == 0 {
 		return errors.New("tune: no patient is in the held-out part: the gate would have nothing to judge by")
-	}
-	if err := r.load(); err != nil {
-		return err
 	}
 	learnt, err := r.train(ctx, train, heldOut)
 	if err != nil {
@@ -181,25 +185,43 @@ func (r *run) all(ctx context.Context) error {
 	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile)) // what has a verdict is not trained again
 }
 
-// divide makes examples of the corrections, by patient.
-func (r *run) divide() (train, heldOut []example) {
+// mostTooLong is the most corrections of a hundred that are left out for their length: with more of them left out only the short ones would be learnt.
+const mostTooLong = 10
+
+// divide makes examples of the corrections, by patient. One that does not fit whole is left out: cut off, it would teach to stop before the impression.
+func (r *run) divide() (train, heldOut []example, err error) {
+	longest := 0
 	for _, c := range r.opts.Corrections {
 		report, err := corrections.ParseReport(c.Final)
-		text := ""
+		e := example{scores: c.Scores}
 		if err == nil {
-			text = corrections.TrainingText(report)
+			e.text = corrections.TrainingText(report)
 		}
-		switch {
-		case text == "":
+		if e.text == "" {
 			r.record.Unusable++
+			continue
+		}
+		row := r.row(e)
+		longest = max(longest, row.Asked())
+		switch {
+		case row.Asked() > r.opts.Preset.MaxTokens:
+			r.record.TooLong++
 		case corrections.HeldOut(c.Patient, r.opts.Preset.HeldOut):
-			heldOut = append(heldOut, example{c.Scores, text})
+			heldOut = append(heldOut, e)
 		default:
-			train = append(train, example{c.Scores, text})
+			train = append(train, e)
 		}
 	}
 	r.record.Train, r.record.HeldOut = len(train), len(heldOut)
-	return train, heldOut
+	if all := len(train) + len(heldOut) + r.record.TooLong; 100*r.record.TooLong > mostTooLong*all {
+		return nil, nil, fmt.Errorf("tune: %d of %d reports are longer with their prompt than max_tokens=%d; max_tokens=%d takes all of them", r.record.TooLong, all, r.opts.Preset.MaxTokens, longest)
+	}
+	return train, heldOut, nil
+}
+
+// row is an example as it trains.
+func (r *run) row(e example) rows.Row {
+	return rows.Make(r.tokens, r.opts.Template.Fill(e.scores), e.text, r.opts.Preset.Weights)
 }
 
 func (r *run) load() error {
@@ -218,13 +240,7 @@ func (r *run) load() error {
 	if r.tokens, err = llama.ParseTokenizer(text); err != nil {
 		return err
 	}
-	if err := r.tokens.Fit(r.config); err != nil {
-		return err
-	}
-	if r.base, err = llama.SourceIn(r.opts.Base); err != nil {
-		return fmt.Errorf("tune: the language model: %w", err)
-	}
-	return nil
+	return r.tokens.Fit(r.config)
 }
 
 // composed are reports in the site's own words for scores that it never saw, in pairs that differ in one finding.
@@ -335,25 +351,27 @@ func (r *run) generate(ctx context.Context, model *llama.Model, scores study.Pai
 }
 
 func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Result, error) {
-	defer r.base.Close()
+	base, err := llama.SourceIn(r.opts.Base)
+	if err != nil {
+		return nil, fmt.Errorf("tune: the language model: %w", err)
+	}
+	defer base.Close()
 	composed, err := r.composed(ctx, train)
 	if err != nil {
 		return nil, err
 	}
+	composed = slices.DeleteFunc(composed, func(e example) bool { return r.row(e).Asked() > r.opts.Preset.MaxTokens })
 	r.record.Composed = len(composed)
 	all := append(train, composed...)
 	p := r.opts.Preset
 	r.record.Steps = p.steps(len(all))
-	row := func(e example) rows.Row {
-		return rows.Make(r.tokens, r.opts.Template.Fill(e.scores), e.text, p.Weights)
-	}
-	validate, err := batches(heldOut, p.Batch, row, p.MaxTokens, r.tokens.EOS)
+	validate, err := batches(heldOut, p.Batch, r.row, p.MaxTokens, r.tokens.EOS)
 	if err != nil {
 		return nil, err
 	}
 	tokens, started, first := 0, r.opts.Now(), -1
 	opts := qlora.Options{
-		Config: r.config, Source: r.base, Checkpointing: p.Checkpointing, Mixed: p.Mixed, Rank: p.Rank, Alpha: p.Alpha, Prefix: p.Prefix, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
+		Config: r.config, Source: base, Checkpointing: p.Checkpointing, Mixed: p.Mixed, Rank: p.Rank, Alpha: p.Alpha, Prefix: p.Prefix, Seed: r.opts.Seed, Steps: r.record.Steps, Accumulate: p.Accumulate, PeakRate: p.PeakRate,
 		Schedule: p.schedule(), Decay: p.Decay, Beta2: p.Beta2, EightBit: p.EightBit, Validate: validate, ValidateEvery: p.ValidateEvery,
 		Patience: p.Patience, CheckpointEvery: p.Checkpoint, Checkpoint: r.checkpoint, Yield: r.opts.Yield,
 		Next: func(number int) qlora.Batch {
@@ -361,7 +379,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 			order := rand.New(rand.NewPCG(r.opts.Seed, 1000+uint64(number/perEpoch))).Perm(len(all))
 			var list []rows.Row
 			for k := range p.Batch {
-				list = append(list, row(all[order[(number%perEpoch*p.Batch+k)%len(all)]]))
+				list = append(list, r.row(all[order[(number%perEpoch*p.Batch+k)%len(all)]]))
 			}
 			b := rows.Batch(list, p.MaxTokens, r.tokens.EOS)
 			tokens += b.Size * b.Length
@@ -393,7 +411,7 @@ func (r *run) train(ctx context.Context, train, heldOut []example) (*qlora.Resul
 		switch {
 		case adapter == nil:
 		case p.full():
-			if opts.Base, err = r.base.Weights(); err != nil {
+			if opts.Base, err = base.Weights(); err != nil {
 				return nil, err
 			}
 			adapter.Merge(r.config, opts.Base)
