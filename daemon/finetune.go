@@ -200,7 +200,13 @@ func (a *Appliance) models() *models.Store {
 func (a *Appliance) UseAdapter(name string) error {
 	a.adapting.Lock()
 	defer a.adapting.Unlock()
-	return a.useAdapter(name)
+	_, err := a.useAdapter(named(name))
+	return err
+}
+
+// named chooses an adapter by its name.
+func named(name string) func(*models.Store) (string, error) {
+	return func(s *models.Store) (string, error) { return name, s.UseAdapter(name) }
 }
 
 // promote is UseAdapter of what a run learnt, unless another adapter is in use than the one that the gate compared with.
@@ -214,7 +220,8 @@ func (a *Appliance) promote(name, before string) error {
 	if now := a.adapterInUse(); now != before && now != learnt.Digest() { // which an earlier try put there
 		return errOvertaken
 	}
-	return a.useAdapter(name)
+	_, err = a.useAdapter(named(name))
+	return err
 }
 
 // adapterInUse is the digest of the adapter in use, empty where there is none.
@@ -226,18 +233,19 @@ func (a *Appliance) adapterInUse() string {
 	return ""
 }
 
-// useAdapter is UseAdapter; adapting is held.
-func (a *Appliance) useAdapter(name string) error {
+// useAdapter puts what is chosen to work and returns its name; adapting is held.
+func (a *Appliance) useAdapter(choose func(*models.Store) (string, error)) (string, error) {
 	store := a.models()
-	if err := store.UseAdapter(name); err != nil {
-		return err
+	name, err := choose(store)
+	if err != nil {
+		return "", err
 	}
 	if err := a.reader.Adapt(store); err != nil {
-		return err
+		return "", err
 	}
 	a.log.Info("adapter in use", "name", name)
 	a.auditSetting(auditmessage.ActAdapter, name)
-	return nil
+	return name, nil
 }
 
 // tuningWaits is how often a run that yields looks whether the drafting is done.
@@ -370,6 +378,10 @@ func (a *Appliance) answerTuning(mux *http.ServeMux, reply func(http.ResponseWri
 		name := r.URL.Query().Get("name")
 		reply(w, name, a.UseAdapter(name))
 	})
+	mux.HandleFunc("POST /adapter/rollback", func(w http.ResponseWriter, _ *http.Request) {
+		name, err := a.RollBackAdapter()
+		reply(w, name, err)
+	})
 }
 
 // TuningRuns lists the fine-tuning runs of a state, oldest first.
@@ -410,8 +422,8 @@ func command(state, path string) (said string, err error) {
 
 // RollBackAdapter goes back to the adapter that was in use before the present one and returns its name.
 func RollBackAdapter(state string) (name string, err error) {
-	if name, err = models.OpenStore(filepath.Join(state, ModelFolder)).Previous(models.RoleAdapter); err != nil {
-		return "", err
+	if name, err = command(state, "/adapter/rollback"); !errors.Is(err, errNoTuner) {
+		return name, err
 	}
-	return name, UseAdapter(state, name)
+	return models.OpenStore(filepath.Join(state, ModelFolder)).UsePreviousAdapter()
 }

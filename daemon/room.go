@@ -158,11 +158,9 @@ func (a *Appliance) Models() []study.ModelCard { return a.reader.Cards() }
 
 // RollBackAdapter goes back to the adapter that was in use before the present one and returns its name.
 func (a *Appliance) RollBackAdapter() (string, error) {
-	name, err := a.models().Previous(models.RoleAdapter)
-	if err != nil {
-		return "", err
-	}
-	return name, a.UseAdapter(name)
+	a.adapting.Lock()
+	defer a.adapting.Unlock()
+	return a.useAdapter((*models.Store).UsePreviousAdapter)
 }
 
 // echoTime bounds an echo test.

@@ -295,6 +295,11 @@ func (s *Store) Remove(name string) error {
 			return fmt.Errorf("models: adapter %s is made for %s; remove it first", other.Name, name)
 		}
 	}
+	if last, err := readSmall(s.path(useFolder, beforeFile), maxManifest); err == nil && bytes.Equal(last, pointer) {
+		if err := os.Remove(s.path(useFolder, beforeFile)); err != nil {
+			return fmt.Errorf("models: %w", err)
+		}
+	}
 	if err := os.Remove(s.path(refFolder, name)); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
@@ -324,6 +329,14 @@ func (s *Store) sweep() error {
 		if used != nil { // its name may be another model's by now
 			all = append(all, used)
 		}
+	}
+	switch last, _, err := s.before(); {
+	case errors.Is(err, ErrDamaged):
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("models: %w", err)
+	case last != nil:
+		all = append(all, last)
 	}
 	wanted := map[string]bool{}
 	for _, m := range all {

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,6 +48,11 @@ func (s *Store) Use(name string) (dropped string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return s.use(m)
+}
+
+// use is Use; the lock must be held.
+func (s *Store) use(m *Model) (dropped string, err error) {
 	switch m.Kind {
 	case KindLlama:
 		if dropped, err = s.dropAdapter(m.Digest()); err != nil {
@@ -58,14 +64,16 @@ func (s *Store) Use(name string) (dropped string, err error) {
 			return "", err
 		}
 		if digest != m.Base.Digest {
-			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", name, m.Base.Name, m.Base.Digest, used, digest)
+			return "", fmt.Errorf("models: adapter %s is made for %s (%.16s), but %s (%.16s) is in use", m.Name, m.Base.Name, m.Base.Digest, used, digest)
 		}
 	}
 	if err := s.authentic(m); err != nil {
 		return "", err
 	}
-	if err := s.remember(m.Kind.Role(), name); err != nil {
-		return "", err
+	if m.Kind == KindAdapter {
+		if err := s.remember(m); err != nil {
+			return "", err
+		}
 	}
 	return dropped, s.point(useFolder, fileOf(m.Kind.Role()), m)
 }
@@ -87,44 +95,65 @@ func (s *Store) UseAdapter(name string) error {
 	return err
 }
 
-// before is the ending of the file that names what had a role before.
-const before = "-before"
+// beforeFile says which adapter was in use before the present one: as the file of the one in use does, or by the starter's name. A model may have another's
+// name by then.
+const beforeFile = "adapter-before"
 
-// remember keeps the name of what has a role now, unless next is the same, or what has it is damaged.
-func (s *Store) remember(role Role, next string) error {
-	m, err := s.InUse(role)
+// remember keeps which adapter is in use, unless it is the next (nil is the starter's), or is damaged. The lock must be held.
+func (s *Store) remember(next *Model) error {
+	m, err := s.InUse(RoleAdapter)
 	if errors.Is(err, ErrDamaged) {
 		return nil
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	name := StarterName
-	if m != nil {
-		name = m.Name
-	}
-	if name == next {
+	case m == nil && next == nil, m != nil && next != nil && m.manifest == next.manifest:
 		return nil
+	case m != nil:
+		return s.point(useFolder, beforeFile, m)
 	}
-	if err := os.MkdirAll(s.path(useFolder), 0o700); err != nil {
-		return fmt.Errorf("models: %w", err)
-	}
-	if err := renameio.WriteFile(s.path(useFolder, fileOf(role)+before), []byte(name+"\n"), 0o600); err != nil {
+	if err := renameio.WriteFile(s.path(useFolder, beforeFile), []byte(StarterName+"\n"), 0o600); err != nil {
 		return fmt.Errorf("models: %w", err)
 	}
 	return nil
 }
 
-// Previous names what had a role before the present one.
-func (s *Store) Previous(role Role) (string, error) {
-	text, err := readSmall(s.path(useFolder, fileOf(role)+before), 256)
+// before is the adapter that was in use before the present one; nil, with its name, where that is the starter's, or is known by its name alone as earlier
+// versions kept it.
+func (s *Store) before() (m *Model, name string, err error) {
+	text, err := readSmall(s.path(useFolder, beforeFile), 256)
+	if err != nil {
+		return nil, "", err
+	}
+	if name = strings.TrimSpace(string(text)); len(name) < 2*sha256.Size {
+		return nil, name, nil
+	}
+	if m, err = s.follow(s.path(useFolder, beforeFile)); err != nil {
+		return nil, "", err
+	}
+	return m, m.Name, nil
+}
+
+// UsePreviousAdapter goes back to the adapter that was in use before the present one, and returns its name.
+func (s *Store) UsePreviousAdapter() (name string, err error) {
+	m, name, err := s.before()
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("models: no other %s was in use before", role)
+		return "", errors.New("models: no other adapter was in use before")
 	}
 	if err != nil {
-		return "", fmt.Errorf("models: %w", err)
+		return "", fmt.Errorf("models: the adapter before: %w", err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	if m == nil {
+		return name, s.UseAdapter(name)
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	_, err = s.use(m)
+	return name, err
 }
 
 // UseStarter goes back to the starter's model in a role; without its language model no adapter of another stays.
@@ -143,8 +172,10 @@ func (s *Store) UseStarter(role Role) (dropped string, err error) {
 			return "", err
 		}
 	}
-	if err := s.remember(role, StarterName); err != nil {
-		return "", err
+	if role == RoleAdapter {
+		if err := s.remember(nil); err != nil {
+			return "", err
+		}
 	}
 	return dropped, s.forget(role)
 }
