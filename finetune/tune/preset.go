@@ -50,7 +50,7 @@ var (
 	}
 	Site = Preset{
 		Name: "site", Rank: 16, Alpha: 16, Batch: 4, Accumulate: 1, Epochs: 5, MaxSteps: 800, PeakRate: 2e-3, Warmup: 5, Decay: 0.01, Beta2: 0.98, EightBit: true,
-		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 768,
+		Continue: true, Composed: 4, Weights: rows.Grounded, HeldOut: 0.2, ValidateEvery: 20, Patience: 5, Checkpoint: 20, MaxTokens: 640,
 	}
 	SitePrefix = Site.instead("prefix", 20, 0.3)
 	SiteFull   = Site.instead("full", 0, 2e-4)

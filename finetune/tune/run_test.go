@@ -28,7 +28,7 @@ func TestReportsAreLearntWholeOrNot(t *testing.T) {
 	for _, test := range []struct {
 		long, maxTokens, left int
 		refusal               string
-	}{{0, 768, 40, ""}, {4, 768, 36, ""}, {5, 768, 0, "5 of 40 reports"}, {0, 64, 0, "40 of 40 reports"}} {
+	}{{0, 640, 40, ""}, {4, 640, 36, ""}, {5, 640, 0, "5 of 40 reports"}, {0, 64, 0, "40 of 40 reports"}} {
 		p := Site
 		p.MaxTokens = test.maxTokens
 		rng := rand.New(rand.NewPCG(3, 3))
