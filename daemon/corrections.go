@@ -148,6 +148,20 @@ func (l CorrectionList) teachable() []*study.Correction {
 	return slices.DeleteFunc(slices.Clone(l.Corrections), func(c *study.Correction) bool { return newest[c.StudyInstanceUID] != c })
 }
 
+// standing are those of the corrections whose draft was not taken back for good: one of an image that was rejected, or of another patient, teaches nobody.
+func (a *Appliance) standing(list []*study.Correction) (out []*study.Correction, err error) {
+	for _, c := range list {
+		why, err := a.shaken(c.StudyInstanceUID, c.Revision)
+		if err != nil && !lost(err) {
+			return nil, err
+		}
+		if why == "" {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
 func digest(parts ...string) string {
 	sum := sha256.New()
 	for _, p := range parts {

@@ -31,7 +31,7 @@ func (a *Appliance) drafted(t *testing.T, uid string) {
 	t.Helper()
 	record := &DraftRecord{
 		Draft:   study.Draft{StudyInstanceUID: uid, Revision: 1, Scores: study.PairScores{Frontal: new(study.Scores)}},
-		Frontal: &study.Header{PatientName: "Ximenes^Ana", PatientID: "P1"},
+		Frontal: &study.Header{StudyInstanceUID: uid, SOPInstanceUID: uid + ".1", PatientName: "Ximenes^Ana", PatientID: "P1"},
 	}
 	if err := a.drafts.save(record); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,10 @@ func (a *Appliance) StartTuning(presetName string, settings ...string) (string, 
 	if err != nil {
 		return "", err
 	}
-	teach := list.teachable()
+	teach, err := a.standing(list.teachable())
+	if err != nil {
+		return "", err
+	}
 	if len(teach) < tune.LeastCorrections {
 		return "", fmt.Errorf("daemon: corrections of %d studies are kept, a run needs at least %d", len(teach), tune.LeastCorrections)
 	}

@@ -20,6 +20,8 @@ import (
 	"llamaxr/inference/engine"
 	"llamaxr/inference/llama"
 	"llamaxr/inference/models"
+	"llamaxr/queue"
+	"llamaxr/study"
 
 	"github.com/gofrs/flock"
 )
@@ -42,17 +44,43 @@ func writer(t *testing.T) *Appliance {
 	return a
 }
 
-// TestARunThatNeverBeganLearntNothing: a run that is refused because another is under way leaves its corrections new, so that they are still due
-// when that one ends.
-func TestARunThatNeverBeganLearntNothing(t *testing.T) {
-	a := writer(t)
-	for i := range tune.LeastCorrections {
+// corrected drafts so many studies and has their reports come.
+func (a *Appliance) corrected(t *testing.T, studies int) {
+	t.Helper()
+	for i := range studies {
 		uid := fmt.Sprintf("1.2.%d", i)
 		a.drafted(t, uid)
 		if _, err := a.AddCorrection(t.Context(), CorrectionInput{StudyInstanceUID: uid, Report: "FINDINGS: Clear.\nIMPRESSION: Normal."}); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestWhatWasTakenBackDoesNotTrain: a correction of a draft whose image was rejected for good counts for no run, whoever begins it.
+func TestWhatWasTakenBackDoesNotTrain(t *testing.T) {
+	a := writer(t)
+	a.corrected(t, tune.LeastCorrections)
+	cfg := *a.cfg()
+	cfg.Learning.After = 1
+	a.settings.Store(&cfg)
+	if err := a.db.Update(func(tx *queue.Tx) error {
+		return tx.Reject(&queue.Rejection{Object: study.ObjectReference{StudyInstanceUID: "1.2.3", SOPInstanceUID: "1.2.3.1"}, Title: study.RejectedSafety, Note: "2.25.8"})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.StartTuning(""); err == nil || !strings.Contains(err.Error(), "corrections of 19 studies") {
+		t.Errorf("a run begins: %v", err)
+	}
+	if err := a.tuneWhenDue(time.Now()); err != nil || a.tuner.running != "" {
+		t.Errorf("%v: run %s begins by schedule", err, a.tuner.running)
+	}
+}
+
+// TestARunThatNeverBeganLearntNothing: a run that is refused because another is under way leaves its corrections new, so that they are still due
+// when that one ends.
+func TestARunThatNeverBeganLearntNothing(t *testing.T) {
+	a := writer(t)
+	a.corrected(t, tune.LeastCorrections)
 	a.tuner.running = "20260101-010000"
 	if _, err := a.StartTuning(""); !errors.Is(err, errTuning) {
 		t.Fatalf("a second run: %v", err)

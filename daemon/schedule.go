@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/finetune/tune"
+	"llamaxr/study"
 )
 
 // scheduleInterval is how often it is asked whether a run should begin.
@@ -42,14 +43,21 @@ func (a *Appliance) tuneWhenDue(at time.Time) error {
 		return err
 	}
 	fresh := 0
-	teach := list.teachable()
-	for _, c := range teach {
-		if !learnt[c.ID] {
-			fresh++
+	due := func(teach []*study.Correction) bool {
+		fresh = 0
+		for _, c := range teach {
+			if !learnt[c.ID] {
+				fresh++
+			}
 		}
+		return len(teach) >= tune.LeastCorrections && learning.Due(at, fresh)
 	}
-	if len(teach) < tune.LeastCorrections || !learning.Due(at, fresh) {
+	teach := list.teachable()
+	if !due(teach) {
 		return nil
+	}
+	if teach, err = a.standing(teach); err != nil || !due(teach) { // which reads their drafts
+		return err
 	}
 	id, err := a.StartTuning("")
 	if errors.Is(err, errTuning) {
