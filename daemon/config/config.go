@@ -13,6 +13,7 @@ import (
 
 	"llamaxr/dicomnet"
 	"llamaxr/finetune/tune"
+	"llamaxr/inference/signing"
 	"llamaxr/study"
 
 	"github.com/goccy/go-yaml"
@@ -264,7 +265,11 @@ func (c Config) Check() error {
 			fault(fmt.Sprintf("critical_findings[%d]", i), "%w", err)
 		}
 	}
+	c.checkPorts(fault)
 	c.checkKeeping(fault)
+	if _, err := signing.ReadPublic(c.Adapters.TrustedKeys...); err != nil && !slices.ContainsFunc(c.Adapters.TrustedKeys, elsewhere) {
+		fault("adapters.trusted_keys", "%w", err)
+	}
 	c.checkArchive(fault)
 	c.checkLearning(fault)
 	for i, d := range c.Destinations {
@@ -360,6 +365,41 @@ func loopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// checkPorts finds two listeners of one port: only the first would open.
+func (c Config) checkPorts(fault func(key, format string, args ...any)) {
+	listeners := []struct{ key, address string }{{"listen", c.Listen}, {"http", c.HTTP}, {"hl7.listen", c.HL7.Listen}}
+	for i, one := range listeners {
+		for _, other := range listeners[:i] {
+			if samePort(one.address, other.address) {
+				fault(one.key, "%s is taken by %s: %s", one.address, other.key, other.address)
+			}
+		}
+	}
+}
+
+// samePort reports whether only one of two addresses can be listened on; what is no address, or names no port, is none.
+func samePort(a, b string) bool {
+	var hosts [2]string
+	var ports [2]int
+	for i, address := range []string{a, b} {
+		host, name, err := net.SplitHostPort(address)
+		if err != nil {
+			return false
+		}
+		if ports[i], err = net.LookupPort("tcp", name); err != nil {
+			return false
+		}
+		if host == "localhost" {
+			host = "127.0.0.1"
+		}
+		if ip := net.ParseIP(host); ip.IsUnspecified() { // listens on all addresses, of both versions
+			host = ""
+		}
+		hosts[i] = host
+	}
+	return ports[0] == ports[1] && ports[0] != 0 && (hosts[0] == "" || hosts[1] == "" || hosts[0] == hosts[1])
 }
 
 func checkAddress(address string) error {

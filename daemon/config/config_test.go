@@ -92,6 +92,11 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"another way to retrieve", "archive: {ae_title: PACS, address: 'h:1', retrieve: ftp}\n", "archive.retrieve"},
 		{"longer than a job's lease", "archive: {ae_title: PACS, address: 'h:1', fetch_time: 1h}\n", "archive.fetch_time"},
 		{"wrong type", "minimum_age: old\n", "minimum_age"},
+		{"a key for the disk that is not there", "encryption: {key: nowhere}\n", "encryption.key: atrest: key: open nowhere"},
+		{"signers of adapters that are not there", "adapters: {trusted_keys: [nowhere.pub]}\n", "adapters.trusted_keys: "},
+		{"one port twice", "listen: ':8042'\nhttp: 127.0.0.1:8042\n", "http: 127.0.0.1:8042 is taken by listen: :8042"},
+		{"one port by two names", "listen: '[::]:104'\nhl7: {listen: '127.0.0.1:104'}\n", "hl7.listen: 127.0.0.1:104 is taken by listen: [::]:104"},
+		{"one address by two names", "http: localhost:8042\nhl7: {listen: '127.0.0.1:8042'}\n", "hl7.listen: 127.0.0.1:8042 is taken by http"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv(credentialsVariable, "")
@@ -114,6 +119,8 @@ func TestNetworkFaultsAreNamed(t *testing.T) {
 	weak, weakKey, _ := authority.Node("weak", 1024, time.Hour)
 	tls := "tls: {certificate: " + certificate + ", key: " + key + ", client_ca: " + authority.File + "}\n"
 	for _, test := range []struct{ name, text, want string }{
+		{"good ports", "listen: '10.0.0.1:104'\nhttp: 127.0.0.1:104\nhl7: {listen: '127.0.0.1:0'}\n", ""},
+		{"good keys of the service", "encryption: {key: 'credential:age'}\nadapters: {trusted_keys: ['credential:site']}\n", ""},
 		{"good", tls + "peers:\n- {ae_title: A, addresses: [10.0.0.0/8, '::1'], certificates: [dx1.example, '" + strings.Repeat("AB:", 31) + "AB']}\n", ""},
 		{"certificate without key", "tls: {certificate: a.pem}\n", "tls: certificate and key go together"},
 		{"missing file", "tls: {certificate: /nonexistent/a.pem, key: /nonexistent/a.key}\n", "/nonexistent/a.pem"},

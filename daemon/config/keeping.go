@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"llamaxr/ingest/atrest"
+)
 
 // Retention says how long the files of a study are kept: images as received, documents and pictures.
 type Retention struct {
@@ -23,6 +27,11 @@ const maxKeepDays = 36500
 
 // checkKeeping reports what is wrong with the keys of this file.
 func (c Config) checkKeeping(fault func(key, format string, args ...any)) {
+	if key := c.Encryption.Key; !elsewhere(key) {
+		if _, err := atrest.ReadKey(key); err != nil {
+			fault("encryption.key", "%w", err)
+		}
+	}
 	if days := c.Retention.KeepDays; days < 0 || days > maxKeepDays {
 		fault("retention.keep_days", "%d is outside 0 to %d", days, maxKeepDays)
 	}
