@@ -247,12 +247,12 @@ func TestInstalledDeb(t *testing.T) {
 	d.do("systemctl start llamaxr")
 	d.want("llamaxr doctor --config /etc/llamaxr/llamaxr.yaml | grep -c 'ok    encryption'", "1")
 
-	// Removed: the service is gone, what it kept is not. Installed again: it goes on.
+	// Removed: the service is gone, what it kept is not. Installed again: it goes on, and so do its backups.
 	d.do("apt-get remove -y llamaxr")
-	d.want("systemctl is-active llamaxr", "inactive")
+	d.want("systemctl is-active llamaxr llamaxr-backup.timer", "inactive\ninactive")
 	d.want("ls /usr/bin/llamaxr /usr/lib/systemd/system/llamaxr.service /etc/llamaxr/llamaxr.yaml 2>/dev/null", "/etc/llamaxr/llamaxr.yaml")
 	d.do("apt-get install -y " + second)
-	d.want("systemctl is-active llamaxr", "active")
+	d.want("systemctl is-active llamaxr llamaxr-backup.timer", "active\nactive")
 	d.awaitReport(d.push(3))
 	for _, study := range []string{one, two} {
 		if n := d.reports(study); n != 1 {

@@ -37,6 +37,9 @@ configure | abort-upgrade | abort-deconfigure | abort-remove)
       deb-systemd-invoke try-restart llamaxr.service || true
     elif [ -e /etc/llamaxr/llamaxr.yaml ]; then
       deb-systemd-invoke start llamaxr.service || true
+      if systemctl --quiet is-enabled llamaxr-backup.timer; then # the removal stopped it
+        deb-systemd-invoke start llamaxr-backup.timer || true
+      fi
     fi
     rm -f /run/llamaxr.install
   fi
