@@ -409,7 +409,13 @@ func UseAdapter(state, name string) error {
 	if !errors.Is(err, errNoTuner) {
 		return err
 	}
-	return models.OpenStore(filepath.Join(state, ModelFolder)).UseAdapter(name)
+	registry := filepath.Join(state, ModelFolder)
+	if _, err := os.Stat(registry); err != nil { // nothing was imported: a state that uses the starter's, or a folder that is none
+		if err := isState(state); err != nil {
+			return err
+		}
+	}
+	return models.OpenStore(registry).UseAdapter(name)
 }
 
 func command(state, path string) (said string, err error) {

@@ -52,7 +52,9 @@ func newCorrectionsImport() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(outcomes)
+				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(outcomes); err != nil {
+					return err
+				}
 			}
 			kept, aside, failed := 0, 0, 0
 			for i, o := range outcomes {
@@ -67,7 +69,9 @@ func newCorrectionsImport() *cobra.Command {
 					kept++
 				}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d kept, %d kept aside, %d not taken\n", kept, aside, failed)
+			if !asJSON {
+				fmt.Fprintf(cmd.OutOrStdout(), "%d kept, %d kept aside, %d not taken\n", kept, aside, failed)
+			}
 			if failed > 0 {
 				return fmt.Errorf("%d of %d reports were not taken", failed, len(outcomes))
 			}

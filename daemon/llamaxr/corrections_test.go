@@ -44,3 +44,20 @@ func TestCorrectionFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestImportOfWhatIsNotTakenFails: with --json too.
+func TestImportOfWhatIsNotTakenFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "signed.jsonl")
+	if err := os.WriteFile(path, []byte(`{"accession_number":"A1","report":"no headings"}`+"\n"+`{"accession_number":"A1","report":"FINDINGS: Clear.\nIMPRESSION: Normal."}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--json"}} {
+		out, err := command(t, append([]string{"corrections", "import", path, "--state", t.TempDir()}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), "1 of 2 reports were not taken") {
+			t.Errorf("%v: %v", args, err)
+		}
+		if args != nil && (strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "[{")) {
+			t.Errorf("%v: %q is not one document", args, out)
+		}
+	}
+}

@@ -136,6 +136,19 @@ func TestModelsCommands(t *testing.T) {
 	}
 }
 
+// TestAMistypedStateUsesNoAdapter: a folder in which nothing ever was is told, and not made.
+func TestAMistypedStateUsesNoAdapter(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "mistyped")
+	for _, args := range [][]string{{"use", "starter"}, {"rollback"}} {
+		if out, err := command(t, append(append([]string{"adapter"}, args...), "--state", state)...); err == nil {
+			t.Errorf("%v: %q", args, out)
+		}
+	}
+	if _, err := os.Stat(state); err == nil {
+		t.Error("the folder was made")
+	}
+}
+
 // TestDamagedModelDraftsNothing: a bit that turned on disk keeps a model from being loaded.
 func TestDamagedModelDraftsNothing(t *testing.T) {
 	state := t.TempDir()
