@@ -28,7 +28,7 @@ func (a *Appliance) newMetrics(version string) {
 		l.Verdicts = append(l.Verdicts, string(v))
 	}
 	for _, status := range []uint16{
-		0, ingest.StatusProcessingFailure, ingest.StatusDuplicate, ingest.StatusOutOfResources, ingest.StatusMismatch, ingest.StatusCannotUnderstand,
+		0, ingest.StatusProcessingFailure, ingest.StatusDuplicate, ingest.StatusOutOfResources, ingest.StatusMismatch, ingest.StatusCannotUnderstand, ingest.StatusNotAuthorised,
 	} {
 		l.Statuses = append(l.Statuses, statusLabel(status))
 	}

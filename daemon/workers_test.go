@@ -76,7 +76,7 @@ func TestBacklog(t *testing.T) {
 }
 
 // TestEveryKindIsServedAndMeasured: each kind of job that is declared here has its workers, a way to be performed, and its series in the
-// metrics from the start, so that no dead letter goes unseen.
+// metrics from the start, so that no dead letter goes unseen; so has each status that an object is refused with.
 func TestEveryKindIsServedAndMeasured(t *testing.T) {
 	al := newAlerting(t)
 	al.newMetrics("test")
@@ -86,7 +86,20 @@ func TestEveryKindIsServedAndMeasured(t *testing.T) {
 	answer := httptest.NewRecorder()
 	al.metrics.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	text := answer.Body.String()
-	kinds := declaredKinds(t)
+	for _, status := range declared(t, filepath.Join("..", "ingest", "*.go"), `^Status[A-Z]`) {
+		value, err := strconv.ParseUint(status, 0, 16)
+		if want := fmt.Sprintf("llamaxr_received_objects_total{status=%q} 0", statusLabel(uint16(value))); err != nil || !strings.Contains(text, want+"\n") {
+			t.Errorf("no %s in the metrics (%v)", want, err)
+		}
+	}
+	var kinds []string
+	for _, quoted := range declared(t, "*.go", `^kind[A-Z]`) {
+		kind, err := strconv.Unquote(quoted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, kind)
+	}
 	for _, kind := range kinds {
 		for _, series := range []string{
 			`llamaxr_stage_jobs_total{result="dead",stage=%q} 0`, `llamaxr_stage_duration_seconds_count{stage=%q} 0`, `llamaxr_dead_letters{stage=%q} 0`,
@@ -115,14 +128,14 @@ func TestEveryKindIsServedAndMeasured(t *testing.T) {
 	}
 }
 
-// declaredKinds reads the kinds of jobs out of this package's sources.
-func declaredKinds(t *testing.T) (kinds []string) {
+// declared reads the values of the literals that names stand for out of the sources.
+func declared(t *testing.T, sources, names string) (values []string) {
 	t.Helper()
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob(sources)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := regexp.MustCompile(`^kind[A-Z]`)
+	name := regexp.MustCompile(names)
 	for _, path := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
@@ -135,15 +148,11 @@ func declaredKinds(t *testing.T) (kinds []string) {
 			}
 			for i, id := range spec.Names {
 				if name.MatchString(id.Name) {
-					kind, err := strconv.Unquote(spec.Values[i].(*ast.BasicLit).Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					kinds = append(kinds, kind)
+					values = append(values, spec.Values[i].(*ast.BasicLit).Value)
 				}
 			}
 			return true
 		})
 	}
-	return kinds
+	return values
 }
