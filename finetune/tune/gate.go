@@ -20,6 +20,7 @@ import (
 const (
 	DefaultGateVectors = 60
 	mostHeldOut        = 60  // held-out corrections that are written about; more cost hours on a CPU
+	leastChoosing      = 20  // held-out corrections by which weights are chosen without those that the gate judges by
 	longestReport      = 220 // tokens
 )
 
@@ -59,7 +60,6 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	heldOut = heldOut[:min(len(heldOut), mostHeldOut)]
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 71))
 	vectors, flips, flipped := make([]study.PairScores, r.opts.GateVectors), make([]study.PairScores, r.opts.GateVectors), make([]study.Finding, r.opts.GateVectors)
 	for i := range vectors {

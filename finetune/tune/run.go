@@ -164,7 +164,8 @@ func (r *run) all(ctx context.Context) error {
 	if len(heldOut) == 0 {
 		return errors.New("tune: no patient is in the held-out part: the gate would have nothing to judge by")
 	}
-	learnt, err := r.train(ctx, train, heldOut)
+	choosing, judging := parted(heldOut)
+	learnt, err := r.train(ctx, train, choosing)
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	if r.record.Verdict, err = r.judge(ctx, heldOut); err != nil {
+	if r.record.Verdict, err = r.judge(ctx, judging); err != nil {
 		return err
 	}
 	r.record.Ended = r.opts.Now().UTC()
@@ -183,6 +184,16 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	return os.Remove(filepath.Join(r.opts.Folder, checkpointFile)) // what has a verdict is not trained again
+}
+
+// parted are the held-out corrections that choose the step whose weights are kept, and those that the gate judges by: others where there are enough, since weights
+// look better than they are on what chose them. Fewer are not divided: they would hardly tell anything.
+func parted(heldOut []example) (choosing, judging []example) {
+	judging = heldOut[:min(len(heldOut), mostHeldOut)]
+	if choosing = heldOut[len(judging):]; len(choosing) < leastChoosing {
+		choosing = heldOut
+	}
+	return choosing, judging
 }
 
 // mostTooLong is the most corrections of a hundred that are left out for their length: with more of them left out only the short ones would be learnt.

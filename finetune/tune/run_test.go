@@ -68,3 +68,20 @@ func TestReportsAreLearntWholeOrNot(t *testing.T) {
 		}
 	}
 }
+
+// TestTheGateJudgesByWhatDidNotChoose: where there are enough held-out corrections, no weights are judged by those that they were chosen by.
+func TestTheGateJudgesByWhatDidNotChoose(t *testing.T) {
+	for n, want := range map[int][2]int{1: {1, 1}, 79: {79, 60}, 80: {20, 60}, 500: {440, 60}} {
+		heldOut := make([]example, n)
+		for i := range heldOut {
+			heldOut[i].text = fmt.Sprint(i)
+		}
+		choosing, judging := parted(heldOut)
+		if len(choosing) != want[0] || len(judging) != want[1] {
+			t.Errorf("%d held out: %d choose, %d judge", n, len(choosing), len(judging))
+		}
+		if n >= 80 && choosing[0].text != "60" {
+			t.Errorf("%d held out: %s chooses too", n, choosing[0].text)
+		}
+	}
+}
