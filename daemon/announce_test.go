@@ -46,16 +46,7 @@ func TestWithdrawnFromShadow(t *testing.T) {
 // patient's record; a draft whose signed report never came is.
 func TestWithdrawnAfterTheSignature(t *testing.T) {
 	const uid = "2.25.1"
-	header := func(change func(*study.Header)) func(*queue.Tx) error {
-		return func(tx *queue.Tx) error {
-			i, err := tx.Instance(uid + ".1")
-			if err != nil {
-				return err
-			}
-			change(&i.Header)
-			return tx.PutInstance(i)
-		}
-	}
+	header := func(change func(*study.Header)) func(*queue.Tx) error { return changed(uid+".1", change) }
 	sent := func(tx *queue.Tx, dead bool) error {
 		job := queue.Job{ID: "hl7/RIS/" + uid + "/signed/1/1/", Kind: kindHL7, Study: uid, Dead: dead}
 		if err := tx.Enqueue(job); err != nil || dead {

@@ -108,6 +108,10 @@ func deliveryID(uid string, revision int, destination string) string {
 	return fmt.Sprintf("%s/%s/%d/%s", kindDeliver, uid, revision, destination)
 }
 
+func deliverJob(uid string, d delivery) queue.Job {
+	return queue.Job{ID: deliveryID(uid, d.Revision, d.Destination), Kind: kindDeliver, Study: uid, Payload: mustJSON(d)}
+}
+
 // refusal marks what the peer refused for good, the association, the request or an object, as not worth another try (PS3.8 9.3.4, PS3.4
 // table B.2-1, PS3.18 10.5.3).
 func refusal(err error) error {

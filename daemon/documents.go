@@ -28,9 +28,7 @@ const (
 )
 
 // reportJob makes the documents of a revision.
-func reportJob(uid string, revision int) queue.Job {
-	return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindReport, uid, revision), Kind: kindReport, Study: uid, Payload: mustJSON(revision)}
-}
+func reportJob(uid string, revision int) queue.Job { return stageJob(kindReport, uid, revision) }
 
 // report makes the documents of a revision and asks for their delivery.
 func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
@@ -96,8 +94,7 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 			return err
 		}
 		for _, d := range destinations {
-			id := deliveryID(uid, revision, d.String())
-			if err := tx.Enqueue(queue.Job{ID: id, Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{revision, d.String()})}); err != nil {
+			if err := tx.Enqueue(deliverJob(uid, delivery{revision, d.String()})); err != nil {
 				return err
 			}
 		}

@@ -81,8 +81,8 @@ func (a *Appliance) StartTuning(presetName string, settings ...string) (string, 
 	return id, a.tune(id, preset, teach, nil)
 }
 
-// tune runs in the background; a run that a crash ended goes on from its checkpoint, and judged, where not nil, is one that had its verdict. What it learns from is written once nothing else runs: it is not
-// new for the next run any more.
+// tune runs in the background; a run that a crash ended goes on from its checkpoint, and judged, where not nil, is one that had its verdict. What it
+// learns from is written once nothing else runs: it is not new for the next run any more.
 func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction, judged *tune.Record) error {
 	a.adapting.Lock()
 	base, adapter, template, digest := a.reader.LanguageModel()

@@ -510,9 +510,6 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 			want(examineJob(i))
 		}
 	}
-	stage := func(kind string) queue.Job {
-		return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kind, uid, s.Revision), Kind: kind, Study: uid, Payload: mustJSON(s.Revision)}
-	}
 	state := s.State
 	if state == queue.Failed && len(jobs)+len(missing) == 0 {
 		state = queue.Complete // the dead letter is lost
@@ -521,7 +518,7 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 	case queue.Receiving:
 		want(completionJob(uid, tx.Now().Add(a.cfg().QuietTime), false))
 	case queue.Complete:
-		draft, report := stage(kindDraft), stage(kindReport)
+		draft, report := draftJob(s), reportJob(uid, s.Revision)
 		has := slices.ContainsFunc(jobs, func(j *queue.Job) bool { return j.ID == draft.ID || j.ID == report.ID })
 		if _, err := a.drafts.load(uid, s.Revision); !has && err == nil {
 			want(report)
@@ -531,7 +528,7 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 	case queue.Drafted:
 		for to, d := range s.Deliveries {
 			if d.Revision < s.Revision && s.Withdrawal(s.Revision) == nil {
-				want(queue.Job{ID: deliveryID(uid, s.Revision, to), Kind: kindDeliver, Study: uid, Payload: mustJSON(delivery{s.Revision, to})})
+				want(deliverJob(uid, delivery{s.Revision, to}))
 			}
 		}
 	}

@@ -1,8 +1,8 @@
 package daemon
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -48,7 +48,7 @@ func (a *Appliance) dueWithdrawal(tx *queue.Tx, s *queue.Study, jobs []*queue.Jo
 		if title, _, err := a.fault(tx, s, record, study.Pair{}); err != nil {
 			return nil, err
 		} else if title.Final() {
-			return []queue.Job{{ID: fmt.Sprintf("%s/%s/%d", kindWithdraw, s.UID, s.Revision), Kind: kindWithdraw, Study: s.UID}}, nil
+			return []queue.Job{withdrawJob(s.UID, strconv.Itoa(s.Revision))}, nil
 		}
 	}
 	return nil, nil

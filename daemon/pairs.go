@@ -152,7 +152,7 @@ func (a *Appliance) elsewhere(tx *queue.Tx, p paired, uid string, revision int) 
 	if err != nil || home == nil {
 		return err
 	}
-	waiting, err := tx.Job(draftID(home))
+	waiting, err := tx.Job(draftJob(home).ID)
 	if err != nil {
 		return err
 	}
@@ -192,8 +192,13 @@ func lent(s *queue.Study) bool {
 	return s.ReadWith != "" && s.Pair != nil && s.Pair.Frontal != "" && !slices.Contains(s.Instances, s.Pair.Frontal)
 }
 
-// draftID is the job that drafts a study's newest revision.
-func draftID(s *queue.Study) string { return fmt.Sprintf("%s/%s/%d", kindDraft, s.UID, s.Revision) }
+// stageJob is one by which a revision comes about: its draft, or the documents of that.
+func stageJob(kind, uid string, revision int) queue.Job {
+	return queue.Job{ID: fmt.Sprintf("%s/%s/%d", kind, uid, revision), Kind: kind, Study: uid, Payload: mustJSON(revision)}
+}
+
+// draftJob drafts a study's newest revision.
+func draftJob(s *queue.Study) queue.Job { return stageJob(kindDraft, s.UID, s.Revision) }
 
 // readElsewhere reports whether a draft that is just being written may still read the lateral view of a study that is read for itself now.
 func (a *Appliance) readElsewhere(uid string, p paired) (reads bool, err error) {
@@ -206,7 +211,7 @@ func (a *Appliance) readElsewhere(uid string, p paired) (reads bool, err error) 
 		if err != nil || home == nil {
 			return err
 		}
-		j, err := tx.Job(draftID(home))
+		j, err := tx.Job(draftJob(home).ID)
 		reads = j != nil && j.Leased.After(tx.Now())
 		return err
 	})
@@ -239,7 +244,7 @@ func (a *Appliance) apart(tx *queue.Tx, uid string, p paired) error {
 	if home == nil || home.State == queue.Receiving || home.Pair == nil || !slices.Contains(s.Instances, home.Pair.Lateral) {
 		return nil
 	}
-	if waiting, err := tx.Job(draftID(home)); err != nil || waiting != nil {
+	if waiting, err := tx.Job(draftJob(home).ID); err != nil || waiting != nil {
 		return err // it sees for itself
 	}
 	home.Note(tx.Now(), "the lateral view that came as a study of its own is read with it no more")

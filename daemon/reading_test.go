@@ -74,16 +74,7 @@ func TestWhatNoLongerStandsGoesNowhere(t *testing.T) {
 			return tx.Reject(&queue.Rejection{Object: study.ObjectReference{StudyInstanceUID: uid, SOPInstanceUID: uid + ".1"}, Title: title, Note: "2.25.8"})
 		}
 	}
-	patient := func(change func(*study.Header)) func(*queue.Tx) error {
-		return func(tx *queue.Tx) error {
-			i, err := tx.Instance(uid + ".1")
-			if err != nil {
-				return err
-			}
-			change(&i.Header)
-			return tx.PutInstance(i)
-		}
-	}
+	patient := func(change func(*study.Header)) func(*queue.Tx) error { return changed(uid+".1", change) }
 	for name, c := range map[string]struct {
 		happens func(*queue.Tx) error
 		stands  bool
@@ -188,5 +179,17 @@ func TestSignedWhateverItSays(t *testing.T) {
 	}
 	if list, err := a.Corrections(); err != nil || len(list.Corrections) != 0 || len(list.Aside) != 1 {
 		t.Errorf("%v: %+v", err, list)
+	}
+}
+
+// changed is a change of the header of an object that is known.
+func changed(sop string, change func(*study.Header)) func(*queue.Tx) error {
+	return func(tx *queue.Tx) error {
+		i, err := tx.Instance(sop)
+		if err != nil {
+			return err
+		}
+		change(&i.Header)
+		return tx.PutInstance(i)
 	}
 }

@@ -46,7 +46,7 @@ func (a *Appliance) Redraft(uid string, by Hand, adapter string, e Edit) (*queue
 		if err := tx.PutStudy(s); err != nil {
 			return err
 		}
-		return anew(tx, queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)})
+		return anew(tx, draftJob(s))
 	})
 }
 

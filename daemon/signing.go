@@ -64,12 +64,9 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		return err
 	}
 	if len(record.Documents) == 0 {
-		never := false // a later revision overtook it
-		err := a.db.View(func(tx *queue.Tx) error { never = tx.IsDone(reportJob(uid, signature.Revision).ID); return nil })
-		if err != nil {
+		if later, err := a.overtook(kindReport, uid, signature.Revision); err != nil {
 			return err
-		}
-		if !never {
+		} else if later == 0 {
 			return errNoDocuments
 		}
 	}
@@ -251,13 +248,10 @@ func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signatur
 	uid, name := reading.StudyInstanceUID, signedFile(signature.Number)
 	folder := a.drafts.folder(uid, signature.Revision)
 	path = filepath.Join(folder, name)
-	if signature.SHA256 != "" {
-		err = a.drafts.hold(folder, name, signature.SHA256)
-	} else if h, readErr := dicomfile.Opener(a.object).ReadHeader(path); readErr != nil && machineFault(readErr) {
-		err = readErr
-	} else if readErr != nil || h.SOPInstanceUID != signature.SOPInstanceUID {
-		err = errDamaged
-	}
+	err = a.drafts.stands(folder, name, signature.SHA256, func() (bool, error) {
+		h, err := dicomfile.Opener(a.object).ReadHeader(path)
+		return h.SOPInstanceUID == signature.SOPInstanceUID, err
+	})
 	if !lost(err) {
 		return path, err
 	}

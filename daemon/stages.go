@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"llamaxr/daemon/config"
@@ -161,7 +162,7 @@ func (a *Appliance) complete(lease *queue.Lease) error {
 		}
 		s.Note(now, fmt.Sprintf("complete for revision %d with %d objects: %s", s.Revision, len(s.Instances), why))
 		// A study whose record was lost may have had this revision before.
-		if err := anew(tx, queue.Job{ID: draftID(s), Kind: kindDraft, Study: uid, Payload: mustJSON(s.Revision)}); err != nil {
+		if err := anew(tx, draftJob(s)); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
@@ -321,7 +322,7 @@ func (a *Appliance) overtook(kind, uid string, revision int) (later int, err err
 			return err
 		}
 		for r := revision + 1; r <= s.Revision; r++ {
-			if tx.IsDone(fmt.Sprintf("%s/%s/%d", kind, uid, r)) {
+			if tx.IsDone(stageJob(kind, uid, r).ID) {
 				later = r
 			}
 		}
@@ -339,7 +340,7 @@ func (a *Appliance) lookBack(tx *queue.Tx, uid string, revision int) error {
 	if revision == 1 {
 		return nil
 	}
-	return anew(tx, queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindWithdraw, uid, revision), Kind: kindWithdraw, Study: uid})
+	return anew(tx, withdrawJob(uid, strconv.Itoa(revision)))
 }
 
 // setState changes a study unless it has moved on to another revision.

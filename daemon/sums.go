@@ -71,6 +71,20 @@ func (d drafts) verify(record *DraftRecord, name string) error {
 	return d.hold(folder, name, want)
 }
 
+// stands holds a file in a draft's folder against its SHA-256 or, where the record is an older one that has none, against what is read in it.
+func (d drafts) stands(folder, name, want string, read func() (fits bool, err error)) error {
+	if want != "" {
+		return d.hold(folder, name, want)
+	}
+	switch fits, err := read(); {
+	case err != nil && machineFault(err):
+		return err
+	case err != nil || !fits:
+		return errDamaged
+	}
+	return nil
+}
+
 // hold holds a file in a draft's folder against its SHA-256.
 func (d drafts) hold(folder, name, want string) error {
 	data, err := d.key.ReadFile(filepath.Join(folder, name), maxDocumentSize)
@@ -178,7 +192,7 @@ func (a *Appliance) remake(uid string, revision int, cause error) error {
 		case left || s.Revision != revision:
 			return nil
 		}
-		return tx.Again(queue.Job{ID: fmt.Sprintf("%s/%s/%d", kindDraft, uid, revision), Kind: kindDraft, Study: uid, Payload: mustJSON(revision)})
+		return tx.Again(draftJob(s))
 	})
 	if err != nil {
 		return err

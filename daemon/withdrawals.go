@@ -54,7 +54,7 @@ func (a *Appliance) rejected(tx *queue.Tx, s *queue.Study, lost ingest.RejectedO
 		return nil
 	}
 	// Earlier revisions may rest on the objects even where the present one does not.
-	return tx.Enqueue(queue.Job{ID: fmt.Sprintf("%s/%s/%s", kindWithdraw, s.UID, lost.Note), Kind: kindWithdraw, Study: s.UID})
+	return tx.Enqueue(withdrawJob(s.UID, lost.Note))
 }
 
 // rejectedThere tells the study whose draft reads the lateral view of this one.
@@ -92,6 +92,11 @@ func (a *Appliance) release(tx *queue.Tx, s *queue.Study) error {
 	return tx.PutStudy(other)
 }
 
+// withdrawJob takes back the drafts of a study that no longer stand; cause tells one from another.
+func withdrawJob(uid, cause string) queue.Job {
+	return queue.Job{ID: fmt.Sprintf("%s/%s/%s", kindWithdraw, uid, cause), Kind: kindWithdraw, Study: uid}
+}
+
 // moved has the drafts of a study taken back that stand under the patient or the order from before a correction, and that of the study which reads its
 // lateral view: the next draft, which may never be made, is not waited for.
 func (a *Appliance) moved(tx *queue.Tx, s *queue.Study, i *queue.Instance) error {
@@ -99,8 +104,7 @@ func (a *Appliance) moved(tx *queue.Tx, s *queue.Study, i *queue.Instance) error
 		if uid == "" {
 			continue
 		}
-		id := fmt.Sprintf("%s/%s/%.12s", kindWithdraw, uid, i.SHA256)
-		if err := tx.Enqueue(queue.Job{ID: id, Kind: kindWithdraw, Study: uid}); err != nil {
+		if err := tx.Enqueue(withdrawJob(uid, fmt.Sprintf("%.12s", i.SHA256))); err != nil {
 			return err
 		}
 	}
@@ -468,13 +472,10 @@ func (a *Appliance) wholeWithdrawal(uid string, revision int) (path string, err 
 	if w == nil {
 		return path, nil
 	}
-	if w.SHA256 != "" {
-		err = a.drafts.hold(folder, withdrawalFile, w.SHA256)
-	} else if note, readErr := rejection.Read(a.object, path); readErr != nil && machineFault(readErr) {
-		err = readErr
-	} else if readErr != nil || note == nil || note.Title != w.Title {
-		err = errDamaged
-	}
+	err = a.drafts.stands(folder, withdrawalFile, w.SHA256, func() (bool, error) {
+		note, err := rejection.Read(a.object, path)
+		return note != nil && note.Title == w.Title, err
+	})
 	if !lost(err) {
 		return path, err
 	}

@@ -40,7 +40,7 @@ func (c *checker) misplaced(sentence string, labels labeler.Labels) string {
 		alone := checker{scores: study.PairScores{Frontal: scores}}
 		for _, f := range study.Findings() {
 			if said, ok := labels[f]; ok && alone.contradicted(f, said) {
-				return fmt.Sprintf("%s is called %s on the %s view, scored %.2f there", f, said, view, scores[f])
+				return fmt.Sprintf("%s is called %s on the %s view, scored %s there", f, said, view, study.ShownScore(scores[f]))
 			}
 		}
 	}

@@ -271,19 +271,7 @@ func TestMadeAgainItStays(t *testing.T) {
 	for _, kind := range []string{"narrative", "scores", SignedReport, "chart", "presentation-lateral"} {
 		in.Made[kind] = Identity{DeriveUID(kind), DeriveUID(kind, "series")}
 	}
-	for kind, makeDocument := range map[string]func() (*Document, error){
-		"narrative": func() (*Document, error) { return Narrative(in) },
-		"scores":    func() (*Document, error) { return ScoresReport(in) },
-		SignedReport: func() (*Document, error) {
-			return Signed(in, Signer{Name: "Doe^Jane", Number: 1}, in.Draft.Sentences)
-		},
-		"chart": func() (*Document, error) {
-			return Capture(in, "chart", "chart", ChartSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
-		},
-		"presentation-lateral": func() (*Document, error) {
-			return Presentation(in, study.Lateral, study.Display{Aspect: [2]float64{1, 1}})
-		},
-	} {
+	for kind, makeDocument := range documentsOf(in, study.Lateral) {
 		d, err := makeDocument()
 		if err != nil {
 			t.Fatal(err)
@@ -323,20 +311,30 @@ func TestScoreKeepsItsSide(t *testing.T) {
 	}
 }
 
+// documentsOf makes each kind of document of a draft.
+func documentsOf(in Input, presented study.Projection) map[string]func() (*Document, error) {
+	return map[string]func() (*Document, error){
+		"narrative": func() (*Document, error) { return Narrative(in) },
+		"scores":    func() (*Document, error) { return ScoresReport(in) },
+		SignedReport: func() (*Document, error) {
+			return Signed(in, Signer{Name: "Doe^Jane", Number: 1}, in.Draft.Sentences)
+		},
+		"chart": func() (*Document, error) {
+			return Capture(in, "chart", "chart", ChartSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
+		},
+		"presentation-" + presented.String(): func() (*Document, error) {
+			return Presentation(in, presented, study.Display{Aspect: [2]float64{1, 1}})
+		},
+	}
+}
+
 // TestAllGapsAreTold: each document of a draft says all that the draft says of its gaps, the end of it too.
 func TestAllGapsAreTold(t *testing.T) {
 	in := presentable(input())
 	in.Draft.Partial = "lateral not received; frontal view: its grey levels look turned round; archive A_LONG_AE_TITLE did not answer in time"
-	for kind, makeDocument := range map[string]func() (*Document, error){
-		"narrative": func() (*Document, error) { return Narrative(in) },
-		"scores":    func() (*Document, error) { return ScoresReport(in) },
-		"chart": func() (*Document, error) {
-			return Capture(in, "chart", "chart", ChartSeries, image.NewRGBA(image.Rect(0, 0, 2, 2)))
-		},
-		"presentation": func() (*Document, error) {
-			return Presentation(in, study.Frontal, study.Display{Aspect: [2]float64{1, 1}})
-		},
-	} {
+	documents := documentsOf(in, study.Frontal)
+	delete(documents, SignedReport) // which is a physician's
+	for kind, makeDocument := range documents {
 		d, err := makeDocument()
 		if err != nil {
 			t.Fatal(err)
