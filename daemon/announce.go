@@ -43,22 +43,22 @@ type outlet struct {
 }
 
 // announce has every system that wants to know told of an event, in the transaction that made it; the caller stores s. The same event is
-// told once, however often it is announced. Of a study of which nothing may leave, none is but that a draft which left before was taken back.
+// told once, however often it is announced. Of a study of which nothing may leave, none is but that what left before was taken back.
 func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error {
-	hears := func(o outlet) bool {
-		told := s.Told[o.told()]
-		back := n.Event == string(study.ResultWithdrawn) && told != nil && slices.Contains(told.Drafts, n.Revision)
-		return o.wants(n.Event) && (s.Mode == "" || back)
+	reading, err := tx.Reading(s.UID)
+	if err != nil {
+		return err
 	}
-	if !slices.ContainsFunc(a.outlets, hears) {
+	hear := slices.DeleteFunc(slices.Clone(a.outlets), func(o outlet) bool {
+		back := n.Event == string(study.ResultWithdrawn) && o.mayHave(tx, s, reading, n.Revision)
+		return !o.wants(n.Event) || s.Mode != "" && !back
+	})
+	if len(hear) == 0 {
 		return nil
 	}
 	s.Announced++
 	n.Time, n.Sequence = tx.Now().UTC(), s.Announced
-	for _, o := range a.outlets {
-		if !hears(o) {
-			continue
-		}
+	for _, o := range hear {
 		n.Outlet = o.name
 		if err := tx.Enqueue(queue.Job{ID: o.job(s.UID, n), Kind: o.kind, Study: s.UID, Payload: mustJSON(n)}); err != nil {
 			return err
@@ -76,6 +76,21 @@ func (o *outlet) lane(uid string) string { return fmt.Sprintf("%s/%s/%s/", o.kin
 // job is the identifier of the job that tells the outlet of an announcement.
 func (o *outlet) job(uid string, n announcement) string {
 	return fmt.Sprintf("%s%s/%d/%d/%s", o.lane(uid), n.Event, n.Revision, n.Number, n.Detail)
+}
+
+// mayHave reports whether a result of a draft went to the outlet, or may have: the draft itself or a report signed on it.
+func (o *outlet) mayHave(tx *queue.Tx, s *queue.Study, reading *queue.Reading, revision int) bool {
+	if told := s.Told[o.told()]; told != nil && slices.Contains(told.Drafts, revision) {
+		return true
+	}
+	return reading != nil && slices.ContainsFunc(reading.Signatures, func(signature queue.Signature) bool {
+		if signature.Revision != revision {
+			return false
+		}
+		id := o.job(s.UID, announcementOf(signature))
+		job, err := tx.Job(id)
+		return tx.IsDone(id) || job != nil || err != nil
+	})
 }
 
 func (a *Appliance) outlet(kind, name string) *outlet {
@@ -190,11 +205,17 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 	w := s.Withdrawal(n.Revision)
 	switch study.ResultStatus(n.Event) {
 	case study.ResultDraft:
-		switch {
-		case reading.Signed() != nil:
-			return "a physician has signed the report", nil
-		case w != nil:
+		if w != nil {
 			return "the draft was withdrawn", nil
+		}
+		if signed := reading.Signed(); signed != nil {
+			elsewhere, err := a.otherRecord(s.UID, signed.Revision, n.Revision)
+			if err != nil {
+				return "", err
+			}
+			if !elsewhere {
+				return "a physician has signed the report", nil
+			}
 		}
 		why, err := a.shaken(s.UID, n.Revision)
 		if lost(err) {
@@ -202,11 +223,18 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		}
 		return why, err
 	case study.ResultWithdrawn:
+		had := slices.Contains(s.Sent[anywhere], n.Revision)
+		err := a.db.View(func(tx *queue.Tx) error {
+			had = had || o.mayHave(tx, s, reading, n.Revision)
+			return nil
+		})
 		switch {
+		case err != nil:
+			return "", err
 		case w == nil:
 			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
-		case !slices.Contains(told.Drafts, n.Revision) && !slices.Contains(s.Sent[anywhere], n.Revision):
-			return "it never had the draft", nil
+		case !had:
+			return "it never had the report", nil
 		case w.Title == study.RejectedWorklist:
 			stays, err := a.signedStays(o, reading, n.Revision)
 			if err != nil || !stays {
@@ -265,6 +293,22 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 		return nil
 	})
 	return stays, err
+}
+
+// otherRecord reports whether two drafts of a study stand in the records of different patients; not where one of them is lost.
+func (a *Appliance) otherRecord(uid string, one, other int) (bool, error) {
+	var whose [2]study.Patient
+	for i, revision := range []int{one, other} {
+		record, err := a.drafts.load(uid, revision)
+		if err != nil {
+			if lost(err) {
+				err = nil
+			}
+			return false, err
+		}
+		whose[i] = inRecordOf(record.patient())
+	}
+	return whose[0] != whose[1], nil
 }
 
 // inRecordOf is a patient as far as it says which record a result stands in.

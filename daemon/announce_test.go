@@ -43,7 +43,7 @@ func TestWithdrawnFromShadow(t *testing.T) {
 }
 
 // TestWithdrawnAfterTheSignature: a report that a physician signed is not taken back with the draft that it took the place of, unless it stands in another
-// patient's record; a draft whose signed report never came is.
+// patient's record; a draft whose signed report never came is. A receiver that takes signed reports alone hears of what it may have.
 func TestWithdrawnAfterTheSignature(t *testing.T) {
 	const uid = "2.25.1"
 	header := func(change func(*study.Header)) func(*queue.Tx) error { return changed(uid+".1", change) }
@@ -57,6 +57,7 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 	for name, c := range map[string]struct {
 		happens func(*queue.Tx) error
 		unsent  func(*queue.Tx) error // what became of telling of the signature, where it did not go out
+		noDraft bool                  // the receiver takes signed reports alone
 		stays   bool
 	}{
 		"an image of a wrong worklist entry": {happens: func(*queue.Tx) error { return nil }, stays: true},
@@ -68,18 +69,30 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 		"the signed one never came": {
 			happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: func(tx *queue.Tx) error { return sent(tx, true) },
 		},
+		"another patient's, signed alone": {happens: header(func(h *study.Header) { h.PatientID = "B" }), noDraft: true},
+		"the order, signed alone":         {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), noDraft: true, stays: true},
+		"signed alone, and nothing was": {
+			happens: header(func(h *study.Header) { h.PatientID = "B" }), unsent: func(*queue.Tx) error { return nil }, noDraft: true, stays: true,
+		},
+		"signed alone, and nobody knows whether it came": {
+			happens: header(func(h *study.Header) { h.PatientID = "B" }), unsent: func(tx *queue.Tx) error { return sent(tx, true) }, noDraft: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			told := &queue.Told{Drafts: []int{1}, Last: 2}
+			if c.noDraft {
+				told.Drafts = nil
+			}
 			a := withDrafts(t, 2, &queue.Study{
-				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1}, Last: 2}},
+				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": told},
 			})
 			err := a.db.Update(func(tx *queue.Tx) error {
 				reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
-				told := func(tx *queue.Tx) error { return sent(tx, false) }
+				tell := func(tx *queue.Tx) error { return sent(tx, false) }
 				if c.unsent != nil {
-					told = c.unsent
+					tell = c.unsent
 				}
-				return errors.Join(tx.PutReading(reading), told(tx), c.happens(tx))
+				return errors.Join(tx.PutReading(reading), tell(tx), c.happens(tx))
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -93,6 +106,34 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
 			}
 		})
+	}
+}
+
+// TestDraftAfterTheSignature: who takes results is told of no draft after the signed report, but where that stands in another patient's record.
+func TestDraftAfterTheSignature(t *testing.T) {
+	const uid = "2.25.1"
+	for patient, told := range map[string]bool{"A": false, "B": true} {
+		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}})
+		record, err := a.drafts.load(uid, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record.Frontal.PatientID = patient
+		err = a.db.Update(func(tx *queue.Tx) error {
+			reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
+			return errors.Join(a.drafts.save(record), tx.PutReading(reading), changed(uid+".1", func(h *study.Header) { h.PatientID = patient })(tx))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := a.studyRecord(uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := announcement{Outlet: "RIS", Event: string(study.ResultDraft), Revision: 2, Sequence: 2}
+		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != told {
+			t.Errorf("the draft of patient %s is not told: %q (%v)", patient, why, err)
+		}
 	}
 }
 
