@@ -352,7 +352,7 @@ func TestWithdrawalByHL7(t *testing.T) {
 	if status, text := messages[1].text("59776-5"); messages[1].Status[0] != "X" || status != "D" || !strings.HasPrefix(text, "AI draft withdrawn: ") {
 		t.Errorf("the withdrawal of study %s is %+v", uid, messages[1])
 	}
-	waitFor(t, "the other RIS to be passed over", func() bool { return strings.Contains(n.history(uid), "it never had the draft") })
+	waitFor(t, "the other RIS to be passed over", func() bool { return strings.Contains(n.history(uid), "it never had the report") })
 	if files, _ := filepath.Glob(filepath.Join(quiet.folder, "*")); len(files) > 0 {
 		t.Errorf("it was told %v", files)
 	}
