@@ -24,8 +24,8 @@ var (
 	ErrOtherAlert = errors.New("daemon: the study has another critical finding now; look again")
 )
 
-// raise asks for somebody to take note of a draft's critical findings, when one of them is new in the study; the caller stores s. Of a study of
-// which nothing may leave, nobody is asked.
+// raise asks for somebody to take note of a draft's critical findings, when one of them is new in the study; the caller stores s. What an earlier draft of the
+// same patient found and nobody took note of goes on with them. Of a study of which nothing may leave, nobody is asked.
 func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) error {
 	if s.Mode != "" {
 		return nil
@@ -41,13 +41,18 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 	if before := s.Alert(); !isNew || before != nil && before.Revision > next.Revision { // of a draft that is overtaken
 		return nil
 	}
-	sortByScore(next.Findings)
 	if before := s.Alert(); before.Open() {
+		for _, f := range before.Findings {
+			if !has(next, f.Finding) && a.samePatient(s.UID, before, record) {
+				next.Findings = append(next.Findings, f)
+			}
+		}
 		before.Over = fmt.Sprintf("the draft of revision %d has more", next.Revision)
 		if err := tx.Cancel(escalation(s.UID, before).ID); err != nil {
 			return err
 		}
 	}
+	sortByScore(next.Findings)
 	s.Alerts = append(s.Alerts, next)
 	s.Note(tx.Now(), "somebody must take note of "+findingNames(next))
 	if err := a.announce(tx, s, announcement{Event: config.EventAlert, Revision: next.Revision, Number: next.Number}); err != nil {
@@ -60,12 +65,18 @@ func (a *Appliance) raise(tx *queue.Tx, s *queue.Study, record *DraftRecord) err
 // thinks of somebody else.
 func (a *Appliance) known(s *queue.Study, f study.Finding, record *DraftRecord) bool {
 	return slices.ContainsFunc(s.Alerts, func(alert *queue.Alert) bool {
-		if alert.Over != "" || !slices.ContainsFunc(alert.Findings, func(of queue.FindingScore) bool { return of.Finding == f }) {
-			return false
-		}
-		before, err := a.drafts.load(s.UID, alert.Revision)
-		return err != nil || before.patient() == record.patient()
+		return alert.Over == "" && has(alert, f) && a.samePatient(s.UID, alert, record)
 	})
+}
+
+func has(alert *queue.Alert, f study.Finding) bool {
+	return slices.ContainsFunc(alert.Findings, func(of queue.FindingScore) bool { return of.Finding == f })
+}
+
+// samePatient reports whether an alert is of the patient of a draft, as far as is known.
+func (a *Appliance) samePatient(uid string, alert *queue.Alert, record *DraftRecord) bool {
+	before, err := a.drafts.load(uid, alert.Revision)
+	return err != nil || before.patient() == record.patient()
 }
 
 func scoreOf(record *DraftRecord, f study.Finding) queue.FindingScore {

@@ -258,6 +258,32 @@ func TestSignatureOnAnOlderDraft(t *testing.T) {
 	}
 }
 
+// TestAlertGoesOnWithTheNext: a finding that nobody took note of is asked for on, also when a later draft has another one and not it.
+func TestAlertGoesOnWithTheNext(t *testing.T) {
+	al := newAlerting(t)
+	al.drafts(1, "", study.Pneumothorax)
+	al.drafts(2, "", study.Fracture)
+	alert := al.alert()
+	if alert.Number != 2 || !alert.Open() || len(alert.Findings) != 2 || !has(alert, study.Pneumothorax) || !has(alert, study.Fracture) {
+		t.Errorf("%+v", alert)
+	}
+}
+
+// TestAlertOfAStudyThatCameToShadow: an alert that was raised before nothing of its study may leave is escalated on.
+func TestAlertOfAStudyThatCameToShadow(t *testing.T) {
+	al := newAlerting(t)
+	al.drafts(1, "", study.Pneumothorax)
+	al.change(func(_ *queue.Tx, s *queue.Study) error {
+		s.Mode = queue.Shadow
+		return nil
+	})
+	before := len(al.mails())
+	al.now = al.now.Add(10 * time.Minute)
+	if n := al.escalates(); n != 1 || len(al.mails()) == before {
+		t.Errorf("%d escalations, mails %v", n, al.mails())
+	}
+}
+
 // TestShadowAlertsNobody: of a study of which nothing may leave nobody is told.
 func TestShadowAlertsNobody(t *testing.T) {
 	al := newAlerting(t)

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"llamaxr/daemon/config"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -43,16 +46,21 @@ type outlet struct {
 }
 
 // announce has every system that wants to know told of an event, in the transaction that made it; the caller stores s. The same event is
-// told once, however often it is announced. Of a study of which nothing may leave, none is but that what left before was taken back.
+// told once, however often it is announced. Of a study of which nothing may leave, none is but of what left before: that it was taken back, and what became of
+// its alert. Who had a draft and is not configured any more is told that it was taken back too: that is a dead letter.
 func (a *Appliance) announce(tx *queue.Tx, s *queue.Study, n announcement) error {
 	reading, err := tx.Reading(s.UID)
 	if err != nil {
 		return err
 	}
+	back := n.Event == string(study.ResultWithdrawn)
+	ofAlert := n.Event == config.EventEscalated || n.Event == config.EventAcknowledged
 	hear := slices.DeleteFunc(slices.Clone(a.outlets), func(o outlet) bool {
-		back := n.Event == string(study.ResultWithdrawn) && o.mayHave(tx, s, reading, n.Revision)
-		return !o.wants(n.Event) || s.Mode != "" && !back
+		return !o.wants(n.Event) || s.Mode != "" && !ofAlert && !(back && o.mayHave(tx, s, reading, n.Revision))
 	})
+	if back {
+		hear = append(hear, a.formerOutlets(tx, s, reading, n.Revision)...)
+	}
 	if len(hear) == 0 {
 		return nil
 	}
@@ -91,6 +99,18 @@ func (o *outlet) mayHave(tx *queue.Tx, s *queue.Study, reading *queue.Reading, r
 		job, err := tx.Job(id)
 		return tx.IsDone(id) || job != nil || err != nil
 	})
+}
+
+// formerOutlets are those that may have a result of a draft and were taken out of the configuration, or named otherwise.
+func (a *Appliance) formerOutlets(tx *queue.Tx, s *queue.Study, reading *queue.Reading, revision int) (former []outlet) {
+	for _, key := range slices.Sorted(maps.Keys(s.Told)) {
+		kind, name, _ := strings.Cut(key, "/")
+		o := outlet{kind: kind, name: name, results: kind == kindHL7 || kind == kindFHIR}
+		if o.results && a.outlet(kind, name) == nil && o.mayHave(tx, s, reading, revision) {
+			former = append(former, o)
+		}
+	}
+	return former
 }
 
 func (a *Appliance) outlet(kind, name string) *outlet {
@@ -194,15 +214,23 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 	if !o.results {
 		return "", nil
 	}
-	told := toldTo(s, o)
-	if told.Last > n.Sequence {
-		return "a later result was sent", nil
-	}
 	reading, err := a.Reading(s.UID)
 	if err != nil {
 		return "", err
 	}
-	w := s.Withdrawal(n.Revision)
+	told, w := toldTo(s, o), s.Withdrawal(n.Revision)
+	wrongRecord := w != nil && n.Event == string(study.ResultWithdrawn) && w.Title == study.RejectedWorklist
+	if told.Last > n.Sequence {
+		elsewhere := false
+		if wrongRecord { // what was sent later stands in another patient's
+			if elsewhere, err = a.otherRecord(s.UID, n.Revision, s.Revision); err != nil {
+				return "", err
+			}
+		}
+		if !elsewhere {
+			return "a later result was sent", nil
+		}
+	}
 	switch study.ResultStatus(n.Event) {
 	case study.ResultDraft:
 		if w != nil {
@@ -223,33 +251,65 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		}
 		return why, err
 	case study.ResultWithdrawn:
-		had := slices.Contains(s.Sent[anywhere], n.Revision)
+		if w == nil {
+			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
+		}
+		var had, signed, later bool
 		err := a.db.View(func(tx *queue.Tx) error {
-			had = had || o.mayHave(tx, s, reading, n.Revision)
+			had = slices.Contains(s.Sent[anywhere], n.Revision) || o.mayHave(tx, s, reading, n.Revision)
+			signed = len(o.signedThere(tx, reading)) > 0
+			later = o.laterThere(tx, s, n.Revision)
 			return nil
 		})
 		switch {
 		case err != nil:
 			return "", err
-		case w == nil:
-			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
 		case !had:
 			return "it never had the report", nil
-		case w.Title == study.RejectedWorklist:
+		case wrongRecord:
 			stays, err := a.signedStays(o, reading, n.Revision)
 			if err != nil || !stays {
 				return "", err // it stands in another patient's record, whatever came after
 			}
 			return "a physician has signed the report", nil
-		case reading.Signed() != nil:
+		case signed:
 			return "a physician has signed the report", nil
 		case s.Revision > n.Revision && settling(s):
 			return "", errUnsettled
-		case s.Revision > n.Revision && s.State != queue.Refused:
+		case later:
 			return "a later draft takes its place", nil
 		}
 	}
 	return "", nil
+}
+
+// signedThere are the signatures whose report the outlet has, or will have.
+func (o *outlet) signedThere(tx *queue.Tx, reading *queue.Reading) (there []queue.Signature) {
+	if reading == nil {
+		return nil
+	}
+	for _, signature := range reading.Signatures {
+		id := o.job(reading.StudyInstanceUID, announcementOf(signature))
+		job, err := tx.Job(id)
+		if tx.IsDone(id) || err == nil && job != nil && !job.Dead {
+			there = append(there, signature)
+		}
+	}
+	return there
+}
+
+// laterThere reports whether the outlet has, or will have, a draft after a revision which was not withdrawn.
+func (o *outlet) laterThere(tx *queue.Tx, s *queue.Study, revision int) bool {
+	for later := revision + 1; later <= s.Revision; later++ {
+		if s.Withdrawal(later) != nil {
+			continue
+		}
+		job, err := tx.Job(o.job(s.UID, announcement{Event: string(study.ResultDraft), Revision: later}))
+		if err == nil && (job != nil && !job.Dead || job == nil && slices.Contains(toldTo(s, o).Drafts, later)) {
+			return true
+		}
+	}
+	return false
 }
 
 // signedStays reports whether a signed report took a draft's place at an outlet, or is about to, and stands in the right patient's record by what the images
@@ -275,15 +335,7 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 				return err
 			}
 		}
-		for _, signature := range reading.Signatures {
-			id := o.job(reading.StudyInstanceUID, announcementOf(signature))
-			job, err := tx.Job(id)
-			if err != nil {
-				return err
-			}
-			if !tx.IsDone(id) && (job == nil || job.Dead) {
-				continue
-			}
+		for _, signature := range o.signedThere(tx, reading) {
 			signed, err := a.drafts.load(reading.StudyInstanceUID, signature.Revision)
 			if err != nil && !lost(err) {
 				return err
@@ -295,13 +347,13 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 	return stays, err
 }
 
-// otherRecord reports whether two drafts of a study stand in the records of different patients; not where one of them is lost.
+// otherRecord reports whether two drafts of a study stand in the records of different patients; not where nothing is known of one of them.
 func (a *Appliance) otherRecord(uid string, one, other int) (bool, error) {
 	var whose [2]study.Patient
 	for i, revision := range []int{one, other} {
-		record, err := a.drafts.load(uid, revision)
+		record, err := a.recordOf(uid, revision)
 		if err != nil {
-			if lost(err) {
+			if errors.Is(err, errBeyond) {
 				err = nil
 			}
 			return false, err

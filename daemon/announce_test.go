@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,25 +56,32 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 		}
 		return tx.End(job.ID)
 	}
+	nothing := func(*queue.Tx) error { return nil }
 	for name, c := range map[string]struct {
 		happens func(*queue.Tx) error
 		unsent  func(*queue.Tx) error // what became of telling of the signature, where it did not go out
 		noDraft bool                  // the receiver takes signed reports alone
+		title   study.RejectionTitle  // RejectedWorklist where it is empty
 		stays   bool
 	}{
-		"an image of a wrong worklist entry": {happens: func(*queue.Tx) error { return nil }, stays: true},
+		"an image of a wrong worklist entry": {happens: nothing, stays: true},
 		"the birth date":                     {happens: header(func(h *study.Header) { h.PatientBirthDate = "19600101" }), stays: true},
 		"the order":                          {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), stays: true},
 		"another patient":                    {happens: header(func(h *study.Header) { h.PatientID = "B" })},
 		"another hospital's patient":         {happens: header(func(h *study.Header) { h.IssuerOfPatientID = "B" })},
-		"the receiver takes none signed":     {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: func(*queue.Tx) error { return nil }},
+		"the receiver takes none signed":     {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: nothing},
 		"the signed one never came": {
 			happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), unsent: func(tx *queue.Tx) error { return sent(tx, true) },
 		},
-		"another patient's, signed alone": {happens: header(func(h *study.Header) { h.PatientID = "B" }), noDraft: true},
-		"the order, signed alone":         {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), noDraft: true, stays: true},
+		"another patient's, signed alone":   {happens: header(func(h *study.Header) { h.PatientID = "B" }), noDraft: true},
+		"the order, signed alone":           {happens: header(func(h *study.Header) { h.AccessionNumber = "A2" }), noDraft: true, stays: true},
+		"patient safety":                    {happens: nothing, title: study.RejectedSafety, stays: true},
+		"patient safety, none signed taken": {happens: nothing, title: study.RejectedSafety, unsent: nothing},
+		"patient safety, the signed one never came": {
+			happens: nothing, title: study.RejectedSafety, unsent: func(tx *queue.Tx) error { return sent(tx, true) },
+		},
 		"signed alone, and nothing was": {
-			happens: header(func(h *study.Header) { h.PatientID = "B" }), unsent: func(*queue.Tx) error { return nil }, noDraft: true, stays: true,
+			happens: header(func(h *study.Header) { h.PatientID = "B" }), unsent: nothing, noDraft: true, stays: true,
 		},
 		"signed alone, and nobody knows whether it came": {
 			happens: header(func(h *study.Header) { h.PatientID = "B" }), unsent: func(tx *queue.Tx) error { return sent(tx, true) }, noDraft: true,
@@ -84,7 +93,7 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 				told.Drafts = nil
 			}
 			a := withDrafts(t, 2, &queue.Study{
-				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": told},
+				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: cmp.Or(c.title, study.RejectedWorklist)}}, Told: map[string]*queue.Told{"hl7/RIS": told},
 			})
 			err := a.db.Update(func(tx *queue.Tx) error {
 				reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
@@ -106,6 +115,109 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
 			}
 		})
+	}
+}
+
+// TestWithdrawnWhereNothingTookItsPlace: a draft that was taken back is left where it stands only by a later one that is there, or will be.
+func TestWithdrawnWhereNothingTookItsPlace(t *testing.T) {
+	const uid = "2.25.1"
+	later := func(dead bool) func(*queue.Tx) error {
+		return func(tx *queue.Tx) error {
+			return tx.Enqueue(queue.Job{ID: "hl7/RIS/" + uid + "/draft/2/0/", Kind: kindHL7, Study: uid, Dead: dead})
+		}
+	}
+	nothing := func(*queue.Tx) error { return nil }
+	for name, c := range map[string]struct {
+		drafts  []int // told
+		happens func(*queue.Tx) error
+		mode    string
+		stays   bool
+	}{
+		"the next was told":                     {drafts: []int{1, 2}, happens: nothing, stays: true},
+		"the next is about to be":               {drafts: []int{1}, happens: later(false), stays: true},
+		"the next was given up":                 {drafts: []int{1, 2}, happens: later(true)},
+		"the next is in shadow mode":            {drafts: []int{1}, happens: nothing, mode: queue.Shadow},
+		"the next could not be drafted, or was": {drafts: []int{1}, happens: nothing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := withDrafts(t, 2, &queue.Study{
+				UID: uid, Mode: c.mode, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedQuality}},
+				Told: map[string]*queue.Told{"hl7/RIS": {Drafts: c.drafts, Last: 1}},
+			})
+			if err := a.db.Update(c.happens); err != nil {
+				t.Fatal(err)
+			}
+			s, err := a.studyRecord(uid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}
+			if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why != "") != c.stays {
+				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
+			}
+		})
+	}
+}
+
+// TestWithdrawnLate: a withdrawal that goes out after a later result, as a dead letter that was resent does, takes back what stands in another patient's record
+// and not the later result.
+func TestWithdrawnLate(t *testing.T) {
+	const uid = "2.25.1"
+	for patient, goes := range map[string]bool{"A": false, "B": true} {
+		a := withDrafts(t, 2, &queue.Study{
+			UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1, 2}, Last: 3}},
+		})
+		record, err := a.drafts.load(uid, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record.Frontal.PatientID = patient
+		if err := a.drafts.save(record); err != nil {
+			t.Fatal(err)
+		}
+		s, err := a.studyRecord(uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 2}
+		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != goes {
+			t.Errorf("corrected to patient %s: it is not taken back: %q (%v)", patient, why, err)
+		}
+	}
+}
+
+// TestWithdrawnFromARenamedReceiver: a receiver that has a draft and is not in the configuration by that name any more is not forgotten: that its draft was taken
+// back is a dead letter.
+func TestWithdrawnFromARenamedReceiver(t *testing.T) {
+	const uid = "2.25.1"
+	a := withDrafts(t, 1, &queue.Study{
+		UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}},
+		Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1}}, "fhir/never": {}, "webhook/RIS": {Drafts: []int{1}}},
+	})
+	a.outlets = []outlet{{kind: kindHL7, name: "RIS-main", wants: func(string) bool { return true }, results: true}}
+	err := a.db.Update(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		return errors.Join(a.announce(tx, s, announcement{Event: string(study.ResultWithdrawn), Revision: 1}), tx.PutStudy(s))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := a.Jobs()
+	if err != nil || len(jobs) != 2 {
+		t.Fatalf("%v: %+v", err, jobs)
+	}
+	for range jobs {
+		lease, err := a.db.Lease(t.Context(), time.Minute, kindHL7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = a.tell(t.Context(), lease)
+		if former := strings.HasPrefix(lease.Job.ID, "hl7/RIS/"); former != errors.Is(err, errNotConfigured) || !former && err != nil {
+			t.Errorf("%s: %v", lease.Job.ID, err)
+		}
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/dicomweb"
@@ -102,6 +104,22 @@ func (a *Appliance) delivered(s *queue.Study, revision int) bool {
 		}
 	}
 	return true
+}
+
+// receivers are the destinations that a study's next document goes to: those of the configuration, and those that had to do with the study and were taken out of it,
+// for which it is a dead letter until they are back. One that is configured by another address is the same.
+func (a *Appliance) receivers(s *queue.Study) (to []string) {
+	titles := map[string]bool{}
+	for _, d := range a.cfg().Destinations {
+		to = append(to, d.String())
+		titles[d.AETitle] = d.AETitle != ""
+	}
+	for _, former := range slices.Sorted(maps.Keys(s.Deliveries)) {
+		if title, _, _ := strings.Cut(former, "@"); !slices.Contains(to, former) && !titles[title] {
+			to = append(to, former)
+		}
+	}
+	return to
 }
 
 func deliveryID(uid string, revision int, destination string) string {

@@ -62,13 +62,12 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 			})
 		})
 	}
-	destinations := a.cfg().Destinations
 	return a.done(lease, func(tx *queue.Tx) error {
 		s, err := tx.Study(uid)
 		if err != nil || s == nil {
 			return err
 		}
-		for _, d := range destinations {
+		for _, d := range a.cfg().Destinations {
 			if s.Deliveries == nil {
 				s.Deliveries = map[string]*queue.Delivery{}
 			}
@@ -93,8 +92,8 @@ func (a *Appliance) report(ctx context.Context, lease *queue.Lease) error {
 		if err := a.setState(tx, uid, revision, state, "", nil); err != nil {
 			return err
 		}
-		for _, d := range destinations {
-			if err := tx.Enqueue(deliverJob(uid, delivery{revision, d.String()})); err != nil {
+		for _, to := range a.receivers(s) {
+			if err := tx.Enqueue(deliverJob(uid, delivery{revision, to})); err != nil {
 				return err
 			}
 		}

@@ -53,6 +53,7 @@ var (
 	ErrNotOpen       = errors.New("daemon: the report is signed or its draft rejected; it must be reopened first")
 	ErrEmptyReport   = errors.New("daemon: findings and impression must both say something")
 	ErrReason        = errors.New("daemon: a rejection needs a reason")
+	ErrSigned        = errors.New("daemon: a signed report stands; amend it and sign it anew")
 	ErrWithdrawn     = errors.New("daemon: the draft was withdrawn: its images were rejected, or its patient corrected")
 )
 
@@ -104,7 +105,8 @@ func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (
 	})
 }
 
-// RejectDraft refuses a draft. Nothing is sent: the draft stays what it was, unverified.
+// RejectDraft refuses a draft. Nothing is sent: the draft stays what it was, unverified. One on which a signed report stands is not refused: that would take
+// nothing back.
 func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*queue.Reading, error) {
 	if reason = strings.TrimSpace(reason); reason == "" || len(reason) > 1000 {
 		return nil, ErrReason
@@ -112,6 +114,9 @@ func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*qu
 	return a.changeReading(uid, by, e, func(tx *queue.Tx, r *queue.Reading, s *queue.Study) error {
 		if r.State != queue.ReadingOpen {
 			return ErrNotOpen
+		}
+		if signed := r.Signed(); signed != nil && signed.Revision == r.Revision && s.Withdrawal(r.Revision) == nil {
+			return ErrSigned
 		}
 		r.State, r.Reason = queue.ReadingRejected, reason
 		s.Note(tx.Now(), fmt.Sprintf("draft of revision %d rejected by %s", r.Revision, by.User))

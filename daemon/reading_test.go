@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,54 @@ func TestWithdrawnIsNotSigned(t *testing.T) {
 		if !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("revision %d: %v, want %v", revision, err, want)
 		}
+	}
+}
+
+// TestRejectedTakesNothingBack: a draft on which a signed report stands is not rejected, which would look as if that were taken back.
+func TestRejectedTakesNothingBack(t *testing.T) {
+	const uid = "2.25.1"
+	for name, c := range map[string]struct {
+		revision  int // that is rejected
+		withdrawn []*queue.Withdrawal
+		want      error
+	}{
+		"signed":                  {1, nil, ErrSigned},
+		"signed and taken back":   {1, []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, nil},
+		"a newer one, not signed": {2, nil, nil},
+	} {
+		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: c.withdrawn})
+		err := a.db.Update(func(tx *queue.Tx) error {
+			return tx.PutReading(&queue.Reading{
+				StudyInstanceUID: uid, State: queue.ReadingOpen, Version: 2, Revision: 1, Signatures: []queue.Signature{{Number: 1, Revision: 1}},
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit := Edit{Version: 2, Revision: c.revision, Findings: "No pneumothorax.", Impression: "Normal."}
+		if _, err := a.RejectDraft(uid, Hand{User: "jane"}, "nonsense", edit); !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestDestinationThatWasTakenOut: what is signed or drafted anew while a destination is out of the configuration waits for it as a dead letter; one that has another
+// address by now is no other.
+func TestDestinationThatWasTakenOut(t *testing.T) {
+	a := withDrafts(t, 1, &queue.Study{UID: "2.25.1", Deliveries: map[string]*queue.Delivery{"OUT@out.example:104": {Revision: 1}, "PACS@old.example:104": {Revision: 1}}})
+	cfg := a.Config()
+	cfg.Destinations = []config.Destination{{AETitle: "PACS", Address: "new.example:104"}, {STOW: "https://web.example"}}
+	a.settings.Store(&cfg)
+	s, err := a.studyRecord("2.25.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := a.receivers(s), []string{"PACS@new.example:104", "https://web.example", "OUT@out.example:104"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	lease := &queue.Lease{Job: deliverJob("2.25.1", delivery{1, "OUT@out.example:104"})}
+	if err := a.deliver(t.Context(), lease); !errors.Is(err, errNotConfigured) {
+		t.Errorf("delivered: %v", err)
 	}
 }
 

@@ -99,8 +99,12 @@ func (a *Appliance) sign(ctx context.Context, lease *queue.Lease) error {
 		}
 		made := &r.Signatures[number-1]
 		made.SOPInstanceUID, made.SeriesInstanceUID, made.SHA256 = document.SOPInstanceUID, document.SeriesInstanceUID, sum
-		for _, d := range a.cfg().Destinations {
-			if err := tx.Again(signedJob(uid, signedDelivery{number, d.String()})); err != nil {
+		s, err := tx.Study(uid)
+		if err != nil || s == nil {
+			return err
+		}
+		for _, to := range a.receivers(s) {
+			if err := tx.Again(signedJob(uid, signedDelivery{number, to})); err != nil {
 				return err
 			}
 		}

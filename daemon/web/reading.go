@@ -128,7 +128,7 @@ func (r *Room) answer(w http.ResponseWriter, act *act, reading *queue.Reading, e
 	case errors.Is(err, daemon.ErrNoStudy):
 		http.Error(w, "there is no such study", http.StatusNotFound)
 	case errors.Is(err, daemon.ErrNotOpen), errors.Is(err, daemon.ErrEmptyReport), errors.Is(err, daemon.ErrReason), errors.Is(err, daemon.ErrNothingToRead),
-		errors.Is(err, daemon.ErrOnItsWay), errors.Is(err, daemon.ErrNoAdapter), errors.Is(err, daemon.ErrShadow), errors.Is(err, daemon.ErrWithdrawn):
+		errors.Is(err, daemon.ErrOnItsWay), errors.Is(err, daemon.ErrNoAdapter), errors.Is(err, daemon.ErrShadow), errors.Is(err, daemon.ErrWithdrawn), errors.Is(err, daemon.ErrSigned):
 		http.Error(w, strings.TrimPrefix(err.Error(), "daemon: "), http.StatusConflict)
 	default:
 		r.log.Error("changing a reading", "study", act.study, "error", err)
