@@ -231,12 +231,22 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 			return "a later result was sent", nil
 		}
 	}
+	var had, there, later bool
+	err = a.db.View(func(tx *queue.Tx) error {
+		had = slices.Contains(s.Sent[anywhere], n.Revision) || o.mayHave(tx, s, reading, n.Revision)
+		there = len(o.signedThere(tx, reading)) > 0
+		later = o.laterThere(tx, s, n.Revision)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
 	switch study.ResultStatus(n.Event) {
 	case study.ResultDraft:
 		if w != nil {
 			return "the draft was withdrawn", nil
 		}
-		if signed := reading.Signed(); signed != nil {
+		if signed := reading.Signed(); signed != nil && (there || s.Withdrawal(signed.Revision) == nil) {
 			elsewhere, err := a.otherRecord(s.UID, signed.Revision, n.Revision)
 			if err != nil {
 				return "", err
@@ -254,16 +264,7 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 		if w == nil {
 			return "", queue.Permanent(fmt.Errorf("daemon: revision %d was not withdrawn", n.Revision))
 		}
-		var had, signed, later bool
-		err := a.db.View(func(tx *queue.Tx) error {
-			had = slices.Contains(s.Sent[anywhere], n.Revision) || o.mayHave(tx, s, reading, n.Revision)
-			signed = len(o.signedThere(tx, reading)) > 0
-			later = o.laterThere(tx, s, n.Revision)
-			return nil
-		})
 		switch {
-		case err != nil:
-			return "", err
 		case !had:
 			return "it never had the report", nil
 		case wrongRecord:
@@ -272,7 +273,7 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 				return "", err // it stands in another patient's record, whatever came after
 			}
 			return "a physician has signed the report", nil
-		case signed:
+		case there:
 			return "a physician has signed the report", nil
 		case s.Revision > n.Revision && settling(s):
 			return "", errUnsettled

@@ -221,19 +221,37 @@ func TestWithdrawnFromARenamedReceiver(t *testing.T) {
 	}
 }
 
-// TestDraftAfterTheSignature: who takes results is told of no draft after the signed report, but where that stands in another patient's record.
+// TestDraftAfterTheSignature: who takes results is told of no draft after the signed report, but where that stands in another patient's record, or was of a draft
+// that was taken back and never came.
 func TestDraftAfterTheSignature(t *testing.T) {
 	const uid = "2.25.1"
-	for patient, told := range map[string]bool{"A": false, "B": true} {
-		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}})
+	back := []*queue.Withdrawal{{Revision: 1, Title: study.RejectedSafety}}
+	for name, c := range map[string]struct {
+		patient   string // of the new draft
+		came      bool   // the signed report
+		withdrawn []*queue.Withdrawal
+		told      bool
+	}{
+		"signed":                        {patient: "A", came: true},
+		"signed, and none signed taken": {patient: "A"},
+		"signed and taken back":         {patient: "A", came: true, withdrawn: back},
+		"taken back before it came":     {patient: "A", withdrawn: back, told: true},
+		"signed for another patient":    {patient: "B", came: true, withdrawn: back, told: true},
+	} {
+		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: c.withdrawn})
 		record, err := a.drafts.load(uid, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		record.Frontal.PatientID = patient
+		record.Frontal.PatientID = c.patient
 		err = a.db.Update(func(tx *queue.Tx) error {
 			reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
-			return errors.Join(a.drafts.save(record), tx.PutReading(reading), changed(uid+".1", func(h *study.Header) { h.PatientID = patient })(tx))
+			job := queue.Job{ID: "hl7/RIS/" + uid + "/signed/1/1/", Kind: kindHL7, Study: uid, Dead: !c.came}
+			err := errors.Join(a.drafts.save(record), tx.PutReading(reading), changed(uid+".1", func(h *study.Header) { h.PatientID = c.patient })(tx), tx.Enqueue(job))
+			if err != nil || !c.came {
+				return err
+			}
+			return tx.End(job.ID)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -243,8 +261,8 @@ func TestDraftAfterTheSignature(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := announcement{Outlet: "RIS", Event: string(study.ResultDraft), Revision: 2, Sequence: 2}
-		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != told {
-			t.Errorf("the draft of patient %s is not told: %q (%v)", patient, why, err)
+		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != c.told {
+			t.Errorf("%s: the next draft is not told: %q (%v)", name, why, err)
 		}
 	}
 }
