@@ -211,10 +211,20 @@ func Parse(r io.Reader) (Config, error) {
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return cfg, nil
 	}
-	if err := yaml.UnmarshalWithOptions(data, &cfg, yaml.Strict()); err != nil {
+	if err := decode(data, &cfg); err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return cfg, resolveCredentials(&cfg)
+}
+
+// decode reads YAML over what is in cfg. A file that the library panics on is one that cannot be read: a running appliance reads its file again when asked to.
+func decode(data []byte, cfg *Config) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this is YAML that cannot be read here: %v", p)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(data, cfg, yaml.Strict())
 }
 
 // Check reports everything that is wrong, one line a fault.

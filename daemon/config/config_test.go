@@ -54,6 +54,8 @@ func TestFaultsAreNamed(t *testing.T) {
 		{"unknown key of an item", "destinations:\n- ae_title: A\n  adress: 'h:1'\n", "line 3: unknown key destinations[0].adress; address is meant?"},
 		{"unknown key like no other", "colour: blue\n", "line 1: unknown key colour; `llamaxr config explain`"},
 		{"every unknown key", "lisen: ':1'\n\nstat: x\n", "line 3: unknown key stat; state is meant?"},
+		{"a tag, which the decoder panics on", "state: x\npeers: ! \n", "line 2: peers: the tag ! is not taken"},
+		{"one where nobody looks", "<<: {peers: ! }\n", "configuration: "},
 		{"a time that is none, with its line", "state: x\nlimits: {idle_time: 5x}\n", `line 2: limits.idle_time: "5x" is not a time`},
 		{"credential that is a path", "http_key: 'credential:../k'\n", "no name of a credential"},
 		{"long AE title", "ae_title: ABCDEFGHIJKLMNOPQ\n", "longer than 16"},

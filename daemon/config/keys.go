@@ -32,6 +32,8 @@ func unknownIn(node ast.Node, t reflect.Type, path string) (faults []error) {
 	switch node := node.(type) {
 	case *ast.AnchorNode:
 		return unknownIn(node.Value, t, path)
+	case *ast.TagNode: // the decoder does not take one everywhere, and none is needed
+		return []error{fmt.Errorf("configuration: line %d: %s: the tag %s is not taken; quote the value if it is a text", node.GetToken().Position.Line, path, node.GetToken().Value)}
 	case *ast.StringNode:
 		if t == reflect.TypeFor[time.Duration]() {
 			if _, err := time.ParseDuration(node.Value); err != nil {
