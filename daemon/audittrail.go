@@ -17,6 +17,7 @@ import (
 	"llamaxr/daemon/auditmessage"
 	"llamaxr/daemon/chain"
 	"llamaxr/daemon/config"
+	"llamaxr/daemon/worklist"
 	"llamaxr/queue"
 )
 
@@ -154,20 +155,18 @@ func (t *auditTrail) messages(lines []chain.Line) (messages []auditmessage.Messa
 	return messages
 }
 
-// patientOf is whose study it is, by its first object; the zero value when it is not here.
+// patientOf is whose study it is, as the worklist shows it; the zero value when it is not here.
 func (a *Appliance) patientOf(uid string) (patient auditmessage.Patient) {
 	if uid == "" {
 		return patient
 	}
 	err := a.db.View(func(tx *queue.Tx) error {
-		s, err := tx.Study(uid)
-		if err != nil || s == nil || len(s.Instances) == 0 {
+		s, err := tx.StudyHead(uid)
+		if err != nil || s == nil {
 			return err
 		}
-		i, err := tx.Instance(s.Instances[0])
-		if err == nil && i != nil {
-			patient = auditmessage.Patient{ID: i.Header.PatientID, Name: i.Header.PatientName}
-		}
+		h, err := worklist.Header(tx, uid, s)
+		patient = auditmessage.Patient{ID: h.PatientID, Name: h.PatientName}
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/internal/peertest"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // startRsyslog runs rsyslog with TLS at a port of 127.0.0.1; it writes MSGID and message to a file until stop is called.
@@ -145,6 +147,23 @@ func waitForUsers(t *testing.T, file string, want ...string) {
 			t.Fatalf("messages of %q, want %q; the file has %s", got, want, text)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestMessagesNameTheDraftsPatient: an act on a study whose first image was rejected as another patient's is of the patient that its draft names.
+func TestMessagesNameTheDraftsPatient(t *testing.T) {
+	const uid = "2.25.1"
+	a := withLedger(t)
+	err := a.db.Update(func(tx *queue.Tx) error {
+		return errors.Join(tx.PutStudy(&queue.Study{UID: uid, Instances: []string{"1", "2"}, Pair: &study.Pair{Frontal: "2"}}),
+			tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: study.Header{SOPInstanceUID: "1", PatientID: "A", PatientName: "Wrong^Ann"}}}),
+			tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: study.Header{SOPInstanceUID: "2", PatientID: "B", PatientName: "Right^Bea"}}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.patientOf(uid); got.ID != "B" || got.Name != "Right^Bea" {
+		t.Errorf("the patient is %+v", got)
 	}
 }
 

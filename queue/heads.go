@@ -17,6 +17,7 @@ type StudyHead struct {
 	Instances []string      `json:"instances"`
 	Summary   *DraftSummary `json:"summary"`
 	Alerts    []*Alert      `json:"alerts"`
+	Pair      PairHead      `json:"pair"`
 }
 
 // Alert returns the newest alert, nil when there is none.
@@ -38,18 +39,40 @@ func (s *StudyHead) place(member string) any {
 		return &s.Summary
 	case "alerts":
 		return &s.Alerts
+	case "pair":
+		return &s.Pair
+	}
+	return nil
+}
+
+// PairHead is the head of a study.Pair.
+type PairHead struct {
+	Frontal string `json:"frontal"`
+	Lateral string `json:"lateral"`
+}
+
+func (p *PairHead) place(member string) any {
+	switch member {
+	case "frontal":
+		return &p.Frontal
+	case "lateral":
+		return &p.Lateral
 	}
 	return nil
 }
 
 // InstanceHead is the head of an Instance.
 type InstanceHead struct {
-	Header HeaderHead `json:"header"`
+	Header   HeaderHead `json:"header"`
+	Received time.Time  `json:"received"`
 }
 
 func (i *InstanceHead) place(member string) any {
-	if member == "header" {
+	switch member {
+	case "header":
 		return &i.Header
+	case "received":
+		return &i.Received
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func fillRandomly(random *rand.Rand, v reflect.Value) {
 type (
 	plainStudyHead    StudyHead
 	plainInstanceHead struct {
-		Header struct{ HeaderHead } `json:"header"`
+		Header   struct{ HeaderHead } `json:"header"`
+		Received time.Time            `json:"received"`
 	}
 	plainReadingHead  ReadingHead
 	plainInstancePath instancePath
@@ -83,7 +84,10 @@ func TestHeadsSayWhatTheRecordSays(t *testing.T) {
 			sameAsQuick func(slow any) any
 		}{
 			{new(Study), new(StudyHead), new(plainStudyHead), func(slow any) any { return (*StudyHead)(slow.(*plainStudyHead)) }},
-			{new(Instance), new(InstanceHead), new(plainInstanceHead), func(slow any) any { return &InstanceHead{slow.(*plainInstanceHead).Header.HeaderHead} }},
+			{new(Instance), new(InstanceHead), new(plainInstanceHead), func(slow any) any {
+				plain := slow.(*plainInstanceHead)
+				return &InstanceHead{plain.Header.HeaderHead, plain.Received}
+			}},
 			{new(Reading), new(ReadingHead), new(plainReadingHead), func(slow any) any { return (*ReadingHead)(slow.(*plainReadingHead)) }},
 			{new(Instance), new(instancePath), new(plainInstancePath), func(slow any) any { return (*instancePath)(slow.(*plainInstancePath)) }},
 		} {

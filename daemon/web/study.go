@@ -19,7 +19,7 @@ import (
 // studyPage is a study as its page shows it.
 type studyPage struct {
 	Report   *daemon.StudyReport
-	Header   study.Header // of the first object
+	Header   study.Header // of the shown draft; without one, what the worklist shows
 	Entry    worklist.Entry
 	Record   *daemon.DraftRecord // nil when there is no draft
 	Revision int                 // shown
@@ -115,11 +115,9 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 			p.Record, p.Revision = record, n
 		}
 	}
-	if len(report.Objects) > 0 && report.Objects[0] != nil {
-		p.Header = report.Objects[0].Header
-	}
 	p.Alert = report.Alert()
 	p.Entry, _ = r.appliance.Worklist().Entry(uid)
+	p.Header = p.header()
 	if p.Reading, err = r.appliance.Reading(uid); err != nil {
 		r.log.Error("reading a study", "study", uid, "error", err)
 		r.fail(w, q, http.StatusInternalServerError, "The study cannot be read; the log says why.")
@@ -135,6 +133,22 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 	if r.viewed(w, q, "view study", uid, "revision "+strconv.Itoa(p.Revision)) {
 		starter := p.Record != nil && p.Record.Draft.Starter()
 		r.show(w, http.StatusOK, frame{Title: personName(p.Header.PatientName), Page: "study", User: userOf(q), Starter: starter, Content: p})
+	}
+}
+
+// header is of whom the page is, and of which order: the text on it stands under that name.
+func (p *studyPage) header() study.Header {
+	if p.Record != nil {
+		for _, h := range []*study.Header{p.Record.Frontal, p.Record.Lateral} {
+			if h != nil {
+				return *h
+			}
+		}
+	}
+	e := p.Entry
+	return study.Header{
+		PatientName: e.Patient, PatientID: e.PatientID, PatientBirthDate: e.Birth, PatientSex: e.Sex, AccessionNumber: e.Accession, StudyDate: e.StudyDate,
+		StudyDescription: e.Described,
 	}
 }
 

@@ -75,17 +75,12 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 		return nil, err
 	}
 	e := &Entry{UID: uid, Alert: s.Alert(), Images: len(s.Instances), Revision: s.Revision, Received: s.Last}
-	if len(s.Instances) > 0 {
-		i, err := tx.InstanceHead(s.Instances[0])
-		if err != nil {
-			return nil, err
-		}
-		if i != nil {
-			h := i.Header
-			e.Patient, e.PatientID, e.Birth, e.Sex = h.PatientName, h.PatientID, h.PatientBirthDate, h.PatientSex
-			e.Accession, e.StudyDate, e.Described = h.AccessionNumber, h.StudyDate, cmp.Or(h.StudyDescription, h.SeriesDescription)
-		}
+	h, err := Header(tx, uid, s)
+	if err != nil {
+		return nil, err
 	}
+	e.Patient, e.PatientID, e.Birth, e.Sex = h.PatientName, h.PatientID, h.PatientBirthDate, h.PatientSex
+	e.Accession, e.StudyDate, e.Described = h.AccessionNumber, h.StudyDate, cmp.Or(h.StudyDescription, h.SeriesDescription)
 	e.Status = map[string]Status{
 		queue.Receiving: Arriving, queue.Complete: Arriving, queue.Drafted: ToRead, queue.Delivered: ToRead, queue.Refused: NoDraft, queue.Failed: Attention,
 		queue.Shadow: Shadow,
@@ -125,6 +120,49 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 		e.Patient, strings.ReplaceAll(e.Patient, "^", " "), e.PatientID, e.Accession, e.Described, e.UID,
 	}, "\n"))
 	return e, nil
+}
+
+// Header is of whom a study is, and of which order, as a list shows it: what the images say that its draft rests on. As in the draft it is that of the frontal
+// view, or else of the lateral, with the name and the sex from the one that came later. Before there is a pair it is that of the newest object that was not
+// rejected, or of the first.
+func Header(tx *queue.Tx, uid string, s *queue.StudyHead) (queue.HeaderHead, error) {
+	var shown *queue.InstanceHead
+	for _, sop := range []string{s.Pair.Frontal, s.Pair.Lateral} {
+		if sop == "" || shown == nil && !slices.Contains(s.Instances, sop) { // a study whose one view another study reads has its own order
+			continue
+		}
+		i, err := tx.InstanceHead(sop)
+		switch {
+		case err != nil:
+			return queue.HeaderHead{}, err
+		case i == nil:
+		case shown == nil:
+			shown = i
+		case i.Received.After(shown.Received) && i.Header.PatientID == shown.Header.PatientID && i.Header.PatientBirthDate == shown.Header.PatientBirthDate:
+			shown.Header.PatientName, shown.Header.PatientSex = i.Header.PatientName, i.Header.PatientSex
+		}
+	}
+	if shown == nil && len(s.Instances) > 0 {
+		newest := s.Instances[0]
+		for _, sop := range slices.Backward(s.Instances) {
+			rejected, err := tx.Rejection(uid, sop)
+			if err != nil {
+				return queue.HeaderHead{}, err
+			}
+			if rejected == nil {
+				newest = sop
+				break
+			}
+		}
+		var err error
+		if shown, err = tx.InstanceHead(newest); err != nil {
+			return queue.HeaderHead{}, err
+		}
+	}
+	if shown == nil {
+		return queue.HeaderHead{}, nil
+	}
+	return shown.Header, nil
 }
 
 // waits reports whether a reader has still something to do.

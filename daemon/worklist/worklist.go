@@ -267,12 +267,12 @@ func (l *List) Changed() (<-chan struct{}, int) {
 	return l.change, l.number
 }
 
-// Entry returns one study; from the ledger itself while that is being read.
+// Entry returns one study; from the ledger itself where it is not in the list yet.
 func (l *List) Entry(uid string) (Entry, bool) {
 	l.mu.RLock()
-	e, ready := l.byUID[uid], l.ready
+	e := l.byUID[uid]
 	l.mu.RUnlock()
-	if e == nil && !ready {
+	if e == nil {
 		if read, err := l.read(slices.Values([]string{uid})); err == nil && len(read) == 1 {
 			e = read[0]
 		}
