@@ -170,6 +170,7 @@ func (r *Room) standing(uid string) map[string]any {
 			out["alert"], out["alert_open"], out["acknowledged_by"], out["acknowledged_how"] = e.Alert.Number, e.Alert.Open(), e.Alert.ByName, e.Alert.How
 		}
 		out["revision"], out["status"], out["drafted"] = e.Revision, e.Status, r.appliance.Drafted(uid, e.Revision)
+		out["without"], out["withdrawn"] = e.Without, e.Withdrawn
 	}
 	return out
 }

@@ -114,6 +114,7 @@ func TestRoles(t *testing.T) {
 	}{
 		{"GET", "/", map[string]int{"": 303, "tina": 303, "adam": 303}},
 		{"GET", study, map[string]int{"": 303, "rita": 404, "sam": 404, "tina": 403, "adam": 403}},
+		{"GET", study + "/next", map[string]int{"": 303, "rita": 303, "sam": 303, "tina": 403, "adam": 403}},
 		{"GET", study + "/images/1.2.3.4", map[string]int{"": 303, "rita": 404, "sam": 404, "tina": 403, "adam": 403}},
 		{"PUT", study + "/reading", map[string]int{"": 401, "rita": 404, "sam": 404, "tina": 403, "adam": 403}},
 		{"POST", study + "/sign", map[string]int{"": 401, "rita": 403, "sam": 404, "tina": 403, "adam": 403}},

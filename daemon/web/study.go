@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -9,6 +11,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/access"
+	"llamaxr/daemon/config"
 	"llamaxr/daemon/worklist"
 	"llamaxr/inference/models"
 	"llamaxr/queue"
@@ -30,8 +33,54 @@ type studyPage struct {
 	Removed  []study.Sentence
 	Chart    []chartRow
 	Alert    *queue.Alert // the newest one of critical findings; nil without any
-	Next     string       // Study Instance UID to read next
+	Arrivals []arrival    // of the newest signed report
 	Data     studyData
+}
+
+// arrival is where a signed report stands at one destination.
+type arrival struct {
+	To      string
+	At      time.Time // zero before it is there
+	Waits   bool
+	GivenUp bool
+	Trouble string // why it was given up, or has to be tried again
+}
+
+// Kinds of the jobs that make a signed report and send it, as the queue names them.
+const (
+	jobSign          = "sign"
+	jobDeliverSigned = "deliver signed"
+)
+
+// arrivals are those of the newest signed report, at each destination of the configuration and where else it went.
+func (p *studyPage) arrivals(destinations []config.Destination) (out []arrival) {
+	signed := p.Reading.Signed()
+	if signed == nil {
+		return nil
+	}
+	for _, d := range destinations {
+		a := arrival{To: d.String(), At: signed.Delivered[d.String()]}
+		for _, j := range p.Report.Jobs {
+			var number int
+			var delivery struct {
+				Number      int    `json:"number"`
+				Destination string `json:"destination"`
+			}
+			making := j.Kind == jobSign && json.Unmarshal(j.Payload, &number) == nil && number == signed.Number
+			sending := j.Kind == jobDeliverSigned && json.Unmarshal(j.Payload, &delivery) == nil && delivery.Number == signed.Number && delivery.Destination == a.To
+			if making || sending {
+				a.Waits, a.GivenUp, a.Trouble = !j.Dead, j.Dead, j.LastError
+			}
+		}
+		out = append(out, a)
+	}
+	for to, at := range signed.Delivered {
+		if !slices.ContainsFunc(out, func(a arrival) bool { return a.To == to }) {
+			out = append(out, arrival{To: to, At: at})
+		}
+	}
+	slices.SortFunc(out, func(a, b arrival) int { return cmp.Compare(a.To, b.To) })
+	return out
 }
 
 // chartRow is one finding's scores; -1 where the view was not acquired.
@@ -109,7 +158,7 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 		r.fail(w, q, http.StatusInternalServerError, "The study cannot be read; the log says why.")
 		return
 	}
-	p := studyPage{Report: report, Record: report.Draft, Revision: report.Revision, Next: r.appliance.Worklist().Next(uid)}
+	p := studyPage{Report: report, Record: report.Draft, Revision: report.Revision}
 	if n, err := strconv.Atoi(q.URL.Query().Get("revision")); err == nil && n > 0 && n < report.Revision {
 		if record, err := r.appliance.Draft(uid, n); err == nil {
 			p.Record, p.Revision = record, n
@@ -124,6 +173,7 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	p.fill(userOf(q), r.critical())
+	p.Arrivals = p.arrivals(r.appliance.Config().Destinations)
 	p.Priors = r.priors(&p)
 	if p.Data.CanEdit && p.Revision == report.Revision {
 		if p.Adapters, err = r.appliance.Adapters(); err != nil {

@@ -95,6 +95,7 @@ func (r *Room) routes() {
 	mux.Handle("GET /{$}", r.only(nil, r.worklist))
 	mux.Handle("GET /events", r.only(readers, r.events))
 	mux.Handle("GET /studies/{uid}", r.only(readers, r.study))
+	mux.Handle("GET /studies/{uid}/next", r.only(readers, r.next))
 	mux.Handle("GET /studies/{uid}/images/{sop}", r.only(readers, r.image))
 	mux.Handle("PUT /studies/{uid}/reading", r.only(readers, r.save))
 	mux.Handle("POST /studies/{uid}/sign", r.only(signers, r.sign))

@@ -74,6 +74,16 @@ func (r *Room) worklist(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
+// next leads on to the study to read after one, past those that others have open; to the worklist when none waits.
+func (r *Room) next(w http.ResponseWriter, q *http.Request) {
+	self, to := userOf(q).Name, "/"
+	uid := r.appliance.Worklist().Next(q.PathValue("uid"), func(uid string) bool { return len(r.present.others(uid, self)) > 0 })
+	if uid != "" {
+		to = "/studies/" + uid
+	}
+	http.Redirect(w, q, to, http.StatusSeeOther)
+}
+
 // filterOf is the named choice that a form asks for.
 func filterOf(form url.Values) string {
 	if _, known := statuses[form.Get("filter")]; known {

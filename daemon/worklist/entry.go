@@ -19,10 +19,10 @@ const (
 	ToRead    Status = "to read"   // a draft waits for its reader
 	InWork    Status = "in work"   // a reader has begun
 	Arriving  Status = "arriving"  // images or a draft are on their way
-	NoDraft   Status = "no draft"  // the appliance could not or would not write one
+	NoDraft   Status = "no draft"  // the appliance could not or would not write one, or it was taken back
 	Signed    Status = "signed"    // a physician signed
 	Rejected  Status = "rejected"  // a physician refused the draft
-	Attention Status = "attention" // a job was given up and there is no draft: an administrator must look
+	Attention Status = "attention" // a job was given up, and there is no draft or it is signed: somebody must look
 	Shadow    Status = "shadow"    // drafted for comparison; nothing leaves
 )
 
@@ -53,6 +53,8 @@ type Entry struct {
 	Status    Status
 	Urgency   Urgency
 	Why       string // of the urgency, or of the want of a draft
+	Without   string // why there is no newest draft, and none is on its way; empty where there is or is to be one
+	Withdrawn string // of a study without one: which earlier draft was taken back last, and why
 	Findings  []queue.FindingScore
 	HeldBack  int // sentences that the guard changed
 	Doubt     string
@@ -90,7 +92,16 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 		e.Failure, _, _ = strings.Cut(s.Reason, ":")
 	}
 	if e.Status == NoDraft || e.Status == Attention {
-		e.Why = s.Reason
+		e.Why, e.Without = s.Reason, s.Reason
+	}
+	if e.Without != "" && s.Revision > 1 { // there may have been a draft, which a reader has open
+		whole, err := tx.Study(uid)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(whole.Withdrawn); n > 0 {
+			e.Withdrawn = fmt.Sprintf("revision %d, %s", whole.Withdrawn[n-1].Revision, whole.Withdrawn[n-1].Reason)
+		}
 	}
 	if d := s.Summary; d != nil {
 		e.Findings, e.HeldBack, e.Doubt, e.Starter = d.Present, d.Changed, d.Doubt, d.Starter
@@ -108,11 +119,28 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	}
 	if r != nil {
 		e.Reader, e.Changed = r.ByName, r.Time
-		if e.Status == ToRead && r.State != queue.ReadingOpen && r.Revision < s.Revision { // the draft came after it
+		later := r.Revision < s.Revision // there is a draft, or the want of one, that came after it
+		switch {
+		case e.Status == ToRead && r.State != queue.ReadingOpen && later:
 			e.Doubt = study.Together(e.Doubt, "drafted again since "+r.ByName+" "+r.State+" it")
-		} else if e.Status == NoDraft && r.State == queue.ReadingSigned && r.Revision < s.Revision { // its images were rejected, or are of several patients
+		case e.Status == NoDraft && r.State == queue.ReadingSigned && later: // its images were rejected, or are of several patients
 			e.Status, e.Why = Attention, "signed by "+r.ByName+" before this: "+s.Reason
-		} else {
+		case e.Status == NoDraft && r.State == queue.ReadingOpen:
+			whole, err := tx.Reading(uid)
+			if err != nil {
+				return nil, err
+			}
+			if whole.Signed() != nil {
+				e.Status, e.Why = Attention, "signed and reopened before this: "+s.Reason
+			}
+		case s.State == queue.Failed && r.State == queue.ReadingSigned: // the report, or its draft, did not get to where it should
+			said := "signed by " + r.ByName + "; " + s.Reason
+			if e.Status, e.Failure = Attention, ""; e.Without != "" {
+				e.Why = said
+			} else {
+				e.Doubt = study.Together(e.Doubt, said)
+			}
+		default:
 			e.Status = map[string]Status{queue.ReadingOpen: InWork, queue.ReadingSigned: Signed, queue.ReadingRejected: Rejected}[r.State]
 		}
 	}

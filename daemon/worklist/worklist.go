@@ -387,13 +387,20 @@ func (l *List) Unacknowledged() (n int, oldest time.Time) {
 	return len(l.parts.unacknowledged.entries), oldest
 }
 
-// Next returns the study to read after uid: the first in the list that waits, is another, and is in nobody's hands.
-func (l *List) Next(uid string) string {
+// Next returns the study to read after uid: the next that waits in the order of the list, from its end on from its top, that nobody has begun and that is not
+// taken. It is empty when there is none.
+func (l *List) Next(uid string, taken func(uid string) bool) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for _, e := range l.parts.status[ToRead].entries {
-		if e.UID != uid {
-			return e.UID
+	waiting, from := l.parts.status[ToRead].entries, 0
+	if e := l.byUID[uid]; e != nil {
+		place := *e
+		place.Status = ToRead // where it stood while it waited
+		from, _ = slices.BinarySearchFunc(waiting, &place, before)
+	}
+	for i := range waiting {
+		if next := waiting[(from+i)%len(waiting)].UID; next != uid && !taken(next) {
+			return next
 		}
 	}
 	return ""

@@ -186,8 +186,96 @@ func TestListFollowsTheLedger(t *testing.T) {
 	if page.Entries[0].UID != "2.25.000000014" || !slices.IsSortedFunc(page.Entries, func(a, b Entry) int { return before(&a, &b) }) {
 		t.Errorf("first is %s", page.Entries[0].UID)
 	}
-	if next := l.Next("2.25.000000014"); next != "2.25.000000021" {
-		t.Errorf("next is %s", next)
+}
+
+// TestNext: one goes down the list, from its end on from its top, past what others have open, also from a study that was just signed or begun.
+func TestNext(t *testing.T) {
+	db := open(t, 10) // 7 is critical, 3, 6 and 9 have a finding; 0 and 5 were signed
+	err := db.Update(func(tx *queue.Tx) error {
+		return errors.Join(tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000006", Revision: 1, State: queue.ReadingSigned, Time: began}),
+			tx.PutReading(&queue.Reading{StudyInstanceUID: "2.25.000000001", Revision: 1, State: queue.ReadingOpen, Time: began}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	for _, test := range []struct {
+		from, taken []string
+		want        string
+	}{
+		{[]string{"7", "3", "9", "2", "4", "8"}, nil, "3 9 2 4 8 7"},
+		{[]string{"6"}, nil, "9"},
+		{[]string{"1"}, nil, "2"},
+		{[]string{"unknown"}, nil, "7"},
+		{[]string{"7", "8"}, []string{"3", "7", "9"}, "2 2"},
+		{[]string{"7"}, []string{"3", "9", "2", "4", "8"}, ""},
+	} {
+		var got []string
+		for _, from := range test.from {
+			next := l.Next("2.25.00000000"+from, func(uid string) bool { return slices.Contains(test.taken, uid[len(uid)-1:]) })
+			got = append(got, strings.TrimPrefix(next, "2.25.00000000"))
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("after %v, %v are taken: %v, want %s", test.from, test.taken, got, test.want)
+		}
+	}
+}
+
+// TestEntryIsOfWhomTheDraftIs: the list names the patient and the order of the images that the draft rests on, with the name as the newer of them has it. Before
+// there is a pair it names what the newest object says that was not rejected.
+func TestEntryIsOfWhomTheDraftIs(t *testing.T) {
+	db := open(t, 0)
+	object := func(sop, name, id string, at int) *queue.Instance {
+		h := study.Header{SOPInstanceUID: sop, PatientName: name, PatientID: id, AccessionNumber: "of " + sop}
+		return &queue.Instance{Instance: study.Instance{Header: h, Received: began.Add(time.Duration(at) * time.Second)}}
+	}
+	objects := []*queue.Instance{
+		object("a", "Wrong^Ann", "A", 0), object("b", "Rigth^Bea", "B", 1), object("c", "Right^Bea", "B", 2), object("d", "Other^Dora", "D", 3),
+	}
+	cases := []struct {
+		instances, rejected []string
+		pair                *study.Pair
+		want                string
+	}{
+		{[]string{"a", "b"}, []string{"a"}, &study.Pair{Frontal: "b"}, "Rigth^Bea B of b"},
+		{[]string{"b", "c"}, nil, &study.Pair{Frontal: "b", Lateral: "c"}, "Right^Bea B of b"},
+		{[]string{"c", "b"}, nil, &study.Pair{Frontal: "c", Lateral: "b"}, "Right^Bea B of c"},
+		{[]string{"c"}, nil, &study.Pair{Frontal: "b", Lateral: "c"}, "Right^Bea B of c"},
+		{[]string{"b", "d"}, nil, &study.Pair{Frontal: "b", Lateral: "d"}, "Rigth^Bea B of b"},
+		{[]string{"a", "b"}, nil, nil, "Rigth^Bea B of b"},
+		{[]string{"b", "a"}, []string{"a"}, &study.Pair{Refusal: "no image"}, "Rigth^Bea B of b"},
+		{[]string{"a", "b"}, []string{"a", "b"}, nil, "Wrong^Ann A of a"},
+		{nil, nil, nil, "  "},
+	}
+	err := db.Update(func(tx *queue.Tx) error {
+		for _, i := range objects {
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+		}
+		for n, c := range cases {
+			uid := fmt.Sprintf("2.25.%d", n)
+			if err := tx.PutStudy(&queue.Study{UID: uid, State: queue.Delivered, Revision: 1, Instances: c.instances, Pair: c.pair, Last: began}); err != nil {
+				return err
+			}
+			for _, sop := range c.rejected {
+				r := &queue.Rejection{Object: study.ObjectReference{StudyInstanceUID: uid, SOPInstanceUID: sop}, Title: study.RejectedWorklist}
+				if err := tx.Reject(r); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := run(t, db)
+	for n, c := range cases {
+		e, _ := l.Entry(fmt.Sprintf("2.25.%d", n))
+		if got := e.Patient + " " + e.PatientID + " " + e.Accession; got != c.want {
+			t.Errorf("objects %v, rejected %v, pair %+v: %q, want %q", c.instances, c.rejected, c.pair, got, c.want)
+		}
 	}
 }
 
@@ -215,9 +303,6 @@ func TestWhatFailedIsStillRead(t *testing.T) {
 	page := l.Find(Query{Finding: -1, Status: []Status{ToRead, InWork}, Limit: 10})
 	if len(page.Entries) != 2 || page.Entries[0].UID != "2.25.000000007" || page.Entries[0].Failure != "hl7" || page.Entries[0].Urgency != Critical || page.Critical != 1 {
 		t.Errorf("%d critical, to read: %+v", page.Critical, page.Entries)
-	}
-	if next := l.Next("2.25.000000001"); next != "2.25.000000007" {
-		t.Errorf("next is %q", next)
 	}
 	if e, _ := l.Entry("2.25.9"); e.Status != Attention || e.Why != "draft: no model" {
 		t.Errorf("without a draft: %+v", e)
@@ -266,6 +351,43 @@ func TestSignedAndThenRefused(t *testing.T) {
 		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
 		if e.Status != want || (want == Attention) != (e.Why == "signed by Dr Jane Doe before this: rejected: patient safety") {
 			t.Errorf("study %d is %s, %q, want %s", i, e.Status, e.Why, want)
+		}
+	}
+}
+
+// TestSignedAndNotSent: a signed report that did not get to where it should asks for attention and says what failed; what waits keeps its place.
+func TestSignedAndNotSent(t *testing.T) {
+	l := readings(t, queue.Study{State: queue.Failed, Reason: "deliver signed: no answer", Revision: 2, Summary: &queue.DraftSummary{Doubt: "no lateral"}},
+		queue.Reading{Revision: 2, State: queue.ReadingSigned}, queue.Reading{Revision: 1, State: queue.ReadingSigned}, queue.Reading{Revision: 2, State: queue.ReadingOpen})
+	for i, want := range []struct {
+		status         Status
+		doubt, failure string
+	}{
+		{Attention, "no lateral; signed by Dr Jane Doe; deliver signed: no answer", ""},
+		{ToRead, "no lateral; drafted again since Dr Jane Doe signed it", "deliver signed"},
+		{InWork, "no lateral", "deliver signed"},
+	} {
+		if e, _ := l.Entry(fmt.Sprintf("2.25.%d", i)); e.Status != want.status || e.Doubt != want.doubt || e.Failure != want.failure {
+			t.Errorf("study %d is %s, %q, %q, want %+v", i, e.Status, e.Doubt, e.Failure, want)
+		}
+	}
+}
+
+// TestNothingLeftToRead: a reading that was begun on a draft which was taken back, and is not made again, is not in work for ever; what was signed before asks for
+// attention. The list knows what was taken back.
+func TestNothingLeftToRead(t *testing.T) {
+	s := queue.Study{
+		State: queue.Refused, Reason: "every image was rejected", Revision: 2, Withdrawn: []*queue.Withdrawal{{Revision: 1, Reason: "patient safety"}},
+	}
+	l := readings(t, s, queue.Reading{Revision: 1, State: queue.ReadingOpen},
+		queue.Reading{Revision: 1, State: queue.ReadingOpen, Signatures: []queue.Signature{{Number: 1, Revision: 1}}})
+	for i, want := range []struct {
+		status Status
+		why    string
+	}{{NoDraft, "every image was rejected"}, {Attention, "signed and reopened before this: every image was rejected"}} {
+		e, _ := l.Entry(fmt.Sprintf("2.25.%d", i))
+		if e.Status != want.status || e.Why != want.why || e.Without != s.Reason || e.Withdrawn != "revision 1, patient safety" {
+			t.Errorf("study %d is %+v, want %+v", i, e, want)
 		}
 	}
 }

@@ -182,11 +182,16 @@ export class Report {
   /** An event said where the reading stands. */
   async elsewhere(reading) {
     if (this.saving) await this.saving;
-    if (reading.revision > this.data.newest) {
+    const without = $("#without");
+    without.hidden = !reading.without;
+    without.textContent = reading.without ? `No other draft comes: ${reading.without}.${reading.withdrawn ? ` Withdrawn, cannot be signed: ${reading.withdrawn}.` : ""}` : "";
+    if (reading.revision > this.data.newest && !reading.without) {
       if (this.redrafting && reading.drafted) return this.goTo();
       this.say(reading.drafted ? `There is a newer draft, revision ${reading.revision}. Reload the page to see it.` : `A newer draft, revision ${reading.revision}, is on its way.`, "news");
     } else if (reading.version > this.version) {
       this.say(`${reading.name} changed this report (version ${reading.version}). Reload the page before you go on.`, "wrong");
+    } else if (reading.without) {
+      this.say("No other draft comes.", "wrong");
     }
   }
 
