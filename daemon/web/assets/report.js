@@ -26,7 +26,7 @@ export class Report {
     $("#reject")?.addEventListener("click", () => this.askReason());
     $("#reopen")?.addEventListener("click", () => this.act("reopen"));
     $("#redraft")?.addEventListener("submit", (event) => { event.preventDefault(); this.redraft(new FormData(event.target).get("adapter")); });
-    $("#restore")?.addEventListener("click", () => this.replace(this.data.draft));
+    $("#restore")?.addEventListener("click", () => this.restore());
     lights.on(() => this.light());
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("visibilitychange", () => { if (document.hidden) this.save(); });
@@ -93,9 +93,18 @@ export class Report {
     this.save();
   }
 
+  /** Puts the draft back, in place of a text that somebody wrote only when he means it. */
+  async restore() {
+    const draft = this.data.draft;
+    if (!this.editable() || SECTIONS.every((s) => this.text[s] === draft[s])) return;
+    if ((await ask($("#restore-dialog"))) === "restore") this.replace(draft);
+  }
+
   /** Adds a sentence to the findings, in place of what they say of the finding when that is one sentence. */
-  insert(sentence, finding) {
-    if (!this.editable()) return;
+  async insert(sentence, finding) {
+    do { // what was just typed is not in the analysis before it is kept
+      if (!this.editable() || !(await this.save())) return;
+    } while (this.dirty);
     const parts = this.analysis.findings.map((s) => s.pieces.filter((p) => p.k !== "-").map((p) => p.t).join(""));
     const at = this.analysis.findings.findIndex((s) => s.says.length === 1 && s.says[0].finding === finding);
     if (at >= 0) parts[at] = sentence + (parts[at].match(/\s*$/)?.[0] ?? "");
