@@ -19,6 +19,9 @@ func (r *Room) acknowledge(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "the number of the alert is missing", http.StatusBadRequest)
 		return
 	}
+	if r.ofAnother(w, q, q.PostFormValue("user")) {
+		return
+	}
 	act := r.asked(q, "acknowledge critical finding", uid, "")
 	alert, err := r.appliance.Acknowledge(uid, number, act.hand())
 	act.came(err)

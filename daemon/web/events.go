@@ -81,6 +81,13 @@ func (p *presence) tell() {
 	p.change = make(chan struct{})
 }
 
+// wake has every stream look anew.
+func (p *presence) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tell()
+}
+
 // others are the names of who else has the study open.
 func (p *presence) others(uid, self string) []string {
 	p.mu.Lock()
@@ -94,7 +101,7 @@ func (p *presence) others(uid, self string) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// events streams what changes (server-sent events): "worklist" with a number that grows, and for an open study "reading" with its
+// events streams what changes (server-sent events): "user" with who is logged in, "worklist" with a number that grows, and for an open study "reading" with its
 // version and who made it, and "presence" with the names of others who have it open.
 func (r *Room) events(w http.ResponseWriter, q *http.Request) {
 	user, uid := userOf(q), q.URL.Query().Get("study")
@@ -127,7 +134,10 @@ func (r *Room) events(w http.ResponseWriter, q *http.Request) {
 	for {
 		changed, number := r.appliance.Worklist().Changed()
 		here := r.present.changed()
-		err := send("worklist", number)
+		err := send("user", map[string]string{"user": user.Name, "name": user.DisplayName()})
+		if err == nil {
+			err = send("worklist", number)
+		}
 		if uid != "" && err == nil {
 			if err = send("presence", r.present.others(uid, user.Name)); err == nil {
 				err = send("reading", r.standing(uid))
@@ -140,7 +150,10 @@ func (r *Room) events(w http.ResponseWriter, q *http.Request) {
 		case <-q.Context().Done():
 			return
 		case <-changed:
-		case <-here:
+		case <-here: // perhaps since a session ended
+			if _, ok := r.current(q); !ok {
+				return
+			}
 		case <-heart.C:
 			if _, ok := r.current(q); !ok {
 				return

@@ -66,7 +66,7 @@ func (r *Room) login(w http.ResponseWriter, q *http.Request) {
 		r.showLogin(w, http.StatusServiceUnavailable, form)
 		return
 	}
-	setSession(w, q, token)
+	r.setSession(w, q, token)
 	http.Redirect(w, q, ownPath(form.To), http.StatusSeeOther)
 }
 
@@ -81,10 +81,20 @@ func (r *Room) passwordCounts(u access.User) bool {
 	return false
 }
 
-func setSession(w http.ResponseWriter, q *http.Request, token string) {
+// setSession gives a browser a session in place of the one that it had, whose pages are told.
+func (r *Room) setSession(w http.ResponseWriter, q *http.Request, token string) {
+	if cookie, err := q.Cookie(cookieName); err == nil {
+		r.endSession(cookie.Value)
+	}
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: token, Path: "/", HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: int(access.SessionLife.Seconds()),
 	})
+}
+
+// endSession ends a session, and the streams of the pages that were opened by it: they ask anew, as who is logged in then.
+func (r *Room) endSession(token string) {
+	r.sessions.End(token)
+	r.present.wake()
 }
 
 // ownPath keeps a redirection on this site.
@@ -106,7 +116,7 @@ func (r *Room) logout(w http.ResponseWriter, q *http.Request) {
 		if session, ok := r.sessions.Of(cookie.Value, time.Now(), false); ok {
 			there = session.LogOut
 		}
-		r.sessions.End(cookie.Value)
+		r.endSession(cookie.Value)
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, Secure: q.TLS != nil, SameSite: http.SameSiteStrictMode})
 	if there != "" {

@@ -39,9 +39,31 @@ func answerOf(r *queue.Reading) readingAnswer {
 	}
 }
 
+// pageUser is the header in which a page names the user that it was made for.
+const pageUser = "Llamaxr-User"
+
+// ofAnother refuses what a page asks for that was made for another user than who is logged in now: the tabs of a browser have one session. made is empty where
+// nobody says.
+func (r *Room) ofAnother(w http.ResponseWriter, q *http.Request, made string) bool {
+	now := userOf(q)
+	if made == "" || made == now.Name {
+		return false
+	}
+	was, known := r.appliance.Users().Get(made)
+	if !known {
+		was.Name = made
+	}
+	r.audit(q, "refused", q.PathValue("uid"), q.Method+" "+q.Pattern+" by a page of "+made)
+	http.Error(w, fmt.Sprintf("this page was opened by %s and %s is logged in now: reload it", was.DisplayName(), now.DisplayName()), http.StatusConflict)
+	return true
+}
+
 // edit reads the body and the version in If-Match.
 func (r *Room) edit(w http.ResponseWriter, q *http.Request) (edited, daemon.Edit, bool) {
 	var in edited
+	if r.ofAnother(w, q, q.Header.Get(pageUser)) {
+		return in, daemon.Edit{}, false
+	}
 	version, err := strconv.Atoi(strings.Trim(q.Header.Get("If-Match"), `"`))
 	if err != nil || version < 0 {
 		http.Error(w, "If-Match must name the version that was seen", http.StatusPreconditionRequired)

@@ -72,7 +72,7 @@ func (r *Room) signedOn(w http.ResponseWriter, q *http.Request) {
 		r.refuse(w, http.StatusServiceUnavailable, "Too many people are logged in", "Try again later.")
 		return
 	}
-	setSession(w, q, token)
+	r.setSession(w, q, token)
 	// A redirection would still count as the provider's doing, to which browsers show no strict cookie: our own page goes on instead.
 	r.goOn(w, "Logged in", person.To, "You are logged in as "+person.DisplayName()+".")
 }

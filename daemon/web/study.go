@@ -103,6 +103,7 @@ type studyData struct {
 	Status     string        `json:"status"` // of the worklist
 	CanEdit    bool          `json:"can_edit"`
 	CanSign    bool          `json:"can_sign"`
+	Stands     bool          `json:"stands"`   // the newest signed report, which is of the shown revision
 	Findings   string        `json:"findings"` // text as it stands
 	Impression string        `json:"impression"`
 	Draft      reportText    `json:"draft"`
@@ -278,6 +279,8 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 			p.Text, p.Data.Findings, p.Data.Impression = &text, text.Findings, text.Impression
 		}
 	}
+	signed := p.Reading.Signed()
+	p.Data.Stands = signed != nil && signed.Revision == p.Revision && p.Report.Withdrawal(p.Revision) == nil
 	now := p.Report.Mode == "" && (p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision)
 	p.Data.CanEdit = now && user.Has(access.Reader, access.Signer)
 	p.Data.CanSign = now && user.Has(access.Signer) && p.Report.Withdrawal(p.Revision) == nil

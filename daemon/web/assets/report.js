@@ -36,16 +36,26 @@ export class Report {
   }
 
   areas() { return $$(".texts textarea"); }
-  editable() { return this.data.can_edit && this.state === "open"; }
+  editable() { return this.data.can_edit && this.state === "open" && !this.other; }
+  signable() { return this.data.can_sign && this.state === "open" && !this.other; }
 
   /** Shows the state of the reading; the banner is of what is shown, which may be the draft of another revision. */
   standing(state, shown = state) {
     this.state = state;
-    $("#banner").dataset.state = shown;
-    const open = state === "open";
-    for (const [id, on] of [["#sign", open], ["#reject", open], ["#restore", open], ["#reopen", !open]]) { const e = $(id); if (e) e.hidden = !on; }
-    for (const button of $$(".edit")) button.hidden = !open;
+    this.shown = shown;
+    $("#banner").dataset.state = shown === "open" && this.data.stands ? "stands" : shown;
+    const open = state === "open", on = open && !this.other;
+    for (const [id, there] of [["#sign", on], ["#reject", on && !this.data.stands], ["#restore", on], ["#reopen", !open && !this.other]]) { const e = $(id); if (e) e.hidden = !there; }
+    for (const button of $$(".edit")) button.hidden = !on;
     if (!open) for (const section of SECTIONS) this.leave(section);
+  }
+
+  /** An event said who is logged in: the tabs of a browser have one session. For another user nothing is changed here; what was typed can still be read. */
+  loggedIn(who) {
+    this.other = who.user !== this.data.user;
+    for (const area of this.areas()) area.readOnly = this.other;
+    if (this.other) for (const dialog of $$("dialog[open]")) dialog.close();
+    this.standing(this.state, this.shown);
   }
 
   say(text, kind = "") {
@@ -121,7 +131,8 @@ export class Report {
 
   async send(method, address, body) {
     return fetch(`/studies/${this.data.uid}/${address}`, {
-      method, body: JSON.stringify(body), headers: { "Content-Type": "application/json", "If-Match": `"${this.version}"` }, keepalive: method === "PUT",
+      method, body: JSON.stringify(body), keepalive: method === "PUT",
+      headers: { "Content-Type": "application/json", "If-Match": `"${this.version}"`, "Llamaxr-User": this.data.user },
     });
   }
 
@@ -207,7 +218,7 @@ export class Report {
   // Signing
 
   async askSignature() {
-    if (this.state !== "open" || !this.data.can_sign || !(await this.save())) return;
+    if (!this.signable() || !(await this.save())) return;
     for (const section of SECTIONS) $(`[data-final=${section}]`).textContent = this.text[section];
     const pieces = SECTIONS.flatMap((s) => this.analysis[s]).flatMap((s) => s.pieces).filter((p) => p.t.trim());
     const count = (kind) => pieces.filter((p) => p.k === kind).flatMap((p) => p.t.match(/[\p{L}\p{N}]+/gu) ?? []).length;
@@ -221,7 +232,7 @@ export class Report {
   }
 
   async askReason() {
-    if (this.state !== "open" || !this.data.can_sign || !(await this.save())) return;
+    if (!this.signable() || this.data.stands || !(await this.save())) return;
     const dialog = $("#reject-dialog");
     if ((await ask(dialog)) === "reject") await this.act("reject", { reason: $("textarea", dialog).value });
   }
@@ -232,7 +243,11 @@ export class Report {
       if (!answer.ok) return this.refused(answer);
       const reading = await answer.json();
       this.version = reading.version;
-      $(".if-signed").textContent = `Signed by ${reading.name}, ${reading.time}`;
+      if (name === "sign") {
+        this.data.stands = true;
+        $(".if-signed").textContent = `Signed by ${reading.name}, ${reading.time}`;
+        $(".if-stands").textContent = `The report signed by ${reading.name}, ${reading.time}, stands until it is signed anew`;
+      }
       $(".if-rejected").textContent = `Draft rejected by ${reading.name}: ${more.reason ?? ""}`;
       this.standing(reading.state);
       this.say({ sign: "Signed. The report is on its way.", reject: "Rejected. Nothing is sent.", reopen: "Open again: a new signature replaces the signed report." }[name]);

@@ -67,7 +67,18 @@ function alertElsewhere(reading) {
   if (reading.acknowledged_by) acknowledged(reading.acknowledged_by, reading.acknowledged_how);
 }
 
+/** The page is of the user that it was made for; who logs in after him, in another tab, gets one of his own. */
+function loggedIn(who) {
+  const other = who.user !== data.user, said = $("#stranger");
+  if (other && !report) { location.reload(); return; }
+  said.hidden = !other;
+  said.textContent = other ? `${who.name} is logged in now, and this page was opened by another user: nothing is saved or signed here. Reload it.` : "";
+  $("#acknowledge")?.toggleAttribute("disabled", other);
+  report?.loggedIn(who);
+}
+
 follow("/events?study=" + encodeURIComponent(data.uid), {
+  user: loggedIn,
   presence: (names) => { $("#presence").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "have" : "has"} this study open` : ""; },
   reading: (reading) => { alertElsewhere(reading); if (report) report.elsewhere(reading); else if (reading.drafted || (["no draft", "attention"].includes(reading.status) && reading.status !== data.status)) location.reload(); },
 });

@@ -39,7 +39,10 @@ function mark(on) {
 }
 
 // An appliance that was started anew counts its changes from the beginning.
-follow("/events", { worklist: changed, state: (on) => { if (!on) shown = NaN; mark(on); } });
+follow("/events", {
+  user: (who) => { if (who.user !== $(".who").dataset.user) location.reload(); },
+  worklist: changed, state: (on) => { if (!on) shown = NaN; mark(on); },
+});
 
 list.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-uid]");
