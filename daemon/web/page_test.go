@@ -180,10 +180,10 @@ func TestASignedReportStands(t *testing.T) {
 				payload := fmt.Appendf(nil, `{"number": 2, "destination": "%s@127.0.0.1:1"}`, to)
 				return queue.Job{ID: to, Kind: "deliver signed", Study: shown, Payload: payload, NotBefore: time.Now().Add(time.Hour)}
 			}
-			dead := job("B")
-			dead.Dead, dead.LastError = true, "it was refused"
+			dead, gone := job("B"), job("D")
+			dead.Dead, dead.LastError, gone.Dead, gone.LastError = true, "it was refused", true, "it is not configured"
 			r := &queue.Reading{StudyInstanceUID: shown, State: queue.ReadingOpen, Version: 5, Revision: 2, Signatures: signatures}
-			return errors.Join(tx.PutStudy(s), tx.PutReading(r), tx.Enqueue(dead), tx.Enqueue(job("C")))
+			return errors.Join(tx.PutStudy(s), tx.PutReading(r), tx.Enqueue(dead), tx.Enqueue(job("C")), tx.Enqueue(gone))
 		}, study.Header{}, study.Header{})
 		c := client(t)
 		login(t, server, c, "sam", password)
@@ -191,7 +191,7 @@ func TestASignedReportStands(t *testing.T) {
 		for _, said := range []string{
 			fmt.Sprintf(`data-state="%s"`, want), fmt.Sprintf(`"stands":%v`, want == "stands"), "The report signed by Jane Doe, 2026-01-02 08:00:00, stands until it is signed anew",
 			"Delivered to A@127.0.0.1:1 at 2026-01-02 08:00:00.", "Given up for B@127.0.0.1:1: it was refused.", "Waits to be sent to C@127.0.0.1:1.",
-			"Delivered to OLD@127.0.0.1:2 at 2026-01-02 08:00:00.",
+			"Given up for D@127.0.0.1:1: it is not configured.", "Delivered to OLD@127.0.0.1:2 at 2026-01-02 08:00:00.",
 		} {
 			if !strings.Contains(page, said) {
 				t.Errorf("revision %d is withdrawn: the page lacks %s", withdrawn, said)

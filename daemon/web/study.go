@@ -1,9 +1,9 @@
 package web
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,36 +52,48 @@ const (
 	jobDeliverSigned = "deliver signed"
 )
 
-// arrivals are those of the newest signed report, at each destination of the configuration and where else it went.
+// arrivals are those of the newest signed report: at each destination of the configuration, and where else it went or should have gone.
 func (p *studyPage) arrivals(destinations []config.Destination) (out []arrival) {
 	signed := p.Reading.Signed()
 	if signed == nil {
 		return nil
 	}
+	at := map[string]*arrival{}
+	of := func(to string) *arrival {
+		if at[to] == nil {
+			at[to] = &arrival{To: to, At: signed.Delivered[to]}
+		}
+		return at[to]
+	}
 	for _, d := range destinations {
-		a := arrival{To: d.String(), At: signed.Delivered[d.String()]}
-		for _, j := range p.Report.Jobs {
-			var number int
-			var delivery struct {
-				Number      int    `json:"number"`
-				Destination string `json:"destination"`
-			}
-			making := j.Kind == jobSign && json.Unmarshal(j.Payload, &number) == nil && number == signed.Number
-			sending := j.Kind == jobDeliverSigned && json.Unmarshal(j.Payload, &delivery) == nil && delivery.Number == signed.Number && delivery.Destination == a.To
-			if making || sending {
-				a.Waits, a.GivenUp, a.Trouble = !j.Dead, j.Dead, j.LastError
-			}
-		}
-		out = append(out, a)
+		of(d.String())
 	}
-	for to, at := range signed.Delivered {
-		if !slices.ContainsFunc(out, func(a arrival) bool { return a.To == to }) {
-			out = append(out, arrival{To: to, At: at})
+	for to := range signed.Delivered {
+		of(to)
+	}
+	for _, j := range p.Report.Jobs {
+		var number int
+		var sent struct {
+			Number      int    `json:"number"`
+			Destination string `json:"destination"`
+		}
+		switch {
+		case j.Kind == jobSign && json.Unmarshal(j.Payload, &number) == nil && number == signed.Number:
+			for _, a := range at {
+				a.told(j)
+			}
+		case j.Kind == jobDeliverSigned && json.Unmarshal(j.Payload, &sent) == nil && sent.Number == signed.Number:
+			of(sent.Destination).told(j)
 		}
 	}
-	slices.SortFunc(out, func(a, b arrival) int { return cmp.Compare(a.To, b.To) })
+	for _, to := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, *at[to])
+	}
 	return out
 }
+
+// told notes what became of the job that a report waits for.
+func (a *arrival) told(j *queue.Job) { a.Waits, a.GivenUp, a.Trouble = !j.Dead, j.Dead, j.LastError }
 
 // chartRow is one finding's scores; -1 where the view was not acquired.
 type chartRow struct {
