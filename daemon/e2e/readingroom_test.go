@@ -319,3 +319,50 @@ func (n *node) audited(t testing.TB, want ...string) {
 		}
 	}
 }
+
+// TestPageLeftOpen: a report that is reopened is shown as one that stands, and is not to be rejected; a phrase keeps what was just typed, and the draft takes nothing
+// away unasked. The page does nothing any more once somebody else has logged in in the same browser.
+func TestPageLeftOpen(t *testing.T) {
+	n := startNode(t)
+	n.addUser("jane", "Doe^Jane^^Dr", password, "signer")
+	n.addUser("bob", "Roe^Bob^^Dr", password, "signer")
+	storescu(t, n.port, chestFiles(t, "2024", "Cardiomegaly")...)
+	n.settle(1)
+	jane := startBrowser(t).visit("http://127.0.0.1:" + n.http)
+	jane.login("jane", password, "/")
+	jane.click(`a.open`)
+	jane.shows(`body[data-ready]`)
+	jane.signs(t)
+	jane.click(`#reopen`)
+	jane.until(`document.querySelector("#banner").innerText.includes("stands until it is signed anew") && document.querySelector("#reject").hidden`)
+	if banner := eval[string](jane, `document.querySelector("#banner").innerText.toUpperCase()`); strings.Contains(banner, "NOT REVIEWED") {
+		t.Errorf("over the report that stands the banner says %q", banner)
+	}
+	jane.accessible("a report that is reopened")
+
+	jane.click(`[data-finding=cardiomegaly]`)
+	jane.shows(`#phrases button`)
+	jane.click(`.edit[data-section=findings]`)
+	jane.shows(`textarea[data-section=findings]`)
+	jane.keys(" Typed just now.")
+	phrase := eval[string](jane, `(() => { const b = [...document.querySelectorAll("#phrases button")].at(-1); b.click(); return b.textContent; })()`)
+	written := `document.querySelector("textarea[data-section=findings]").value`
+	jane.until(fmt.Sprintf(`%s.includes("Typed just now.") && %[1]s.includes(%q) && document.querySelector("#saved").textContent.startsWith("Saved")`, written, phrase))
+	jane.click(`#restore`)
+	jane.shows(`#restore-dialog[open]`)
+	jane.accessible("the dialog of restoring the draft")
+	jane.keys(kb.Enter)
+	jane.until(`!document.querySelector("dialog[open]")`)
+	if text := eval[string](jane, written); !strings.Contains(text, "Typed just now.") {
+		t.Errorf("the draft was put back unasked: %q", text)
+	}
+
+	status := eval[int](jane, `fetch("/login", {method: "POST", body: new URLSearchParams({name: "bob", password: "`+password+`"})}).then((a) => a.status)`)
+	jane.until(`document.querySelector("#stranger").innerText.includes("Dr Bob Roe is logged in now") && document.querySelector("#sign").hidden`)
+	jane.keys(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	if eval[bool](jane, `document.querySelector("dialog[open]") !== null`) {
+		t.Errorf("bob, who is logged in (%d), is asked to sign jane's page", status)
+	}
+	jane.open("/")
+	jane.shows(`tr[data-uid], .empty`)
+}
