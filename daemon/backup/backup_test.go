@@ -40,9 +40,15 @@ func state(t testing.TB) (folder string, db *queue.DB) {
 	for name, text := range map[string]string{
 		"objects/0a/one.dcm": "one", "objects/0b/two.dcm": strings.Repeat("two", 5000), "objects/0c/unknown.dcm": "never acknowledged", "drafts/x/1/draft.json": "{}",
 		"incoming/object-1": "half", "drafts/x/1/.draft.json123": "half", "audit.log": "line\n", "llamaxr.db.damaged-x": "old", ".backup-1/objects/0a/one.dcm": "of a backup that was killed",
+		LostAndFound + "/#12": "of the file system",
 	} {
 		write(name, text)
 	}
+	closed := filepath.Join(folder, LostAndFound) // root's, who alone enters it
+	if err := os.Chmod(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(closed, 0o700) })
 	if err := os.Chtimes(filepath.Join(folder, "objects", "0b", "two.dcm"), came, came); err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +124,13 @@ func TestArchiveByTar(t *testing.T) {
 	}
 }
 
-// TestRestore: what was there is there again, byte for byte, and the database opens.
+// TestRestore: what was there is there again, byte for byte, and the database opens; on a disk of its own too.
 func TestRestore(t *testing.T) {
 	data := written(t)
 	to := filepath.Join(t.TempDir(), "new", "state")
+	if err := os.MkdirAll(filepath.Join(to, LostAndFound), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	calls := 0
 	header, err := Restore(bytes.NewReader(data), to, func(done, total int64) { calls++ })
 	if err != nil || header.Files != 5 || calls == 0 {

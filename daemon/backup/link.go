@@ -14,8 +14,11 @@ import (
 	"llamaxr/ingest/spool"
 )
 
+// LostAndFound is what lies at the top of a file system of its own, for root alone to enter (mke2fs(8)): it is not of the state.
+const LostAndFound = "lost+found"
+
 // left are entries of a state folder that no backup needs: what is still arriving was not acknowledged.
-var left = []string{"incoming", spool.JournalFile, "llamaxr.sock"}
+var left = []string{"incoming", spool.JournalFile, "llamaxr.sock", LostAndFound}
 
 // writtenOnce are the folders of a state, with nearly all of its files, in which no file is written on: it is made elsewhere and moved there, replaced by
 // another, or removed. Each of these changes the time of the folder that it lies in.

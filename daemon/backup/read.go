@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,13 +57,13 @@ func Database(r io.Reader, path string) (header Header, err error) {
 	return header, nil
 }
 
-// Restore makes a state folder from an archive. state must be empty or not be there; it is left empty unless everything is whole.
+// Restore makes a state folder from an archive. state must be empty, but for LostAndFound, or not be there; it is left so unless everything is whole.
 func Restore(r io.Reader, state string, progress Progress) (header Header, err error) {
 	entries, err := os.ReadDir(state)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Header{}, fmt.Errorf("backup: restoring: %w", err)
 	}
-	if len(entries) > 0 {
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != LostAndFound }) {
 		return Header{}, fmt.Errorf("backup: restoring to %s: %w", state, ErrNotEmpty)
 	}
 	half := filepath.Join(state, halfName)

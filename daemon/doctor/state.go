@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"llamaxr/daemon"
+	"llamaxr/daemon/backup"
 	"llamaxr/daemon/config"
 	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
@@ -143,6 +144,9 @@ func foreigners(state string) (foreign string) {
 	for _, pattern := range []string{"*", "models/*", "models/*/*", "drafts/*"} {
 		found, _ := fs.Glob(os.DirFS(state), pattern)
 		for _, name := range found {
+			if name == backup.LostAndFound { // root's, on a disk of its own
+				continue
+			}
 			path := filepath.Join(state, name)
 			info, err := os.Lstat(path)
 			if err != nil {

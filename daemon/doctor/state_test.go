@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,26 @@ func TestWhoReadsSecrets(t *testing.T) {
 		}
 		if got := found(t, cfg, func(v *visit) { v.modes(t.Context()) }); got.Verdict != want {
 			t.Errorf("mode %o: %+v", mode, got)
+		}
+	}
+}
+
+// TestFilesOfAnother: what belongs to another user than the state is told; what the file system itself has at its top is not of the state.
+func TestFilesOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("as root: it gives files away")
+	}
+	state := t.TempDir()
+	for name, want := range map[string]string{"lost+found": "", "models": filepath.Join(state, "models")} {
+		path := filepath.Join(state, name)
+		if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, 1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if got := foreigners(state); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

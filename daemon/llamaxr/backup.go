@@ -163,8 +163,8 @@ func newRestore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE --state NEWDIR | restore FILE --check",
 		Short: "Make a state folder from a backup, or only verify the backup",
-		Long: "Makes a state folder, which must be empty or not be there, from a backup. Every file is held against its checksum; the folder stays empty\n" +
-			"unless all are whole. Run it as the service's user, with the appliance stopped. --check only reads and verifies.",
+		Long: "Makes a state folder, which must be empty (but for lost+found) or not be there, from a backup. Every file is held against its checksum; the\n" +
+			"folder stays as it was unless all are whole. Run it as the service's user, with the appliance stopped. --check only reads and verifies.",
 		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if check == (state != "") {
