@@ -278,7 +278,9 @@ func TestInstalledDeb(t *testing.T) {
 	d.want("ls /etc/systemd/system/*.wants/ 2>/dev/null | grep llamaxr; dpkg-query -W llamaxr 2>/dev/null", "")
 
 	// Destroyed as the purge says, then installed without a package, as docs/ADMIN.md has it for a tarball.
-	d.do("rm -r /var/lib/llamaxr /var/lib/llamaxr-backup /etc/llamaxr /etc/systemd/system/llamaxr.service.d && userdel llamaxr")
+	d.do(saidCommand(t, out))
+	d.want("ls -d /var/lib/llamaxr*; getent passwd llamaxr", "ls: cannot access '/var/lib/llamaxr*': No such file or directory")
+	d.do("rm -r /etc/llamaxr /etc/systemd/system/llamaxr.service.d")
 	d.do("llamaxr setup --yes --ae-title CHEST --port 11112 --pacs PACS@127.0.0.1:11113 --test-study none && llamaxr service install && llamaxr service start")
 	d.want("llamaxr service status", "running (linux-systemd)")
 	d.want("stat -c '%a %U:%G' /etc/llamaxr/llamaxr.yaml /var/lib/llamaxr", "640 root:llamaxr\n700 llamaxr:llamaxr")

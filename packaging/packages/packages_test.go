@@ -337,6 +337,66 @@ func TestNothingWithoutALicence(t *testing.T) {
 	}
 }
 
+// saidCommand is the command by which a purge says that what it leaves is destroyed.
+func saidCommand(t *testing.T, said string) string {
+	t.Helper()
+	found := regexp.MustCompile(`"(rm [^"]*)"`).FindStringSubmatch(said)
+	if found == nil {
+		t.Fatalf("the purge names no command:\n%s", said)
+	}
+	return found[1]
+}
+
+// TestPurgeNamesAllThatStays: the state, its backups or both; the command that it prints destroys them, before the user whose number another may get.
+func TestPurgeNamesAllThatStays(t *testing.T) {
+	for _, stays := range [][]string{nil, {"llamaxr"}, {"llamaxr-backup"}, {"llamaxr", "llamaxr-backup"}} {
+		root := t.TempDir()
+		for _, folder := range []string{"etc/llamaxr", "var/lib/llamaxr", "var/lib/llamaxr-backup", "bin"} {
+			if err := os.MkdirAll(filepath.Join(root, folder), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, folder := range stays {
+			if err := os.WriteFile(filepath.Join(root, "var/lib", folder, "of a patient"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, tool := range []string{"rm", "rmdir"} { // and no other: the script is not to find the machine's own packages
+			if err := os.Symlink(peertest.Program(t, tool), filepath.Join(root, "bin", tool)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in := strings.NewReplacer("/etc/llamaxr", root+"/etc/llamaxr", "/var/lib/", root+"/var/lib/", "/run/", root+"/run/")
+		sh := func(script string, args ...string) string {
+			cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh"}, args...)...)
+			cmd.Env = []string{"PATH=" + filepath.Join(root, "bin")}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %v\n%s", stays, err, out)
+			}
+			return string(out)
+		}
+		said := sh(in.Replace(read(t, filepath.Join(peertest.Root(t), "packaging/scripts/postrm.sh"))), "purge")
+		if stays == nil && said != "" {
+			t.Errorf("nothing stays, and it says %s", said)
+		}
+		for _, folder := range stays {
+			if !strings.Contains(said, root+"/var/lib/"+folder+" holds ") {
+				t.Errorf("%v: %s is not named:\n%s", stays, folder, said)
+			}
+		}
+		if stays != nil {
+			command, last := strings.CutSuffix(saidCommand(t, said), " && userdel llamaxr")
+			if sh(command); !last {
+				t.Errorf("%v: the user is not the last to go:\n%s", stays, said)
+			}
+		}
+		if left, err := filepath.Glob(filepath.Join(root, "var/lib/*")); err != nil || len(left) > 0 {
+			t.Errorf("%v: %v is left, %v", stays, left, err)
+		}
+	}
+}
+
 // TestUsage: what cannot be made is said before anything is built.
 func TestUsage(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")

@@ -16,11 +16,17 @@ if [ "$1" = purge ]; then
   if [ -d /etc/llamaxr ] && ! rmdir /etc/llamaxr 2>/dev/null; then
     echo 'llamaxr: /etc/llamaxr holds files of your own (keys, certificates, tokens); they stay.' >&2
   fi
+  stays=
   if [ -d /var/lib/llamaxr ] && ! rmdir /var/lib/llamaxr 2>/dev/null; then
     echo 'llamaxr: /var/lib/llamaxr holds images, reports and records of patients; it stays, readable by the user llamaxr and root only.' >&2
-    if [ -d /var/lib/llamaxr-backup ]; then
-      echo 'llamaxr: so do the backups in /var/lib/llamaxr-backup.' >&2
-    fi
-    echo 'llamaxr: when your retention rules allow it, "rm -r /var/lib/llamaxr && userdel llamaxr" destroys it.' >&2
+    stays=' /var/lib/llamaxr'
+  fi
+  if [ -d /var/lib/llamaxr-backup ] && ! rmdir /var/lib/llamaxr-backup 2>/dev/null; then
+    echo 'llamaxr: /var/lib/llamaxr-backup holds backups, with all that they were made of; it stays too.' >&2
+    stays="$stays /var/lib/llamaxr-backup"
+  fi
+  if [ -n "$stays" ]; then
+    # The user last: whoever gets its number next owns what it left.
+    echo "llamaxr: when your retention rules allow it, \"rm -r$stays && userdel llamaxr\" destroys it; think of backups elsewhere too." >&2
   fi
 fi

@@ -9,5 +9,5 @@ if [ -d /run/systemd/system ]; then
   fi
 fi
 if [ "$1" = 0 ]; then
-  echo 'llamaxr: /etc/llamaxr and /var/lib/llamaxr (images, reports and records of patients) stay; they are yours to remove.'
+  echo 'llamaxr: /etc/llamaxr, /var/lib/llamaxr (images, reports and records of patients) and /var/lib/llamaxr-backup (backups of them) stay; they are yours to remove, before the user llamaxr.'
 fi
