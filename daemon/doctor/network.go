@@ -79,6 +79,9 @@ func (v *visit) free(key, address string) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		who := owner(address)
 		v.fail("ports", fmt.Sprintf("end that program, or set another port in %s", key), "%s: %s is in use by %s", key, address, who)
+	case errors.Is(err, syscall.EACCES) && os.Geteuid() != 0:
+		v.warn("ports", "ask as root; where the service has no AmbientCapabilities=CAP_NET_BIND_SERVICE, take a port above 1023 (11112 is DICOM's)",
+			"%s: whether %s can be had cannot be told as this user; the unit may open it", key, address)
 	case errors.Is(err, syscall.EACCES):
 		v.fail("ports", "take a port above 1023 (11112 is DICOM's), or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE",
 			"%s: %s may not be opened by this user", key, address)
