@@ -201,6 +201,9 @@ func ImportCorrections(state string, list []CorrectionInput) (out []CorrectionOu
 	if running, err := ask(state, http.MethodPost, "/corrections", list, &out); running {
 		return out, err
 	}
+	if err := isState(state); err != nil {
+		return nil, err
+	}
 	db, err := queue.Open(filepath.Join(state, databaseFile), queue.Options{})
 	if err != nil {
 		return nil, err

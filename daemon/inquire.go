@@ -246,6 +246,9 @@ func Resend(state, id string) error {
 	if running, err := ask(state, http.MethodPost, "/jobs/resend?id="+url.QueryEscape(id), nil, &said); running {
 		return err
 	}
+	if err := isState(state); err != nil {
+		return err
+	}
 	db, err := queue.Open(filepath.Join(state, databaseFile), queue.Options{})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -20,6 +21,9 @@ func TestRealModelDrafts(t *testing.T) {
 	type card struct {
 		Name, Digest string
 		Bytes        int64
+	}
+	if err := os.Mkdir(n.state, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	began := time.Now()
 	model := jsonOf[card](t, "models", "import", peertest.SmolLM2(t), "--name", "smollm2", "--accept-licence", "apache-2.0", "--state", n.state, "--json")

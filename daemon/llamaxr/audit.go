@@ -39,8 +39,7 @@ func newAudit() *cobra.Command {
 		},
 	}
 	for _, c := range []*cobra.Command{list, newAuditVerify(&state), export} {
-		c.Flags().StringVar(&state, "state", "", "state folder of the appliance")
-		_ = c.MarkFlagRequired("state")
+		stateFlag(c, &state)
 		cmd.AddCommand(c)
 	}
 	return cmd

@@ -59,7 +59,7 @@ func newBundleCreate() *cobra.Command {
 			return printBundle(cmd.OutOrStdout(), m)
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "state folder whose models it is made of")
+	stateOption(cmd, &state, "state folder whose models it is made of")
 	cmd.Flags().StringArrayVar(&what.Models, "model", nil, "model or adapter, as `llamaxr models list` names it; may be given again")
 	cmd.Flags().StringVar(&what.Program, "program", "", "file with the program")
 	cmd.Flags().StringVar(&keyFile, "key", "", "file with the private key (llamaxr signing-key)")
@@ -109,8 +109,9 @@ func newBundleInstall() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install FILE --state DIR --trust FILE... [--program-to FILE] [--older DATE]",
 		Short: "Put a bundle's models into a registry, and its program into its place, when all of it is what was signed",
-		Long: "Run it as the service's user. A model of the same name is replaced; one in use stays in use until another is chosen: `llamaxr models use`,\n" +
-			"`llamaxr adapter use`. The program is installed only with --program-to, whose folder must be writable; restart the service afterwards.\n" +
+		Long: "Run it as the service's user, or with --program-to as root: the state's files stay that user's. A model of the same name is replaced; one in use\n" +
+			"stays in use until another is chosen: `llamaxr models use`, `llamaxr adapter use`. The program is installed only with --program-to, whose folder\n" +
+			"must be writable; restart the service afterwards.\n" +
 			"What a newer bundle brought is kept: to go back, name the older one by when it was made, as `llamaxr bundle verify` says.",
 		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -123,6 +124,7 @@ func newBundleInstall() *cobra.Command {
 			m, err := readBundle(args[0], trust, func(r io.Reader, trusted []ed25519.PublicKey) (*bundle.Manifest, error) {
 				return bundle.Install(r, store(state), trusted, target)
 			})
+			err = errors.Join(err, handOver(state))
 			var isOlder *models.OlderError
 			if errors.As(err, &isOlder) {
 				return fmt.Errorf("%w; --older %s installs it all the same", err, isOlder.Made.Format(time.RFC3339))
@@ -137,6 +139,13 @@ func newBundleInstall() *cobra.Command {
 		},
 	}
 	stateFlag(cmd, &state)
+	look := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if target.Program != "" && state != "" { // root alone writes to /usr/bin, and hands over what it makes in the state
+			return isThere(state)
+		}
+		return look(cmd, args)
+	}
 	trustFlag(cmd, &trust)
 	cmd.Flags().StringVar(&target.Program, "program-to", "", "file that the bundle's program takes the place of")
 	cmd.Flags().StringVar(&older, "older", "", "when a bundle was made that may take the place of a newer one, as 2026-01-31T12:00:00Z")

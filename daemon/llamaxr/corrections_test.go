@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"llamaxr/queue"
+
 	"github.com/spf13/cobra"
 )
 
@@ -51,8 +53,16 @@ func TestImportOfWhatIsNotTakenFails(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"accession_number":"A1","report":"no headings"}`+"\n"+`{"accession_number":"A1","report":"FINDINGS: Clear.\nIMPRESSION: Normal."}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	state := t.TempDir()
+	db, err := queue.Open(filepath.Join(state, "llamaxr.db"), queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{nil, {"--json"}} {
-		out, err := command(t, append([]string{"corrections", "import", path, "--state", t.TempDir()}, args...)...)
+		out, err := command(t, append([]string{"corrections", "import", path, "--state", state}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), "1 of 2 reports were not taken") {
 			t.Errorf("%v: %v", args, err)
 		}

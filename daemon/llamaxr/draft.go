@@ -55,7 +55,7 @@ func newInspect() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.Flags().StringVar(&pixels, "pixels", "", "write the first frame's raw values to this file, little endian")
 	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
-	cmd.Flags().StringVar(&state, "state", "", "state folder whose classifier scores; without it the starter's")
+	stateOption(cmd, &state, "state folder whose classifier scores; without it the starter's")
 	return cmd
 }
 
@@ -183,7 +183,7 @@ func newDraft() *cobra.Command {
 	cmd.Flags().StringArrayVar(&paths, "study", nil, "files or folders of one study")
 	cmd.Flags().StringVar(&scoresFile, "scores", "", `file with {"frontal": {...}, "lateral": {...} or null}; - is standard input`)
 	cmd.Flags().StringVar(&want, "engine", engine.Auto, "engine: auto, xla:cpu, xla:cuda or go")
-	cmd.Flags().StringVar(&state, "state", "", "state folder whose models are used; without it the starter's")
+	stateOption(cmd, &state, "state folder whose models are used; without it the starter's")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }

@@ -80,7 +80,7 @@ func newFetch() *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "print one JSON document")
 	security.add(cmd)
 	f.StringVar(&missing, "missing", "", "Study Instance UID of a study here that lacks a view")
-	f.StringVar(&state, "state", "", "state folder of the appliance, with --missing")
+	stateOption(cmd, &state, "state folder of the appliance, with --missing")
 	return cmd
 }
 

@@ -320,8 +320,3 @@ func newModelsRemove() *cobra.Command {
 	stateFlag(cmd, &state)
 	return cmd
 }
-
-func stateFlag(cmd *cobra.Command, state *string) {
-	cmd.Flags().StringVar(state, "state", "", "state folder of the appliance")
-	_ = cmd.MarkFlagRequired("state")
-}

@@ -47,8 +47,7 @@ func newQueue() *cobra.Command {
 		Args:  exactly(1, "one job"),
 		RunE:  func(_ *cobra.Command, args []string) error { return daemon.Resend(state, args[0]) },
 	}
-	resend.Flags().StringVar(&state, "state", "", "state folder of the appliance")
-	_ = resend.MarkFlagRequired("state")
+	stateFlag(resend, &state)
 	cmd.AddCommand(list, resend)
 	return cmd
 }

@@ -177,6 +177,9 @@ func (a *answers) choose(out io.Writer) error {
 		} else if m == nil {
 			continue // it is the starter's
 		}
+		if err := isThere(a.state); err != nil {
+			return err
+		}
 		dropped, err := s.UseStarter(role)
 		if err != nil {
 			return err

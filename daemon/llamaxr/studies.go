@@ -66,12 +66,6 @@ func newShow() *cobra.Command {
 	return cmd
 }
 
-func stateFlags(cmd *cobra.Command, state *string, asJSON *bool) {
-	cmd.Flags().StringVar(state, "state", "", "state folder of the appliance")
-	cmd.Flags().BoolVar(asJSON, "json", false, "print one JSON document")
-	_ = cmd.MarkFlagRequired("state")
-}
-
 func printStudy(out io.Writer, r *daemon.StudyReport) {
 	fmt.Fprintf(out, "Study %s: %s, revision %d\n", r.UID, r.State, r.Revision)
 	if r.Reason != "" {

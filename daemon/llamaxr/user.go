@@ -93,8 +93,7 @@ func newUserToken() *cobra.Command {
 			return printToken(cmd, state, "token", access.User{Name: args[0]})
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "state folder of the appliance")
-	_ = cmd.MarkFlagRequired("state")
+	stateFlag(cmd, &state)
 	return cmd
 }
 
@@ -117,8 +116,7 @@ func newUserRemove() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "state folder of the appliance")
-	_ = cmd.MarkFlagRequired("state")
+	stateFlag(cmd, &state)
 	return cmd
 }
 
@@ -154,9 +152,8 @@ func newUserList() *cobra.Command {
 }
 
 func userFlags(cmd *cobra.Command, state, file *string) {
-	cmd.Flags().StringVar(state, "state", "", "state folder of the appliance")
+	stateFlag(cmd, state)
 	cmd.Flags().StringVar(file, "password-file", "", "file whose first line is the password; standard input when not given")
-	_ = cmd.MarkFlagRequired("state")
 }
 
 // maxPasswordLine bounds what is read as a password.

@@ -153,7 +153,7 @@ func (d *debian12) reports(study string) int {
 func (d *debian12) awaitReport(study string) {
 	d.t.Helper()
 	d.await(draftTime, "SR", func() bool { return d.reports(study) > 0 }, func() string {
-		out, _ := d.try("journalctl --no-pager -u llamaxr -u pacs | tail -60; find /srv/pacs; llamaxr studies --state /var/lib/llamaxr")
+		out, _ := d.try("journalctl --no-pager -u llamaxr -u pacs | tail -60; find /srv/pacs; runuser -u llamaxr -- llamaxr studies --state /var/lib/llamaxr")
 		return out
 	})
 }
@@ -209,6 +209,8 @@ func TestInstalledDeb(t *testing.T) {
 	d.want("stat -c '%a %U:%G' /var/lib/llamaxr-backup", "700 llamaxr:llamaxr")
 	d.do("llamaxr restore /var/lib/llamaxr-backup/llamaxr-*.tar --check")
 	t.Log(d.do("runuser -u llamaxr -- llamaxr doctor --config /etc/llamaxr/llamaxr.yaml"))
+	d.want("llamaxr models use starter --state /var/lib/llamaxr", "llamaxr: /var/lib/llamaxr is llamaxr's: run it as that user: sudo -u llamaxr llamaxr models use ...")
+	d.want("find /var/lib/llamaxr -not -user llamaxr", "")
 	d.do("echo 'log_level: debug' >>/etc/llamaxr/llamaxr.yaml && systemctl reload llamaxr")
 	d.await(bootTime, "reload", func() bool {
 		out, _ := d.try("journalctl --no-pager -u llamaxr")
@@ -258,7 +260,7 @@ func TestInstalledDeb(t *testing.T) {
 		if n := d.reports(study); n != 1 {
 			t.Errorf("study %s was reported %d times", study, n)
 		}
-		if out := d.do("llamaxr studies --state /var/lib/llamaxr"); !strings.Contains(out, study) {
+		if out := d.do("runuser -u llamaxr -- llamaxr studies --state /var/lib/llamaxr"); !strings.Contains(out, study) {
 			t.Errorf("study %s is not known any more:\n%s", study, out)
 		}
 	}

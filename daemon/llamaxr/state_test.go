@@ -1,0 +1,152 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"llamaxr/inference/signing"
+
+	"github.com/spf13/cobra"
+)
+
+// roots are the commands that root may run on any folder: they make a state, give away what they made in it, or only look.
+var roots = []string{"llamaxr run", "llamaxr setup", "llamaxr service install", "llamaxr restore", "llamaxr doctor"}
+
+// lookedAt is what every other command with --state says of a folder before it runs, by the command.
+func lookedAt(t *testing.T, state string) map[string]error {
+	t.Helper()
+	said := map[string]error{}
+	var ask func(cmd *cobra.Command)
+	ask = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			ask(sub)
+		}
+		if cmd.Flags().Lookup("state") == nil || slices.Contains(roots, cmd.CommandPath()) {
+			return
+		}
+		said[cmd.CommandPath()] = nil
+		if err := cmd.Flags().Set("state", state); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.PreRunE != nil {
+			said[cmd.CommandPath()] = cmd.PreRunE(cmd, nil)
+		}
+	}
+	ask(newRoot())
+	if len(said) < 30 {
+		t.Errorf("only %d commands have --state", len(said))
+	}
+	return said
+}
+
+// nobodys gives a folder to the user nobody, and skips the test where that cannot be.
+func nobodys(t *testing.T, folder string) (uid, gid int) {
+	t.Helper()
+	nobody, err := user.Lookup("nobody")
+	if os.Geteuid() != 0 || err != nil {
+		t.Skip("as root, with a user nobody")
+	}
+	uid, err = strconv.Atoi(nobody.Uid)
+	if err == nil {
+		gid, err = strconv.Atoi(nobody.Gid)
+	}
+	if err = errors.Join(err, os.Chown(folder, uid, gid)); err != nil {
+		t.Fatal(err)
+	}
+	return uid, gid
+}
+
+// TestRootLeavesTheServicesState: no command makes files as root in a state that is the service's user's, and each says how it is run.
+func TestRootLeavesTheServicesState(t *testing.T) {
+	state := t.TempDir()
+	for command, err := range lookedAt(t, state) {
+		if err != nil {
+			t.Errorf("%s in a state of one's own: %v", command, err)
+		}
+	}
+	nobodys(t, state)
+	for command, err := range lookedAt(t, state) {
+		if want := fmt.Sprintf("%s is nobody's: run it as that user: sudo -u nobody %s ...", state, command); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", command, err, want)
+		}
+	}
+	if _, err := command(t, "models", "use", "starter", "--state", state); err == nil {
+		t.Error("models use: done")
+	}
+	if made, err := os.ReadDir(state); err != nil || len(made) > 0 {
+		t.Errorf("made: %v, %v", made, err)
+	}
+}
+
+// TestAMistypedStateIsNone: no command makes a state folder that is not there, nor says that there is nothing in it.
+func TestAMistypedStateIsNone(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "mistyped")
+	for command, err := range lookedAt(t, state) {
+		if err == nil || !strings.Contains(err.Error(), state+" is not there") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	for _, args := range [][]string{
+		{"models", "use", "starter"}, {"models", "list", "--json"}, {"user", "list"}, {"encryption", "status"}, {"draft", "--scores", scoresFile(t)},
+	} {
+		if out, err := command(t, append(args, "--state", state)...); err == nil || out != "" {
+			t.Errorf("%v: %v: %s", args, err, out)
+		}
+	}
+	a := answers{state: state, models: "unheard-of"}
+	if err := a.choose(new(strings.Builder)); err == nil {
+		t.Error("setup chooses a model that is not there")
+	}
+	if _, err := os.Stat(state); err == nil {
+		t.Error("the folder was made")
+	}
+	var usage usageError
+	if _, err := command(t, "models", "use"); !errors.As(err, &usage) {
+		t.Errorf("without a name: %v, want wrong usage", err)
+	}
+}
+
+// TestRootInstallsABundle: the program, which root alone may put in its place, and models that stay the service's user's.
+func TestRootInstallsABundle(t *testing.T) {
+	state, from, out := t.TempDir(), t.TempDir(), t.TempDir()
+	uid, _ := nobodys(t, state)
+	file, key, program := filepath.Join(out, "bundle.tar"), filepath.Join(out, "key"), filepath.Join(out, "llamaxr")
+	if err := os.WriteFile(program, []byte("a program"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "signing-key", key)
+	mustRun(t, "models", "import", tinyModel(t), "--name", "tiny", "--accept-licence", "test", "--state", from)
+	mustRun(t, "bundle", "create", "--to", file, "--key", key, "--state", from, "--model", "tiny", "--program", program)
+	install := []string{"bundle", "install", file, "--state", state, "--trust", key + signing.PublicSuffix}
+	if _, err := command(t, install...); err == nil || !strings.Contains(err.Error(), "is nobody's") {
+		t.Errorf("without a program: %v", err)
+	}
+	mustRun(t, append(install, "--program-to", filepath.Join(out, "installed"))...)
+	files := 0
+	err := filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != uid {
+			t.Errorf("%s belongs to %+v", path, info.Sys())
+		}
+		files++
+		return nil
+	})
+	if err != nil || files < 10 {
+		t.Errorf("%v, %d files and folders", err, files)
+	}
+}
