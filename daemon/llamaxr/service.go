@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"llamaxr/daemon/config"
 	"llamaxr/systemd"
 
 	"github.com/google/renameio/v2"
@@ -85,13 +86,18 @@ func newServiceInstall() *cobra.Command {
 			if in.program, err = os.Executable(); err != nil {
 				return err
 			}
+			if _, err := os.Stat(in.config); err != nil {
+				return fmt.Errorf("the configuration file: %w; `llamaxr config explain` prints one to start from", err)
+			}
+			if !cmd.Flags().Changed("state") {
+				if in.state, err = configuredState(in.config, in.state); err != nil {
+					return err
+				}
+			}
 			for _, path := range []*string{&in.config, &in.state} {
 				if *path, err = filepath.Abs(*path); err != nil {
 					return err
 				}
-			}
-			if _, err := os.Stat(in.config); err != nil {
-				return fmt.Errorf("the configuration file: %w; `llamaxr config explain` prints one to start from", err)
 			}
 			if err := errors.Join(makeUser(cmd, in.user), in.handOver()); err != nil {
 				return err
@@ -116,9 +122,22 @@ func newServiceInstall() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&in.config, "config", in.config, "configuration file")
-	cmd.Flags().StringVar(&in.state, "state", in.state, "folder for images, ledger and drafts")
+	cmd.Flags().StringVar(&in.state, "state", in.state, "folder for images, ledger and drafts; when not given, that of the configuration file")
 	cmd.Flags().StringVar(&in.user, "user", in.user, "account that it runs as")
 	return cmd
+}
+
+// configuredState is the state folder that a configuration file names, or the usual one where it names none. The unit gives --state, which goes before
+// the file's key: setup proved the models of that one.
+func configuredState(file, usual string) (string, error) {
+	cfg, err := config.Read(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	if cfg.State == config.Default().State {
+		return usual, nil
+	}
+	return cfg.State, nil
 }
 
 // The units of the nightly backup, and where an administrator's own lie (systemd.unit(5)).

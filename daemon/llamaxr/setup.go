@@ -24,6 +24,7 @@ import (
 	"llamaxr/daemon/trial"
 	"llamaxr/inference/models"
 	"llamaxr/study"
+	"llamaxr/systemd"
 
 	"github.com/spf13/cobra"
 )
@@ -81,6 +82,9 @@ func (a *answers) setUp(cmd *cobra.Command, account string) error {
 	if _, err := os.Stat(a.config); err == nil && !a.force {
 		return fmt.Errorf("%s is there already; --force writes over it, and `llamaxr doctor --config %[1]s` proves it as it is", a.config)
 	}
+	if err := a.fits(packagedUnit); err != nil {
+		return usageError{err}
+	}
 	site, err := a.site()
 	if err != nil {
 		return usageError{err}
@@ -100,6 +104,14 @@ func (a *answers) setUp(cmd *cobra.Command, account string) error {
 		return err
 	}
 	return errors.Join(a.prove(cmd, site), handOver(a.state))
+}
+
+// fits refuses a state folder that the package's unit does not use, which names its own: the models that were proven would not be those that draft.
+func (a *answers) fits(unit string) error {
+	if _, err := os.Stat(unit); err != nil || a.config != systemd.Config || a.state == systemd.State {
+		return nil
+	}
+	return fmt.Errorf("the package's service (%s) keeps its state in %s, not in %s: mount a disk of its own there", unit, systemd.State, a.state)
 }
 
 // site is what the answers make, or what is wrong with them.
@@ -165,6 +177,9 @@ func (a *answers) choose(out io.Writer) error {
 	}
 	s := store(a.state)
 	if a.models != models.StarterName {
+		if err := isThere(a.state); err != nil {
+			return err
+		}
 		dropped, err := s.Use(a.models)
 		if err != nil {
 			return err
@@ -176,9 +191,6 @@ func (a *answers) choose(out io.Writer) error {
 			return err
 		} else if m == nil {
 			continue // it is the starter's
-		}
-		if err := isThere(a.state); err != nil {
-			return err
 		}
 		dropped, err := s.UseStarter(role)
 		if err != nil {

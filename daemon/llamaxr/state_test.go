@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"llamaxr/inference/signing"
+	"llamaxr/systemd"
 
 	"github.com/spf13/cobra"
 )
@@ -148,5 +149,40 @@ func TestRootInstallsABundle(t *testing.T) {
 	})
 	if err != nil || files < 10 {
 		t.Errorf("%v, %d files and folders", err, files)
+	}
+}
+
+// TestStateOfTheConfiguration: the unit that `service install` writes names the state that setup proved.
+func TestStateOfTheConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "llamaxr.yaml")
+	for text, want := range map[string]string{"": systemd.State, "state: llamaxr-state\n": systemd.State, "state: /data/llamaxr\n": "/data/llamaxr", "state: [\n": ""} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := configuredState(file, systemd.State); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// TestSetupProvesWhatTheServiceUses: the package's unit has one state folder, and setup takes no other for it.
+func TestSetupProvesWhatTheServiceUses(t *testing.T) {
+	unit := filepath.Join(t.TempDir(), "llamaxr.service")
+	if err := os.WriteFile(unit, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		unit, config, state string
+		fits                bool
+	}{
+		{unit, systemd.Config, systemd.State, true},
+		{unit, systemd.Config, "/data/llamaxr", false},
+		{unit, "/root/trial.yaml", "/data/llamaxr", true},
+		{unit + ".none", systemd.Config, "/data/llamaxr", true},
+	} {
+		a := answers{config: test.config, state: test.state}
+		if err := a.fits(test.unit); (err == nil) != test.fits || err != nil && !strings.Contains(err.Error(), systemd.State) {
+			t.Errorf("%+v: %v", test, err)
+		}
 	}
 }
