@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"llamaxr/daemon"
 	"llamaxr/ingest/atrest"
@@ -28,7 +30,9 @@ func newKey() *cobra.Command {
 	return &cobra.Command{
 		Use:   "new-key FILE",
 		Short: "Make a key, in a file that only the owner may read",
-		Args:  exactly(1, "one file"),
+		Long: "Makes a key, in a new file that only the owner may read; made by root in a folder that root shares with one group alone, such as /etc/llamaxr,\n" +
+			"that group too, which is the service's.",
+		Args: exactly(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := atrest.NewKey()
 			if err != nil {
@@ -38,7 +42,9 @@ func newKey() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = file.WriteString(key.Text())
+			if err = shareWithGroup(file); err == nil {
+				_, err = file.WriteString(key.Text())
+			}
 			if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 				return err
 			}
@@ -46,6 +52,22 @@ func newKey() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// groupReads is the mode of a file that the service reads and root alone changes.
+const groupReads = 0o640
+
+// shareWithGroup lets the group of a folder that is closed to all others read a file that root makes in it: the service does not run as root.
+func shareWithGroup(file *os.File) error {
+	info, err := os.Stat(filepath.Dir(file.Name()))
+	if os.Geteuid() != 0 || err != nil {
+		return err
+	}
+	folder, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || folder.Uid != 0 || folder.Gid == 0 || info.Mode().Perm()&0o007 != 0 {
+		return nil
+	}
+	return errors.Join(file.Chown(-1, int(folder.Gid)), file.Chmod(groupReads))
 }
 
 func newEncryptionStatus() *cobra.Command {

@@ -152,6 +152,36 @@ func TestRootInstallsABundle(t *testing.T) {
 	}
 }
 
+// TestTheServiceReadsTheKeyThatRootMade: in a folder that root shares with the service's group alone, and in no other.
+func TestTheServiceReadsTheKeyThatRootMade(t *testing.T) {
+	uid, gid := nobodys(t, t.TempDir())
+	for _, test := range []struct {
+		folder       os.FileMode
+		owner, group int
+		file         os.FileMode
+		shared       bool
+	}{
+		{0o750, 0, gid, 0o640, true},
+		{0o755, 0, gid, 0o600, false},
+		{0o750, 0, 0, 0o600, false},
+		{0o750, uid, gid, 0o600, false},
+	} {
+		folder := t.TempDir()
+		file := filepath.Join(folder, "age.key")
+		if err := errors.Join(os.Chown(folder, test.owner, test.group), os.Chmod(folder, test.folder)); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, "encryption", "new-key", file)
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); !ok || info.Mode() != test.file || owner.Uid != 0 || (int(owner.Gid) == gid) != test.shared {
+			t.Errorf("%+v: %v, of %+v", test, info.Mode(), info.Sys())
+		}
+	}
+}
+
 // TestStateOfTheConfiguration: the unit that `service install` writes names the state that setup proved.
 func TestStateOfTheConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "llamaxr.yaml")

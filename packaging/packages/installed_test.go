@@ -239,6 +239,7 @@ func TestInstalledDeb(t *testing.T) {
 
 	// A key that only systemd hands out, and DICOM's own port without root.
 	d.do("llamaxr encryption new-key /etc/llamaxr/age.key && printf 'encryption: {key: \"credential:age\"}\n' >>/etc/llamaxr/llamaxr.yaml")
+	d.want("stat -c '%a %U:%G' /etc/llamaxr/age.key", "640 root:llamaxr")
 	d.do("mkdir /etc/systemd/system/llamaxr.service.d && printf '[Service]\nLoadCredential=age:/etc/llamaxr/age.key\n' >/etc/systemd/system/llamaxr.service.d/key.conf")
 	d.do("sed -i s/:11112/:104/ /etc/llamaxr/llamaxr.yaml && systemctl daemon-reload && systemctl restart llamaxr && echoscu -aec CHEST 127.0.0.1 104")
 	d.do("llamaxr config check /etc/llamaxr/llamaxr.yaml")
