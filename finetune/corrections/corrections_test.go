@@ -240,7 +240,7 @@ func FuzzMask(f *testing.F) {
 	f.Add("the name is name", "name")
 	f.Fuzz(func(t *testing.T, text, known string) {
 		masked, n := Mask(text, known)
-		if n == 0 && masked != strings.NewReplacer(knownName, "", knownNumber, "").Replace(text) {
+		if n == 0 && masked != strings.NewReplacer(knownName, "", knownNumber, "").Replace(strings.ToValidUTF8(text, "\uFFFD")) {
 			t.Fatalf("%q became %q and nothing was masked", text, masked)
 		}
 		_, _ = ParseReport(text)

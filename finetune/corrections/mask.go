@@ -112,9 +112,10 @@ const (
 
 var known = strings.NewReplacer(knownName, "[name]", knownNumber, "[number]")
 
-// Mask replaces known identifiers, whatever their case and accents, and everything that has an identifier's form, and says how many it replaced.
+// Mask replaces known identifiers, whatever their case and accents, and everything that has an identifier's form, and says how many it replaced. What is no
+// UTF-8 becomes U+FFFD.
 func Mask(text string, identifiers ...string) (masked string, replaced int) {
-	text = strings.NewReplacer(knownName, "", knownNumber, "").Replace(text)
+	text = strings.NewReplacer(knownName, "", knownNumber, "").Replace(strings.ToValidUTF8(text, "\uFFFD")) // else its pieces may make one of them
 	identifiers = slices.Clone(identifiers)
 	slices.SortFunc(identifiers, func(a, b string) int { return len(b) - len(a) })
 	for _, k := range identifiers {
