@@ -62,5 +62,5 @@ func mayChange(cmd *cobra.Command, state string) error {
 	if found, err := user.LookupId(id); err == nil {
 		whose, as = found.Username, found.Username
 	}
-	return fmt.Errorf("%s is %s's: run it as that user: sudo -u %s %s ...", state, whose, as, cmd.CommandPath())
+	return fmt.Errorf("%s is %s's: run it as that user (sudo -u %s %s ...)", state, whose, as, cmd.CommandPath())
 }

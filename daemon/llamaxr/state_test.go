@@ -76,7 +76,7 @@ func TestRootLeavesTheServicesState(t *testing.T) {
 	}
 	nobodys(t, state)
 	for command, err := range lookedAt(t, state) {
-		if want := fmt.Sprintf("%s is nobody's: run it as that user: sudo -u nobody %s ...", state, command); err == nil || err.Error() != want {
+		if want := fmt.Sprintf("%s is nobody's: run it as that user (sudo -u nobody %s ...)", state, command); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", command, err, want)
 		}
 	}

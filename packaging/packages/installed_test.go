@@ -209,7 +209,7 @@ func TestInstalledDeb(t *testing.T) {
 	d.want("stat -c '%a %U:%G' /var/lib/llamaxr-backup", "700 llamaxr:llamaxr")
 	d.do("llamaxr restore /var/lib/llamaxr-backup/llamaxr-*.tar --check")
 	t.Log(d.do("runuser -u llamaxr -- llamaxr doctor --config /etc/llamaxr/llamaxr.yaml"))
-	d.want("llamaxr models use starter --state /var/lib/llamaxr", "llamaxr: /var/lib/llamaxr is llamaxr's: run it as that user: sudo -u llamaxr llamaxr models use ...")
+	d.want("llamaxr models use starter --state /var/lib/llamaxr", "llamaxr: /var/lib/llamaxr is llamaxr's: run it as that user (sudo -u llamaxr llamaxr models use ...)")
 	d.want("find /var/lib/llamaxr -not -user llamaxr", "")
 	d.do("echo 'log_level: debug' >>/etc/llamaxr/llamaxr.yaml && systemctl reload llamaxr")
 	d.await(bootTime, "reload", func() bool {
