@@ -86,7 +86,8 @@ func (o *outlet) job(uid string, n announcement) string {
 	return fmt.Sprintf("%s%s/%d/%d/%s", o.lane(uid), n.Event, n.Revision, n.Number, n.Detail)
 }
 
-// mayHave reports whether a result of a draft went to the outlet, or may have: the draft itself or a report signed on it.
+// mayHave reports whether a result of a draft went to the outlet, or may have: the draft itself or a report signed on it, also where its job was given up or cannot
+// be read.
 func (o *outlet) mayHave(tx *queue.Tx, s *queue.Study, reading *queue.Reading, revision int) bool {
 	if told := s.Told[o.told()]; told != nil && slices.Contains(told.Drafts, revision) {
 		return true
@@ -221,22 +222,24 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 	told, w := toldTo(s, o), s.Withdrawal(n.Revision)
 	wrongRecord := w != nil && n.Event == string(study.ResultWithdrawn) && w.Title == study.RejectedWorklist
 	if told.Last > n.Sequence {
-		elsewhere := false
-		if wrongRecord { // what was sent later stands in another patient's
-			if elsewhere, err = a.otherRecord(s.UID, n.Revision, s.Revision); err != nil {
-				return "", err
-			}
+		const later = "a later result was sent"
+		if !wrongRecord {
+			return later, nil
 		}
-		if !elsewhere {
-			return "a later result was sent", nil
+		if elsewhere, err := a.otherRecord(s.UID, n.Revision, s.Revision); err != nil || !elsewhere {
+			return later, err
 		}
 	}
 	var had, there, later bool
 	err = a.db.View(func(tx *queue.Tx) error {
 		had = slices.Contains(s.Sent[anywhere], n.Revision) || o.mayHave(tx, s, reading, n.Revision)
-		there = len(o.signedThere(tx, reading)) > 0
-		later = o.laterThere(tx, s, n.Revision)
-		return nil
+		signed, err := o.signedThere(tx, reading)
+		if err != nil {
+			return err
+		}
+		there = len(signed) > 0
+		later, err = o.laterThere(tx, s, n.Revision)
+		return err
 	})
 	if err != nil {
 		return "", err
@@ -247,12 +250,8 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 			return "the draft was withdrawn", nil
 		}
 		if signed := reading.Signed(); signed != nil && (there || s.Withdrawal(signed.Revision) == nil) {
-			elsewhere, err := a.otherRecord(s.UID, signed.Revision, n.Revision)
-			if err != nil {
-				return "", err
-			}
-			if !elsewhere {
-				return "a physician has signed the report", nil
+			if elsewhere, err := a.otherRecord(s.UID, signed.Revision, n.Revision); err != nil || !elsewhere {
+				return "a physician has signed the report", err
 			}
 		}
 		why, err := a.shaken(s.UID, n.Revision)
@@ -285,32 +284,38 @@ func (a *Appliance) overtaken(o *outlet, s *queue.Study, n announcement) (string
 }
 
 // signedThere are the signatures whose report the outlet has, or will have.
-func (o *outlet) signedThere(tx *queue.Tx, reading *queue.Reading) (there []queue.Signature) {
+func (o *outlet) signedThere(tx *queue.Tx, reading *queue.Reading) (there []queue.Signature, err error) {
 	if reading == nil {
-		return nil
+		return nil, nil
 	}
 	for _, signature := range reading.Signatures {
 		id := o.job(reading.StudyInstanceUID, announcementOf(signature))
 		job, err := tx.Job(id)
-		if tx.IsDone(id) || err == nil && job != nil && !job.Dead {
+		if err != nil {
+			return nil, err
+		}
+		if tx.IsDone(id) || job != nil && !job.Dead {
 			there = append(there, signature)
 		}
 	}
-	return there
+	return there, nil
 }
 
 // laterThere reports whether the outlet has, or will have, a draft after a revision which was not withdrawn.
-func (o *outlet) laterThere(tx *queue.Tx, s *queue.Study, revision int) bool {
+func (o *outlet) laterThere(tx *queue.Tx, s *queue.Study, revision int) (bool, error) {
 	for later := revision + 1; later <= s.Revision; later++ {
 		if s.Withdrawal(later) != nil {
 			continue
 		}
 		job, err := tx.Job(o.job(s.UID, announcement{Event: string(study.ResultDraft), Revision: later}))
-		if err == nil && (job != nil && !job.Dead || job == nil && slices.Contains(toldTo(s, o).Drafts, later)) {
-			return true
+		if err != nil {
+			return false, err
+		}
+		if job != nil && !job.Dead || job == nil && slices.Contains(toldTo(s, o).Drafts, later) {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // signedStays reports whether a signed report took a draft's place at an outlet, or is about to, and stands in the right patient's record by what the images
@@ -336,7 +341,11 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 				return err
 			}
 		}
-		for _, signature := range o.signedThere(tx, reading) {
+		there, err := o.signedThere(tx, reading)
+		if err != nil {
+			return err
+		}
+		for _, signature := range there {
 			signed, err := a.drafts.load(reading.StudyInstanceUID, signature.Revision)
 			if err != nil && !lost(err) {
 				return err

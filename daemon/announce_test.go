@@ -44,6 +44,33 @@ func TestWithdrawnFromShadow(t *testing.T) {
 	}
 }
 
+// untold is why a receiver of results is not told of an announcement of the study 2.25.1; empty when it is.
+func untold(t *testing.T, a *Appliance, n announcement) string {
+	t.Helper()
+	s, err := a.studyRecord("2.25.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return why
+}
+
+// ofPatient has a draft of the study 2.25.1 be of another patient.
+func ofPatient(t *testing.T, a *Appliance, revision int, patient string) {
+	t.Helper()
+	record, err := a.drafts.load("2.25.1", revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.Frontal.PatientID = patient
+	if err := a.drafts.save(record); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestWithdrawnAfterTheSignature: a report that a physician signed is not taken back with the draft that it took the place of, unless it stands in another
 // patient's record; a draft whose signed report never came is. A receiver that takes signed reports alone hears of what it may have.
 func TestWithdrawnAfterTheSignature(t *testing.T) {
@@ -106,13 +133,8 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := a.studyRecord(uid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}
-			if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why != "") != c.stays {
-				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
+			if why := untold(t, a, announcement{Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}); (why != "") != c.stays {
+				t.Errorf("it is not taken back: %q, want %v", why, c.stays)
 			}
 		})
 	}
@@ -147,13 +169,8 @@ func TestWithdrawnWhereNothingTookItsPlace(t *testing.T) {
 			if err := a.db.Update(c.happens); err != nil {
 				t.Fatal(err)
 			}
-			s, err := a.studyRecord(uid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}
-			if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why != "") != c.stays {
-				t.Errorf("it is not taken back: %q, want %v (%v)", why, c.stays, err)
+			if why := untold(t, a, announcement{Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 3}); (why != "") != c.stays {
+				t.Errorf("it is not taken back: %q, want %v", why, c.stays)
 			}
 		})
 	}
@@ -167,21 +184,9 @@ func TestWithdrawnLate(t *testing.T) {
 		a := withDrafts(t, 2, &queue.Study{
 			UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1, 2}, Last: 3}},
 		})
-		record, err := a.drafts.load(uid, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		record.Frontal.PatientID = patient
-		if err := a.drafts.save(record); err != nil {
-			t.Fatal(err)
-		}
-		s, err := a.studyRecord(uid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := announcement{Outlet: "RIS", Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 2}
-		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != goes {
-			t.Errorf("corrected to patient %s: it is not taken back: %q (%v)", patient, why, err)
+		ofPatient(t, a, 2, patient)
+		if why := untold(t, a, announcement{Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 2}); (why == "") != goes {
+			t.Errorf("corrected to patient %s: it is not taken back: %q", patient, why)
 		}
 	}
 }
@@ -239,15 +244,11 @@ func TestDraftAfterTheSignature(t *testing.T) {
 		"signed for another patient":    {patient: "B", came: true, withdrawn: back, told: true},
 	} {
 		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: c.withdrawn})
-		record, err := a.drafts.load(uid, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		record.Frontal.PatientID = c.patient
-		err = a.db.Update(func(tx *queue.Tx) error {
+		ofPatient(t, a, 2, c.patient)
+		err := a.db.Update(func(tx *queue.Tx) error {
 			reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
 			job := queue.Job{ID: "hl7/RIS/" + uid + "/signed/1/1/", Kind: kindHL7, Study: uid, Dead: !c.came}
-			err := errors.Join(a.drafts.save(record), tx.PutReading(reading), changed(uid+".1", func(h *study.Header) { h.PatientID = c.patient })(tx), tx.Enqueue(job))
+			err := errors.Join(tx.PutReading(reading), changed(uid+".1", func(h *study.Header) { h.PatientID = c.patient })(tx), tx.Enqueue(job))
 			if err != nil || !c.came {
 				return err
 			}
@@ -256,13 +257,8 @@ func TestDraftAfterTheSignature(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := a.studyRecord(uid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := announcement{Outlet: "RIS", Event: string(study.ResultDraft), Revision: 2, Sequence: 2}
-		if why, err := a.overtaken(&outlet{kind: kindHL7, name: "RIS", results: true}, s, n); err != nil || (why == "") != c.told {
-			t.Errorf("%s: the next draft is not told: %q (%v)", name, why, err)
+		if why := untold(t, a, announcement{Event: string(study.ResultDraft), Revision: 2, Sequence: 2}); (why == "") != c.told {
+			t.Errorf("%s: the next draft is not told: %q", name, why)
 		}
 	}
 }

@@ -61,12 +61,18 @@ func (r *DraftRecord) images() map[study.Projection]*study.Header {
 	return map[study.Projection]*study.Header{study.Frontal: r.Frontal, study.Lateral: r.Lateral}
 }
 
+// Header is that of the frontal view, or else of the lateral; nil when there is neither.
+func (r *DraftRecord) Header() *study.Header {
+	if r.Frontal != nil {
+		return r.Frontal
+	}
+	return r.Lateral
+}
+
 // patient is whom the draft is about.
 func (r *DraftRecord) patient() (p study.Patient) {
-	for _, h := range []*study.Header{r.Lateral, r.Frontal} {
-		if h != nil {
-			p = h.Patient()
-		}
+	if h := r.Header(); h != nil {
+		p = h.Patient()
 	}
 	return p
 }

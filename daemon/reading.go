@@ -105,6 +105,12 @@ func (a *Appliance) SignReading(uid string, by Hand, physician string, e Edit) (
 	})
 }
 
+// ReportStands reports whether a study's newest signed report is of a revision that was not withdrawn.
+func ReportStands(s *queue.Study, r *queue.Reading, revision int) bool {
+	signed := r.Signed()
+	return signed != nil && signed.Revision == revision && s.Withdrawal(revision) == nil
+}
+
 // RejectDraft refuses a draft. Nothing is sent: the draft stays what it was, unverified. One on which a signed report stands is not refused: that would take
 // nothing back.
 func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*queue.Reading, error) {
@@ -115,7 +121,7 @@ func (a *Appliance) RejectDraft(uid string, by Hand, reason string, e Edit) (*qu
 		if r.State != queue.ReadingOpen {
 			return ErrNotOpen
 		}
-		if signed := r.Signed(); signed != nil && signed.Revision == r.Revision && s.Withdrawal(r.Revision) == nil {
+		if ReportStands(s, r, r.Revision) {
 			return ErrSigned
 		}
 		r.State, r.Reason = queue.ReadingRejected, reason

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -246,6 +248,55 @@ func (a *Appliance) deliverSigned(ctx context.Context, lease *queue.Lease) error
 		return tx.PutReading(r)
 	})
 }
+
+// Arrival is where a signed report stands at one destination.
+type Arrival struct {
+	To      string
+	At      time.Time // zero before it is there
+	Waits   bool
+	GivenUp bool
+	Trouble string // why it was given up, or has to be tried again
+}
+
+// Arrivals are those of a study's newest signed report: at each destination of the configuration, and where else it went or should have gone.
+func (a *Appliance) Arrivals(report *StudyReport, reading *queue.Reading) (out []Arrival) {
+	signed := reading.Signed()
+	if signed == nil {
+		return nil
+	}
+	at := map[string]*Arrival{}
+	of := func(to string) *Arrival {
+		if at[to] == nil {
+			at[to] = &Arrival{To: to, At: signed.Delivered[to]}
+		}
+		return at[to]
+	}
+	for _, d := range a.cfg().Destinations {
+		of(d.String())
+	}
+	for to := range signed.Delivered {
+		of(to)
+	}
+	made := signJob(reading.StudyInstanceUID, signed.Number).ID
+	for _, j := range report.Jobs {
+		var d signedDelivery
+		switch {
+		case j.ID == made:
+			for _, one := range at {
+				one.told(j)
+			}
+		case j.Kind == kindDeliverSigned && json.Unmarshal(j.Payload, &d) == nil && d.Number == signed.Number:
+			of(d.Destination).told(j)
+		}
+	}
+	for _, to := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, *at[to])
+	}
+	return out
+}
+
+// told notes what became of the job that a report waits for.
+func (a *Arrival) told(j *queue.Job) { a.Waits, a.GivenUp, a.Trouble = !j.Dead, j.Dead, j.LastError }
 
 // wholeSigned returns the file of a signed report, made again when it is gone or not what was written.
 func (a *Appliance) wholeSigned(reading *queue.Reading, signature queue.Signature) (path string, err error) {

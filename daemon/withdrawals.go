@@ -187,10 +187,7 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 	case worst.Final(), worst != "" && s.State == queue.Refused:
 		return worst, "images were rejected: " + worst.Reason(), nil
 	}
-	drafted := record.Frontal
-	if drafted == nil {
-		drafted = record.Lateral
-	}
+	drafted := record.Header()
 	images := []string{pair.Frontal, pair.Lateral}
 	for _, h := range record.images() {
 		if h != nil {

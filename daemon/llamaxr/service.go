@@ -238,7 +238,7 @@ func (in installation) handOver() error {
 	if info, err := os.Stat(in.config); err != nil {
 		return err
 	} else if info.Mode().Perm()&0o077 == 0 {
-		if err := errors.Join(os.Chown(in.config, -1, group), os.Chmod(in.config, 0o640)); err != nil {
+		if err := errors.Join(os.Chown(in.config, -1, group), os.Chmod(in.config, groupReads)); err != nil {
 			return err
 		}
 	}

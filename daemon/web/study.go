@@ -1,9 +1,7 @@
 package web
 
 import (
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,7 +9,6 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/daemon/access"
-	"llamaxr/daemon/config"
 	"llamaxr/daemon/worklist"
 	"llamaxr/inference/models"
 	"llamaxr/queue"
@@ -32,68 +29,10 @@ type studyPage struct {
 	Reading  *queue.Reading
 	Removed  []study.Sentence
 	Chart    []chartRow
-	Alert    *queue.Alert // the newest one of critical findings; nil without any
-	Arrivals []arrival    // of the newest signed report
+	Alert    *queue.Alert     // the newest one of critical findings; nil without any
+	Arrivals []daemon.Arrival // of the newest signed report
 	Data     studyData
 }
-
-// arrival is where a signed report stands at one destination.
-type arrival struct {
-	To      string
-	At      time.Time // zero before it is there
-	Waits   bool
-	GivenUp bool
-	Trouble string // why it was given up, or has to be tried again
-}
-
-// Kinds of the jobs that make a signed report and send it, as the queue names them.
-const (
-	jobSign          = "sign"
-	jobDeliverSigned = "deliver signed"
-)
-
-// arrivals are those of the newest signed report: at each destination of the configuration, and where else it went or should have gone.
-func (p *studyPage) arrivals(destinations []config.Destination) (out []arrival) {
-	signed := p.Reading.Signed()
-	if signed == nil {
-		return nil
-	}
-	at := map[string]*arrival{}
-	of := func(to string) *arrival {
-		if at[to] == nil {
-			at[to] = &arrival{To: to, At: signed.Delivered[to]}
-		}
-		return at[to]
-	}
-	for _, d := range destinations {
-		of(d.String())
-	}
-	for to := range signed.Delivered {
-		of(to)
-	}
-	for _, j := range p.Report.Jobs {
-		var number int
-		var sent struct {
-			Number      int    `json:"number"`
-			Destination string `json:"destination"`
-		}
-		switch {
-		case j.Kind == jobSign && json.Unmarshal(j.Payload, &number) == nil && number == signed.Number:
-			for _, a := range at {
-				a.told(j)
-			}
-		case j.Kind == jobDeliverSigned && json.Unmarshal(j.Payload, &sent) == nil && sent.Number == signed.Number:
-			of(sent.Destination).told(j)
-		}
-	}
-	for _, to := range slices.Sorted(maps.Keys(at)) {
-		out = append(out, *at[to])
-	}
-	return out
-}
-
-// told notes what became of the job that a report waits for.
-func (a *arrival) told(j *queue.Job) { a.Waits, a.GivenUp, a.Trouble = !j.Dead, j.Dead, j.LastError }
 
 // chartRow is one finding's scores; -1 where the view was not acquired.
 type chartRow struct {
@@ -186,7 +125,7 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	p.fill(userOf(q), r.critical())
-	p.Arrivals = p.arrivals(r.appliance.Config().Destinations)
+	p.Arrivals = r.appliance.Arrivals(report, p.Reading)
 	p.Priors = r.priors(&p)
 	if p.Data.CanEdit && p.Revision == report.Revision {
 		if p.Adapters, err = r.appliance.Adapters(); err != nil {
@@ -202,10 +141,8 @@ func (r *Room) study(w http.ResponseWriter, q *http.Request) {
 // header is of whom the page is, and of which order: the text on it stands under that name.
 func (p *studyPage) header() study.Header {
 	if p.Record != nil {
-		for _, h := range []*study.Header{p.Record.Frontal, p.Record.Lateral} {
-			if h != nil {
-				return *h
-			}
+		if h := p.Record.Header(); h != nil {
+			return *h
 		}
 	}
 	e := p.Entry
@@ -291,8 +228,7 @@ func (p *studyPage) fill(user access.User, critical []study.Finding) {
 			p.Text, p.Data.Findings, p.Data.Impression = &text, text.Findings, text.Impression
 		}
 	}
-	signed := p.Reading.Signed()
-	p.Data.Stands = signed != nil && signed.Revision == p.Revision && p.Report.Withdrawal(p.Revision) == nil
+	p.Data.Stands = daemon.ReportStands(&p.Report.Study, p.Reading, p.Revision)
 	now := p.Report.Mode == "" && (p.Revision == p.Report.Revision || p.Reading != nil && p.Reading.Revision == p.Revision)
 	p.Data.CanEdit = now && user.Has(access.Reader, access.Signer)
 	p.Data.CanSign = now && user.Has(access.Signer) && p.Report.Withdrawal(p.Revision) == nil
