@@ -123,7 +123,7 @@ func (n *node) draft(uid string) string {
 	var report struct {
 		Draft struct {
 			Draft struct {
-				Sentences []struct{ Section, Text, Verdict string }
+				Sentences []struct{ Section, Text, Verdict, Original, Reason string }
 			}
 		}
 	}
@@ -132,6 +132,9 @@ func (n *node) draft(uid string) string {
 	}
 	text := map[string][]string{}
 	for _, s := range report.Draft.Draft.Sentences {
+		if s.Verdict != "kept" {
+			n.t.Logf("study %s, %s: %q is %s, the model wrote %q: %s", uid, s.Section, s.Text, s.Verdict, s.Original, s.Reason)
+		}
 		if s.Verdict != "removed" {
 			text[s.Section] = append(text[s.Section], s.Text)
 		}

@@ -35,7 +35,7 @@ func Check(raw string, scores study.PairScores, maps []study.HeatMap) []study.Se
 // the findings that the sentence spoke of, takes its place. An error is that of others.
 func CheckAgain(raw string, scores study.PairScores, maps []study.HeatMap, others Others) ([]study.Sentence, error) {
 	findings, impression := split(raw)
-	checker := checker{scores: scores, maps: maps, others: others, said: map[study.Finding]bool{}, seen: map[string]bool{}}
+	checker := checker{scores: scores, maps: maps, others: others, british: british(raw), said: map[study.Finding]bool{}, seen: map[string]bool{}}
 	out := checker.section(study.SectionFindings, findings, strings.Index(raw, findings))
 	for _, f := range study.Findings() {
 		if scores.Present(f) && !checker.said[f] {
@@ -118,13 +118,14 @@ func Unflagged(sentences []study.Sentence, scores study.PairScores) string {
 const mostAgain = 4
 
 type checker struct {
-	scores study.PairScores
-	maps   []study.HeatMap
-	others Others
-	again  int                    // sentences for which others were asked
-	err    error                  // the first of others
-	said   map[study.Finding]bool // findings stated as present or possible so far
-	seen   map[string]bool        // sentences of the section so far
+	scores  study.PairScores
+	maps    []study.HeatMap
+	others  Others
+	british bool                   // the model writes oedema, so that our sentences do
+	again   int                    // sentences for which others were asked
+	err     error                  // the first of others
+	said    map[study.Finding]bool // findings stated as present or possible so far
+	seen    map[string]bool        // sentences of the section so far
 }
 
 // section checks a section's text, which begins at a place in the raw text.
@@ -230,7 +231,7 @@ func (c *checker) anew(first study.Sentence, at int) []study.Sentence {
 	}
 	c.see(out[0].Text)
 	for _, f := range spoken {
-		plain := Statement(f, c.scores)
+		plain := c.spelled(Statement(f, c.scores))
 		if _, beside := c.kindOf(f); beside && !c.scores.Present(f) {
 			continue // which is not denied
 		}
@@ -342,7 +343,16 @@ func (c *checker) replaced(section study.Section, original, text, reason string)
 }
 
 func (c *checker) sentence(section study.Section, text string, verdict study.Verdict, reason string) study.Sentence {
+	text = c.spelled(text)
 	return c.evidenced(study.Sentence{Section: section, Text: text, Verdict: verdict, Reason: reason}, labeler.Claims(text))
+}
+
+// spelled is a sentence of ours as the model spells, whose spelling is the site's.
+func (c *checker) spelled(text string) string {
+	if !c.british {
+		return text
+	}
+	return strings.ReplaceAll(text, american, oedema)
 }
 
 // evidenced is a sentence with the evidence for what it claims.
@@ -360,6 +370,16 @@ func (c *checker) evidenced(s study.Sentence, claims labeler.Labels) study.Sente
 		s.Evidence = append(s.Evidence, evidence)
 	}
 	return s
+}
+
+// The one of our words that is spelled in two ways.
+const american, oedema = "edema", "oedema"
+
+// british reports whether a text spells oedema so more often than not.
+func british(text string) bool {
+	text = strings.ToLower(text)
+	all, so := strings.Count(text, american), strings.Count(text, oedema)
+	return 2*so > all
 }
 
 func split(raw string) (findings, impression string) {

@@ -447,6 +447,30 @@ func TestEvidenceOfReplacedSentences(t *testing.T) {
 	}
 }
 
+// TestOneSpellingADraft: what the guard puts into a draft is spelled as its model spells, whose spelling the site taught it.
+func TestOneSpellingADraft(t *testing.T) {
+	scores := study.PairScores{Frontal: new(study.Scores)}
+	scores.Frontal[study.Edema], scores.Frontal[study.Effusion] = 0.9, 0.9
+	for raw, want := range map[string]string{
+		"FINDINGS: There is pulmonary oedema. IMPRESSION: No pulmonary oedema.":                       "There is pulmonary oedema. Pleural effusion is present. Pulmonary oedema is present. Pleural effusion.",
+		"FINDINGS: Oedema and effusion. IMPRESSION: Effusion.":                                        "Oedema and effusion. Effusion. Pulmonary oedema.",
+		"FINDINGS: No oedema, no effusion, no mass. IMPRESSION:":                                      "Pulmonary oedema is present. Pleural effusion is present. No mass. Pulmonary oedema, pleural effusion.",
+		"FINDINGS: There is pulmonary edema. IMPRESSION: No pulmonary edema.":                         "There is pulmonary edema. Pleural effusion is present. Pulmonary edema is present. Pleural effusion.",
+		"FINDINGS: Effusion. IMPRESSION: Effusion.":                                                   "Effusion. Pulmonary edema is present. Effusion. Pulmonary edema.",
+		"FINDINGS: Edema and effusion. Pulmonary edema is seen. IMPRESSION: Effusion without oedema.": "Edema and effusion. Pulmonary edema is seen. Pulmonary edema is present. Pleural effusion is present.",
+	} {
+		var got []string
+		for _, s := range Check(raw, scores, nil) {
+			if s.Verdict != study.VerdictRemoved {
+				got = append(got, s.Text)
+			}
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s\nbecomes %s\nand not %s", raw, text, want)
+		}
+	}
+}
+
 func TestEvidenceCarriesViewScoreAndRegion(t *testing.T) {
 	region := &study.Region{Left: 1, Top: 2, Right: 3, Bottom: 4}
 	scores := study.PairScores{Frontal: &study.Scores{study.Mass: 0.3}, Lateral: &study.Scores{study.Mass: 0.8}}
