@@ -275,6 +275,9 @@ var errNoAct = errors.New("there is no such act")
 
 // settle does an act of a form and goes back to its page with what came of it.
 func (r *Room) settle(w http.ResponseWriter, act *act, page string, do func() (said string, err error)) {
+	if r.ofAnother(w, act.q, act.q.PostFormValue("user")) {
+		return
+	}
 	if err := act.enter(""); err != nil {
 		r.fail(w, act.q, http.StatusServiceUnavailable, err.Error())
 		return

@@ -88,7 +88,7 @@ func TestPageOfAnother(t *testing.T) {
 		s := &queue.Study{UID: shown, State: queue.Delivered, Revision: 1, Alerts: []*queue.Alert{{Number: 1, Revision: 1}}}
 		return errors.Join(tx.PutStudy(s), tx.PutReading(&queue.Reading{StudyInstanceUID: shown, State: queue.ReadingSigned, Version: 3, Revision: 1}))
 	})
-	if err := appliance.Users().Add(access.User{Name: "bob", FullName: "Roe^Bob^^Dr", Roles: []access.Role{access.Signer}}, password); err != nil {
+	if err := appliance.Users().Add(access.User{Name: "bob", FullName: "Roe^Bob^^Dr", Roles: []access.Role{access.Signer, access.Trainer, access.Admin}}, password); err != nil {
 		t.Fatal(err)
 	}
 	c := client(t) // one browser
@@ -120,8 +120,8 @@ func TestPageOfAnother(t *testing.T) {
 			t.Errorf("%s by the other's page: %d %s", act, status, said)
 		}
 	}
-	acknowledge := func(user string) (int, string) {
-		answer, err := c.PostForm(server.URL+"/studies/"+shown+"/acknowledge", url.Values{"number": {"1"}, "user": {user}})
+	post := func(user, path string) (int, string) {
+		answer, err := c.PostForm(server.URL+path, url.Values{"number": {"1"}, "node": {"none"}, "user": {user}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,8 +132,18 @@ func TestPageOfAnother(t *testing.T) {
 		}
 		return answer.StatusCode, strings.TrimSpace(string(said))
 	}
-	if status, said := acknowledge("sam"); status != http.StatusConflict || said != want {
-		t.Errorf("acknowledged by the other's page: %d %s", status, said)
+	acknowledge := "/studies/" + shown + "/acknowledge"
+	for _, path := range []string{acknowledge, "/learning/rollback", "/admin/echo"} {
+		if status, said := post("sam", path); status != http.StatusConflict || said != want {
+			t.Errorf("%s by the other's page: %d %s", path, status, said)
+		}
+	}
+	for _, path := range []string{"/learning", "/admin"} {
+		_, page := ask(t, c, "GET", server.URL+path, nil)
+		acts, named := strings.Count(page, `method="post" action="`+path+`/`), strings.Count(page, `name="user" value="bob"`)
+		if acts == 0 && path == "/learning" || acts != named {
+			t.Errorf("%s has %d forms, %d of them name the user", path, acts, named)
+		}
 	}
 	reading, err := appliance.Reading(shown)
 	if err != nil || reading.State != queue.ReadingSigned || reading.Version != 3 {
@@ -142,7 +152,7 @@ func TestPageOfAnother(t *testing.T) {
 	if status, said := ask(t, c, "POST", server.URL+"/studies/"+shown+"/reopen", map[string]string{"If-Match": `"3"`, "Llamaxr-User": "bob"}); status != http.StatusOK {
 		t.Errorf("by his own page: %d %s", status, said)
 	}
-	if status, said := acknowledge("bob"); status != http.StatusSeeOther {
+	if status, said := post("bob", acknowledge); status != http.StatusSeeOther {
 		t.Errorf("acknowledged by his own page: %d %s", status, said)
 	}
 }

@@ -39,7 +39,7 @@ func answerOf(r *queue.Reading) readingAnswer {
 	}
 }
 
-// pageUser is the header in which a page names the user that it was made for.
+// pageUser is the header in which a page names the user that it was made for; forms have a field "user".
 const pageUser = "Llamaxr-User"
 
 // ofAnother refuses what a page asks for that was made for another user than who is logged in now: the tabs of a browser have one session. made is empty where
