@@ -3,6 +3,9 @@ package guard
 import (
 	"regexp"
 	"strings"
+
+	"llamaxr/reporting/labeler"
+	"llamaxr/study"
 )
 
 // unknowable are the claims that 36 scores cannot support, each with the reason given to the reader. The words are those that radiologists
@@ -44,12 +47,12 @@ var unknowable = []struct {
 	{
 		regexp.MustCompile(`(?i)\b(?:free (?:\w+ )?air|pneumo-?(?:peritoneum|mediastinum)|pericardial|(?:subcutaneous|surgical|soft tissue|mediastinal) emphysema|aneurysm\w*|dissection|` +
 			`embol\w+|(?:lymph)?adenopath\w*|lymph nodes?|bronchiectasis|bronchiectatic|bronchitis|asthma|sarcoid\w*|silicosis|asbestosis|pneumoconiosis|scoliosis|kyphosis|scar(?:s|red|ring)?|osteophyt\w*|elevated hemidiaphragm|dislocat\w+|` +
-			`(?:lytic|sclerotic|bone|bony|osseous) lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
+			`(?:lytic|sclerotic|blastic|bone|bony|osseous|ribs?|vertebral?|spinal|spine|clavic\w+|pleural) (?:lesions?|mass(?:es)?)|(?:lesions?|mass(?:es)?) (?:of|in) (?:the |an? )?(?:\w+ )?(?:bones?|ribs?|vertebra\w*|spine|clavicles?|pleura)|inflammatory lesions?|situs inversus|eventration|diaphragmatic rupture|hilar (?:enlargement|mass|fullness|prominence)|atheroscl\w+|` +
 			`(?:coronary|aortic|vascular) calcif\w+|degenerat\w+|spondyl\w+|arthri\w+|arthro(?:sis|pathy|tic)|spurs?|spurring|hyperostosis|demineral\w+|osteop[eo]\w+|tortuo\w+|ectatic|ectasia|uncoil\w+|unfold\w+|` +
 			`deviat\w+|shift\w*|narrow(?:ed|ing)|crowding|crowded|cuffing|dilat(?:ed|ation|ion)|pectus|azygos|cervical ribs?|gyna?ecomastia|goit\w+|thyroid|miliary|` +
 			// causes and kinds of what is scored
 			`cancer\w*|carcinoma\w*|malignan\w+|metasta\w+|lymphoma\w*|tumou?rs?|neoplas\w+|granulomas?|mediastinal mass(?:es)?|tubercul\w+|tb|covid\w*|abscess\w*|aspirat\w+|pneumonitis|` +
-			`empyema\w*|(?:ha?emo|chylo|fibro)-?(?:pneumo-?)?thora\w+|blood|pus|pleurisy|tension|copd|obstructive|(?:heart|cardiac) failure|chf|(?:fluid|volume) overload|venous hypertension|` +
+			`empyema\w*|(?:ha?emo|chylo|fibro)-?(?:pneumo-?)?thora\w+|blood|pus|pleurisy|tension|copd|obstructive|(?:heart|cardiac) failure|congestive heart|(?:due|secondary|related) to (?:\w+ )?(?:heart|cardiac) disease|chf|(?:fluid|volume) overload|venous hypertension|` +
 			`(?:non-?)?cardiogenic|cardiomyopath\w+|ventricular|uip|mucus plug\w*)\b`),
 		"names a condition that is not scored",
 	},
@@ -64,4 +67,21 @@ func Claim(sentence string) string {
 		}
 	}
 	return ""
+}
+
+// qualified are an extreme size, an age, a form, a number and a place of a finding, none of which is in a score.
+var qualified = regexp.MustCompile(`(?i)\b(?:massive|huge|enormous|giant|severe(?:ly)?|extensive|tiny|trace|acute|subacute|chronic|old|healed|healing|remote|displaced|comminuted|spiculated|calcified|` +
+	`(?:solitary|single|two|three|four|five|several|multiple|numerous|many) (?:\w+ ){0,2}?(?:nodul|mass|fractur|lesion|opacit|infiltrat|effusion|hernia)\w*|\d+(?:st|nd|rd|th)|[tl] ?\d{1,2}|(?:upper|lower) (?:lobes?|zones?|lungs?))\b`)
+
+// notAcute denies an age.
+var notAcute = regexp.MustCompile(`(?i)\b(?:no|without)(?: evidence of)?(?: any)? (?:acute|chronic)\b`)
+
+// qualifies reports whether a sentence that calls a finding present or possible says more of it than a score does.
+func qualifies(sentence string, labels labeler.Labels) bool {
+	for _, said := range labels {
+		if said != study.Absent {
+			return qualified.MatchString(notAcute.ReplaceAllString(sentence, ""))
+		}
+	}
+	return false
 }

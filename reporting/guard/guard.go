@@ -279,6 +279,9 @@ func (c *checker) judge(section study.Section, original string) study.Sentence {
 	if !labeler.Plain(read, labels) {
 		wrong = append(wrong, "can be read in more than one way")
 	}
+	if qualifies(read, labels) {
+		wrong = append(wrong, "states a size, an age, a form, a number or a place that is not scored")
+	}
 	beside := unscored(read, len(labels) > 0)
 	if beside && len(labels) > 0 {
 		wrong = append(wrong, wrongUnscored)

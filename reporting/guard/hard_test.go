@@ -56,6 +56,57 @@ func TestHardWords(t *testing.T) {
 	}
 }
 
+// TestNormalBesideOne: what calls a part of the chest normal does not stand beside the one finding that part has, and stands beside another.
+func TestNormalBesideOne(t *testing.T) {
+	for text, f := range map[string]study.Finding{
+		"Cardiac silhouette: Normal.": study.Cardiomegaly, "Heart size: normal.": study.Cardiomegaly, "Normal size of the heart.": study.Cardiomegaly,
+		"Cardiomediastinal silhouettes are within normal limits.": study.Cardiomegaly, "Normal cardiac contour.": study.Cardiomegaly,
+		"Heart size and mediastinal contours appear within normal limits.": study.EnlargedCardiomediastinum, "Mediastinum: Not widened.": study.EnlargedCardiomediastinum,
+		"Lungs/pleura: Clear.": study.Effusion, "Preserved costophrenic angles.": study.Effusion, "No acute cardiac, pulmonary, or pleural abnormality.": study.Effusion,
+		"No acute or active cardiac, pulmonary or pleural disease.": study.Effusion, "The cardiomediastinal contours, lungs, pleura and bones are normal.": study.Pneumothorax,
+		"Lung fields: Clear.": study.Mass, "Clear, well-expanded lungs.": study.Mass, "No active/acute cardiopulmonary disease.": study.Mass, "No acute cardio-pulmonary disease.": study.Mass,
+		"No bony injury.": study.Fracture, "No acute osseous injury.": study.Fracture, "Intact bony thorax.": study.Fracture, "Normal thoracic spine.": study.Fracture,
+	} {
+		scores := every(0.1)
+		scores.Frontal[f] = 0.9
+		if got := Check("FINDINGS: "+text, scores, nil)[0]; got.Verdict == study.VerdictKept {
+			t.Errorf("%q stands beside %s", text, f)
+		}
+	}
+	beside := every(0.1)
+	beside.Frontal[study.Cardiomegaly] = 0.9
+	for _, text := range []string{"Lungs: Clear.", "Bones: Normal.", "Mediastinum: Normal.", "No effusion, pneumothorax or focal airspace disease."} {
+		if got := Check("FINDINGS: "+text, beside, nil)[0]; got.Verdict != study.VerdictKept {
+			t.Errorf("%q is %s beside cardiomegaly: %s", text, got.Verdict, got.Reason)
+		}
+	}
+}
+
+// TestNoMoreThanAScoreSays: of a finding that is there, no extreme size, age, form, number and place is told; what is denied may have them.
+func TestNoMoreThanAScoreSays(t *testing.T) {
+	for text, want := range map[string]string{
+		"There is a massive pneumothorax.":                   "Pneumothorax is present.",
+		"Acute displaced fractures of the 7th and 8th ribs.": "Fracture is present.",
+		"Compression fracture of T8.":                        "Fracture is present.",
+		"Three nodules.":                                     "Nodule is present.",
+		"Upper lobe pneumonia.":                              "Pneumonia is present.",
+		"Severe cardiomegaly, no acute fracture.":            "Cardiomegaly is present. No fracture.",
+		"Mild cardiomegaly.":                                 "Mild cardiomegaly.",
+		"No acute displaced fracture.":                       "No acute displaced fracture.",
+		"Cardiomegaly, no acute pneumonia.":                  "Cardiomegaly, no acute pneumonia.",
+	} {
+		scores := every(0.1)
+		for f, said := range labeler.LabelSentence(text) {
+			if said == study.Present {
+				scores.Frontal[f] = 0.9
+			}
+		}
+		if got := Check("FINDINGS: "+text, scores, nil)[0]; got.Text != want {
+			t.Errorf("%q becomes %q, not %q: %s", text, got.Text, want, got.Reason)
+		}
+	}
+}
+
 // TestOffTheSubject: remarks on the report, orders, other languages and headings do not stand; sentences too long to be read do not, and take no time.
 func TestOffTheSubject(t *testing.T) {
 	scores := study.PairScores{Frontal: &study.Scores{study.Effusion: 0.9}}

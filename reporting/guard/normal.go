@@ -19,6 +19,9 @@ const (
 const fine = `(?:clear|normal|unremarkable|healthy|intact|sharp|within normal limits|wnl|negative|without (?:\w+ )?(?:abnormalit\w*|findings?)|free of (?:disease|abnormalit\w*)|` +
 	`(?:fine|good|okay|satisfactory|excellent)\W*$)`
 
+// listed goes on from a part of the chest, through others, to their being as they should be.
+const listed = `(?:(?:,|,? and|,? or) (?:(?:the|visuali[sz]ed|upper|lower|adjacent|heart|cardiac|cardiomediastinal|mediastin\w+|lungs?|pleura\w*|hil\w+|bon\w+|osseous|skeletal|soft|tissues?|vascul\w+|thora\w+|diaphragm\w*|abdom\w+|structures?|silhouettes?|contours?|spaces?|size) ?)+){1,6}(?:is|are|appears?|remains?) (?:\w+ )?` + fine + `(?:\W|$)`
+
 // region is a part of the chest with the words for it and what it could have.
 type region struct {
 	name *regexp.Regexp
@@ -31,14 +34,21 @@ var regions = []region{
 	{regexp.MustCompile(`\bpleural?\b`), inPleura},
 	{regexp.MustCompile(`\b(?:cardiac|heart)\b`), only(study.Cardiomegaly)},
 	{regexp.MustCompile(`\bmediastin\w+\b`), only(study.EnlargedCardiomediastinum)},
+	{regexp.MustCompile(`\binterstiti\w+\b`), func(f study.Finding) bool { return f == study.Edema || f == study.Fibrosis }},
 	{regexp.MustCompile(`\b(?:soft tissues?|hilar|hil(?:a|um)|degenerative|vascular|aort\w+|abdom\w+|diaphragm\w*)\b`), func(study.Finding) bool { return false }},
 }
 
 // nothingWrong denies without naming; the words between may say of what region alone.
-var nothingWrong = regexp.MustCompile(`\b(?:no|without|free of|negative for)((?: [\w-]+){0,5}?) (?:abnormal\w*|patholog\w*|diseases?|findings?|problems?|process(?:es)?)\b`)
+var nothingWrong = regexp.MustCompile(`\b(?:no|without|free of|negative for|negative)((?:[ ,/()]+[\w-]+){0,9}?)[ ,/()]+(?:abnormal\w*|patholog\w*|diseases?|findings?|problems?|process(?:es)?|injur(?:y|ies)|changes?|trauma|deformit\w+|issues?|concerns?|conditions?|illness|events?)\b`)
 
 // airspaceDisease is a name of lung opacity, which the labeler knows.
 var airspaceDisease = regexp.MustCompile(`\bair-?space (?:disease|process)`)
+
+// joins stand before the last of a list.
+var joins = regexp.MustCompile(`,|/|\b(?:or|and)\b`)
+
+// written is how words are written that are written in several ways.
+var written = strings.NewReplacer("/", " and ", "cardio-pulmonary", "cardiopulmonary", "cardio pulmonary", "cardiopulmonary")
 
 // volumes of the lungs are not the lungs.
 var volumes = regexp.MustCompile(`\blung (?:volumes?|markings|expansion|inflation|aeration)\b`)
@@ -50,13 +60,15 @@ var normals = []region{
 		`\b(?:chest|thorax|study|exam(?:ination)?|x-?rays?|radiographs?|films?|cxr|appearances?|patient|everything|all|looks|cardiopulmonary structures|all structures) (?:is |are |appears? |looks? |was )?(?:\w+ )?` + fine + `(?:\W|$)|` +
 		`\b(?:normal|unremarkable|negative|clear|healthy) (?:(?:two|2|frontal|lateral|and)[ -])+(?:views?|projections?|chest)\b|\b(?:views?|projections?):? (?:(?:is|are|appears?) )?` + fine + `\W*$|` +
 		`^\W*(?:\d+\W+)?(?:\w+: )?(?:\w+ )?(?:normal|unremarkable|negative|clear|wnl|within normal limits)\W*$`), everything},
-	{regexp.MustCompile(`\b(?:lungs?|air ?spaces|parenchyma)(?: fields?| zones?| parenchyma| bases| apices)? (?:(?:are|is|remain|appear)s? )?(?:[\w-]+,? ){0,4}?(?:and )?` + fine + `(?:\W|$)|` +
-		`\b(?:clear|normal|healthy|unremarkable|good) lungs?(?: fields?| parenchyma| bases)?\W*(?:$|,|and|with)`), inLungs},
-	{regexp.MustCompile(`\b(?:pleura|pleural (?:spaces?|surfaces?|reflections?|margins?)|costophrenic (?:angles?|sulc\w+|recess\w*)|cp angles?)(?: (?:and|or) [\w ]{3,30}?)? (?:(?:is|are|remain|appear)s? )?(?:\w+ ){0,2}?` + fine + `(?:\W|$)|` +
-		`\b(?:clear|normal|unremarkable) (?:pleura\b|pleural s)|\b(?:clear|sharp) costophrenic`), inPleura},
+	{regexp.MustCompile(`\b(?:lungs?|air ?spaces|parenchyma)(?: fields?| zones?| parenchyma| bases| apices)? (?:(?:are|is|remain|appear)s? )?(?:[\w-]+,? ){0,4}?(?:and )?(?:they are )?(?:(?:believed|felt|thought) to be )?` + fine + `(?:\W|$)|` +
+		`\b(?:clear|normal|healthy|unremarkable|good)(?:,? (?:and )?(?:well[ -])?(?:expanded|aerated|inflated))? lungs?(?: fields?| parenchyma| bases)?\W*(?:$|,|and|with)`), inLungs},
+	{regexp.MustCompile(`\b(?:pleura|pleural (?:spaces?|surfaces?|reflections?|margins?)|costophrenic (?:angles?|sulc\w+|recess\w*)|cp angles?)(?: (?:and|or) [\w ]{3,30}?)? (?:(?:is|are|remain|appear)s? )?(?:\w+ ){0,2}?(?:` + fine + `|free|dry|preserved|maintained|well (?:maintained|preserved|defined|seen))(?:\W|$)|` +
+		`\b(?:clear|normal|unremarkable) (?:pleura\b|pleural s)|\b(?:clear|sharp|preserved|normal) costophrenic`), inPleura},
+	{regexp.MustCompile(`\b(?:lungs?|parenchyma)` + listed), inLungs},
+	{regexp.MustCompile(`\bpleura(?:l (?:spaces?|surfaces?))?` + listed), inPleura},
 	{regexp.MustCompile(`\b(?:heart|cardiac \w+|cardiovascular \w+) (?:is |appears )?(?:\w+ )?(?:unremarkable|normal)\b`), only(study.Cardiomegaly)},
 	{regexp.MustCompile(`\b(?:bon(?:y|es?)|osseous|skelet\w+|ribs?|rib cage|thoracic (?:cage|spine)|spine|clavicles?|vertebra\w*)\b[^.;]*\b(?:normal|intact|unremarkable|without (?:acute )?abnormalit\w*)|` +
-		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bones?|ribs?|skeleton|osseous)`), only(study.Fracture)},
+		`\b(?:normal|intact|unremarkable) (?:\w+ )?(?:bon(?:y|es?)|ribs?|skelet\w+|osseous|thoracic (?:cage|spine))|\bvertebra\w*[^.;]* heights? (?:is |are )?(?:maintained|preserved)`), only(study.Fracture)},
 }
 
 // anatomy is what sentences that name no finding may be about.
@@ -149,14 +161,18 @@ func (c *checker) kindOf(f study.Finding) (study.Finding, bool) {
 // callsNormal reports whether a sentence denies, without naming it, what is scored present or not scored at all.
 func (c *checker) callsNormal(sentence string) bool {
 	sentence = strings.ReplaceAll(sentence, nothingScored, "") // which says no more than it knows
-	text := volumes.ReplaceAllString(strings.ToLower(sentence), "volumes")
+	text := written.Replace(volumes.ReplaceAllString(labeler.Headed(strings.ToLower(sentence)), "volumes"))
 	for _, n := range normals {
 		if n.name.MatchString(text) && c.any(n.has) {
 			return true
 		}
 	}
 	for _, m := range nothingWrong.FindAllStringSubmatchIndex(text, -1) {
-		if between := text[m[2]:m[3]]; !airspaceDisease.MatchString(text[m[2]:m[1]]) && c.any(denied(between)) {
+		between := text[m[2]:m[3]]
+		if at := joins.FindAllStringIndex(between, -1); at != nil && len(labeler.LabelSentence(between)) > 0 {
+			between = between[at[len(at)-1][1]:] // what comes before it is denied by name
+		}
+		if !airspaceDisease.MatchString(text[m[2]:m[1]]) && c.any(denied(between)) {
 			return true
 		}
 	}

@@ -43,7 +43,8 @@ func label(sentence string, offered bool) Labels {
 	}
 	text := strings.ReplaceAll(strings.ToLower(sentence), "compatible with", "compatible to") // not the "with" of a further statement
 	text = nothingNew.ReplaceAllString(text, "stable")
-	text = answer.ReplaceAllString(notNormal.ReplaceAllString(text, "abnormal"), " none")
+	text = nearlyNormal.ReplaceAllString(text, "borderline $1")
+	text = Headed(answer.ReplaceAllString(notNormal.ReplaceAllString(text, "abnormal"), " none"))
 	if request.MatchString(text) {
 		return labels
 	}

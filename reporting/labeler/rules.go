@@ -93,24 +93,47 @@ var named = map[study.Finding][]string{
 	study.Pneumothorax:              {`(?:hydro|ha?emo)?pneumo[- ]?thora(?:x|ces)`, `ptx`},
 }
 
-// beside is what is called normal together with a part of the chest.
-const beside = `(?:(?:,|,? and) [a-z ]{3,40}?){0,4}?`
+// Parts whose size a sentence may call normal, in the words that readers have for them.
+const (
+	heart       = `(?:heart|cardiac)(?: (?:silhouettes?|shadow|contours?|borders?))?(?: size)?`
+	mediastinum = `mediastin(?:um|al (?:silhouettes?|contours?|shadows?|size|width))(?: size)?`
+	heartAndAll = `cardio[ -]?(?:mediastin(?:um|al (?:silhouettes?|contours?|shadows?|size))|thymic silhouette)`
+	// beside is what is called normal together with one.
+	beside = `(?:(?:,|,? and) [a-z ]{3,40}?){0,4}?`
+	// asItShould follows a part.
+	asItShould = beside + `(?:,? (?:is|are|was|remains?|appears?|looks?|seems?|has|grossly|otherwise|essentially|at|in|on|of|near|an?|the|size|upper|top|stable and))*:?,? ` +
+		`(?:(?:top[- ])?normal|within (?:the )?(?:upper )?(?:limits of )?normal|within limits|unremarkable|maintained|preserved|(?:limits?|range) (?:of )?normal|not (?:enlarged|widened|increased|prominent|big))\b`
+	// normalOf comes before one.
+	normalOf = `\b(?:normal|unremarkable)(?:[- ]sized|(?: in)? size(?: of)?(?: the)?)? `
+)
+
+// headed is a part of the chest as a heading: "Heart size: normal."
+var headed = regexp.MustCompile(`^(\W*(?:\d+\W+)?[a-z][a-z /-]{2,40}):\s+((?:normal|unremarkable|within|clear|sharp|intact|negative|wnl|not (?:enlarged|widened))\b)`)
+
+// Headed is a lower-case sentence whose heading is made its subject.
+func Headed(text string) string { return headed.ReplaceAllString(text, "$1 is $2") }
 
 // normal statements deny findings without naming them.
 var normals = []struct {
 	says   *regexp.Regexp
 	denies []study.Finding
 }{
-	{regexp.MustCompile(`\b(?:heart|cardiac(?: silhouette| shadow| contours?)?)(?: size)?` + beside + `(?:(?: is| are| remains?| appears?)?(?: at)?(?: the)?|:) (?:normal|within normal|unremarkable|not enlarged|of normal|stable and normal|upper limits? of normal|top[- ]normal)\b|\bnormal(?:[- ]sized)? heart\b`), []study.Finding{study.Cardiomegaly}},
-	{regexp.MustCompile(`\bnormal (?:heart|cardiac) (?:size|silhouette)|\bnormal cardiomediastinal|cardiomediastinal (?:silhouette|contours?)` + beside + ` (?:is |are )?(?:normal|within normal|unremarkable)|(?:heart|cardiac)(?:,| and) mediastin(?:um|al (?:contours?|silhouettes?|shadows?))` + beside + ` (?:is |are |appears? )?(?:normal|within normal|unremarkable)`), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
-	{regexp.MustCompile(`\bnormal mediastin(?:um|al)|mediastin(?:um|al (?:contours?|silhouettes?|width))` + beside + `(?: is| are)? (?:normal|within normal|unremarkable|not widened)`), []study.Finding{study.EnlargedCardiomediastinum}},
+	{calledNormal(heart), []study.Finding{study.Cardiomegaly}},
+	{calledNormal(mediastinum), []study.Finding{study.EnlargedCardiomediastinum}},
+	{calledNormal(heartAndAll), []study.Finding{study.Cardiomegaly, study.EnlargedCardiomediastinum}},
+	{regexp.MustCompile(normalOf + `(?:` + heart + `(?:,|,? and)? )?mediastin(?:um|al)\b`), []study.Finding{study.EnlargedCardiomediastinum}},
+}
+
+// calledNormal finds what calls a part normal.
+func calledNormal(part string) *regexp.Regexp {
+	return regexp.MustCompile(`\b` + part + asItShould + `|` + normalOf + part + `\b`)
 }
 
 // everyClaim finds both. It is made when it is wanted: most commands label nothing.
 var everyClaim = sync.OnceValue(func() []rule { return compile(named, implied) })
 
 // normalWord is in every one of normals.
-var normalWord = regexp.MustCompile(`normal|unremarkable|not enlarged|not widened`)
+var normalWord = regexp.MustCompile(`normal|unremarkable|within limits|maintained|preserved|not (?:enlarged|widened|increased|prominent|big)`)
 
 // seen are the words for what is seen.
 const seen = `(?:seen|identified|present|visuali[sz]ed|evident|appreciated|demonstrated|suspected|found|noted|detected|observed|apparent)`
@@ -152,6 +175,8 @@ var (
 	answerAfter = regexp.MustCompile(`^\s*(?:none|nil)\W*$`)
 	// notNormal is what is said in the place of abnormal.
 	notNormal = regexp.MustCompile(`\bnot (?:normal|unremarkable|within normal limits)\b`)
+	// nearlyNormal is what may be more than normal: "The heart is normal to mildly enlarged."
+	nearlyNormal = regexp.MustCompile(`\bnormal (?:or|to) (?:(?:\w+ly|borderline) )*(enlarged|prominent|widened)\b`)
 	// request is what somebody asked, not what is seen.
 	request     = regexp.MustCompile(`^\W*(?:indications?|(?:clinical )?history|clinical \w+|reason for \w+|comparison|technique|question)\s*:`)
 	hedgeBefore = regexp.MustCompile(`\b(?:possib\w+|probab\w+|likely|may|might|could|suspect\w*|suspicious|suspicion|question\w*|query|concern\w*|suggest\w*|equivocal|versus|vs|borderline|presum\w+|potential\w*|perhaps|differential|appear\w* to represent|consider|favou?red?|worrisome|indeterminate|cannot|difficult to exclude|compatible|is there|are there)\b|\?`)
