@@ -88,6 +88,10 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	base, adapter, template, digest := a.reader.LanguageModel()
 	before := a.adapterInUse()
 	a.adapting.Unlock()
+	past, err := a.tuningRuns()
+	if err != nil {
+		return err
+	}
 	t := &a.tuner
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,7 +113,7 @@ func (a *Appliance) tune(id string, preset tune.Preset, list []*study.Correction
 	t.running, t.stop, t.live = id, stop, tune.Record{ID: id, State: tune.Running, Preset: preset}
 	opts := tune.Options{
 		ID: id, Folder: folder, Preset: preset, Seed: 1, Base: base, Adapter: adapter, Template: template, Digest: digest, Before: before,
-		Corrections: list, Yield: a.yield,
+		Corrections: list, Past: past, Yield: a.yield,
 		Progress: func(r *tune.Record) {
 			t.mu.Lock()
 			defer t.mu.Unlock()

@@ -178,6 +178,9 @@ func TestTrainingText(t *testing.T) {
 		{"Right internal jugular catheter in place. The heart is enlarged.", "The heart is enlarged."},
 		{"A 2.3 cm nodule. No pleural effusion.", "No pleural effusion."},
 		{"Discussed with [name]. No focal consolidation.", "No focal consolidation."},
+		{"PNEUMOTHORAX IS SEEN. FRANK BAKER NOTIFIED. NO EFFUSION.", "PNEUMOTHORAX IS SEEN. NO EFFUSION."},
+		{"Cardiomegaly seen by Grace Hill. Results given to frank baker. Discussed with will brown. No effusion.", "No effusion."},
+		{"Smith notes cardiomegaly. Rose confirmed the effusion. No mass is noted.", "No mass is noted."},
 		{"No pneumothorax.", "No pneumothorax."},
 	} {
 		got := TrainingText(Report{test.findings, "No acute disease."})

@@ -25,8 +25,18 @@ const (
 )
 
 // leaning is how much the share of findings that the model itself says as scored may fall: the guard rewrites the rest, so that what is
-// delivered says them all the same.
-const leaning = 0.02
+// delivered says them all the same. Of the best that any adapter in use had it may lose mostLeaning: each run may fall a little, all of them not more.
+const (
+	leaning     = 0.02
+	mostLeaning = 0.04
+	aloneName   = "findings said as scored, before the guard"
+)
+
+// The interval of a few held-out reports is wide: of fewer than manyHeldOut the mean itself may not fall by more than fallOfFew.
+const (
+	manyHeldOut = 20
+	fallOfFew   = 0.05
+)
 
 // Measure is one figure of the old and the new adapter. Low and High bound the mean difference, new less old, with 95 % confidence.
 type Measure struct {
@@ -35,7 +45,8 @@ type Measure struct {
 	New  float64 `json:"new"`
 	Low  float64 `json:"difference_low"`
 	High float64 `json:"difference_high"`
-	Pass bool    `json:"pass"` // not worse beyond its confidence interval, or beyond leaning where that is what counts
+	Best float64 `json:"best,omitempty"` // of all adapters that were in use, where New is held against that too
+	Pass bool    `json:"pass"`           // not worse beyond its confidence interval, or beyond leaning where that is what counts
 }
 
 // Verdict is what the gate says of a new adapter.
@@ -122,12 +133,12 @@ func (r *run) judge(ctx context.Context, heldOut []example) (*Verdict, error) {
 	compare("findings said as in the signed report (F1)", func(e example, text string) float64 { return findingsF1(e.text, text) })
 	v.Measures = append(v.Measures,
 		compareMeans("findings said as scored", grounded[0], grounded[1], r.opts.Seed),
-		tolerated(compareMeans("findings said as scored, before the guard", alone[0], alone[1], r.opts.Seed), leaning),
+		tolerated(compareMeans(aloneName, alone[0], alone[1], r.opts.Seed), r.best(aloneName)),
 		compareMeans("a changed score changes its statement", followed[0], followed[1], r.opts.Seed))
 	var failed []string
 	for _, m := range v.Measures {
 		if !m.Pass {
-			failed = append(failed, fmt.Sprintf("%s fell from %.3f to %.3f", m.Name, m.Old, m.New))
+			failed = append(failed, fmt.Sprintf("%s fell from %.3f to %.3f", m.Name, max(m.Old, m.Best), m.New))
 		}
 	}
 	if v.Pass = len(failed) == 0; v.Pass {
@@ -148,10 +159,26 @@ func (r *run) delivered(ctx context.Context, model *llama.Model, text string, sc
 	return "FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression), err
 }
 
-// tolerated lets a measure fall by so much.
-func tolerated(m Measure, fall float64) Measure {
-	m.Pass = m.Pass || m.New >= m.Old-fall
+// tolerated lets a measure fall by leaning, and from the best there was by mostLeaning.
+func tolerated(m Measure, best float64) Measure {
+	m.Best = best
+	m.Pass = (m.Pass || m.New >= m.Old-leaning) && m.New >= best-mostLeaning
 	return m
+}
+
+// best is the highest value that a measure of this model's adapters had in a run that was promoted, before or after it. All runs judge by the same score vectors.
+func (r *run) best(name string) (best float64) {
+	for _, past := range r.opts.Past {
+		if past.State != Promoted || past.Verdict == nil || past.Base != r.opts.Digest || past.Template != r.opts.Template.Name {
+			continue
+		}
+		for _, m := range past.Verdict.Measures {
+			if m.Name == name {
+				best = max(best, m.Old, m.New)
+			}
+		}
+	}
+	return best
 }
 
 // examples are the held-out reports whose likeness to the signed one changed most.
@@ -215,6 +242,6 @@ func compareMeans(name string, before, after []float64, seed uint64) Measure {
 	}
 	within := metrics.MeanInterval(differences, seed)
 	m.Low, m.High = within[0], within[1]
-	m.Pass = m.High >= 0
+	m.Pass = m.High >= 0 && (n >= manyHeldOut || m.New >= m.Old-fallOfFew)
 	return m
 }

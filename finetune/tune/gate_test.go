@@ -70,3 +70,34 @@ func TestGateHoldsBackABadAdapter(t *testing.T) {
 		})
 	}
 }
+
+// TestGateFallsAddUp: of the model's own faithfulness runs may lose a little each and not more in all; a wide interval of few held-out reports hides no large fall.
+func TestGateFallsAddUp(t *testing.T) {
+	past := func(digest, state string, was, is float64) *Record {
+		return &Record{State: state, Base: digest, Verdict: &Verdict{Measures: []Measure{{Name: aloneName, Old: was, New: is}}}}
+	}
+	r := &run{opts: Options{Digest: "ours", Past: []*Record{past("ours", Promoted, 0.997, 0.98), past("ours", Promoted, 0.98, 0.965), past("ours", Kept, 0.999, 0.999), past("another", Promoted, 1, 1), {State: Failed}}}}
+	if best := r.best(aloneName); best != 0.997 {
+		t.Fatalf("the best is %g", best)
+	}
+	constant := func(n int, value float64) (out []float64) {
+		for range n {
+			out = append(out, value)
+		}
+		return out
+	}
+	for _, test := range []struct {
+		was, is float64
+		pass    bool
+	}{{0.965, 0.97, true}, {0.965, 0.958, true}, {0.965, 0.95, false}, {0.94, 0.95, false}} {
+		if m := tolerated(compareMeans(aloneName, constant(60, test.was), constant(60, test.is), 1), r.best(aloneName)); m.Pass != test.pass {
+			t.Errorf("from %g to %g where 0.997 was the best: pass %t", test.was, test.is, m.Pass)
+		}
+	}
+	if m := compareMeans("", []float64{0.9, 0.9, 0.9, 0.9}, []float64{0.6, 0.6, 0.91, 0.91}, 1); m.Pass {
+		t.Errorf("four reports fall from %g to %g: pass", m.Old, m.New)
+	}
+	if m := compareMeans("", []float64{0.9, 0.9, 0.9, 0.9}, []float64{0.8, 0.91, 0.9, 0.91}, 1); !m.Pass {
+		t.Errorf("four reports fall from %g to %g: held back", m.Old, m.New)
+	}
+}

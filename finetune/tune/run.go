@@ -39,7 +39,8 @@ type Options struct {
 	Template       prompt.Template
 	Digest, Before string
 	Corrections    []*study.Correction
-	GateVectors    int // score vectors of the grounding measurement; DefaultGateVectors when 0
+	Past           []*Record // earlier runs
+	GateVectors    int       // score vectors of the grounding measurement; DefaultGateVectors when 0
 	Now            func() time.Time
 	Yield          func(context.Context) error // before each step and each gate report
 	Progress       func(*Record)               // after each step
