@@ -192,12 +192,21 @@ func destinationOf(j queue.Job) string {
 	return d.Destination
 }
 
-// destination finds a configured destination by its text; the error is one that trying again cannot mend.
+// destination finds a configured destination by its text, which for one that has another address by now is its former one: what it has must be withdrawn from
+// it there. The error is one that trying again cannot mend.
 func (a *Appliance) destination(text string) (config.Destination, error) {
+	title, _, _ := strings.Cut(text, "@")
+	var moved []config.Destination
 	for _, d := range a.cfg().Destinations {
 		if d.String() == text {
 			return d, nil
 		}
+		if d.AETitle != "" && d.AETitle == title {
+			moved = append(moved, d)
+		}
+	}
+	if len(moved) == 1 {
+		return moved[0], nil
 	}
 	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s %w", text, errNotConfigured))
 }

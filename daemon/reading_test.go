@@ -108,6 +108,15 @@ func TestDestinationThatWasTakenOut(t *testing.T) {
 	if got, want := a.receivers(s), []string{"PACS@new.example:104", "https://web.example", "OUT@out.example:104"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	const former = "PACS@old.example:104" // under which jobs wait, and withdrawals know what was sent there
+	if to, err := a.destination(former); err != nil || to.Address != "new.example:104" {
+		t.Errorf("%s is %s (%v)", former, to, err)
+	}
+	cfg.Destinations = append(cfg.Destinations, config.Destination{AETitle: "PACS", Address: "third.example:104"})
+	a.settings.Store(&cfg)
+	if to, err := a.destination(former); !errors.Is(err, errNotConfigured) {
+		t.Errorf("%s may be two, and is %s (%v)", former, to, err)
+	}
 	lease := &queue.Lease{Job: deliverJob("2.25.1", delivery{1, "OUT@out.example:104"})}
 	if err := a.deliver(t.Context(), lease); !errors.Is(err, errNotConfigured) {
 		t.Errorf("delivered: %v", err)
