@@ -340,7 +340,7 @@ func recordBeside(tx *queue.Tx, i *queue.Instance, what, event string) error {
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
-	return tx.PutStudy(s)
+	return errors.Join(tx.IndexAccession(i.Header.AccessionNumber, s.UID), tx.PutStudy(s))
 }
 
 func modality(h study.Header) string {

@@ -27,11 +27,12 @@ var levelNames = []string{"studies", "series", "instances"}
 // String is the resource's name in an address.
 func (l level) String() string { return levelNames[l] }
 
-// record is what a search finds: a study, a series of it or an instance of that. Each group holds what is held, newest last.
+// record is what a search finds: a study, a series of it or an instance of that.
 type record struct {
-	study, series []*queue.Instance
-	instance      *queue.Instance // the newest for a study or a series
-	base          string
+	study    []*queue.Instance // ranked
+	series   []*queue.Instance
+	instance *queue.Instance // the first by rank for a study or a series
+	base     string
 }
 
 // attribute is one that can be searched for and returned.
@@ -45,9 +46,15 @@ type attribute struct {
 	values func(record) string
 }
 
-// ofHeader makes an attribute of what the header keeps.
+// ofHeader makes an attribute of what the header keeps. What one object does not say of its study, another one may.
 func ofHeader(t tag.Tag, vr string, l level, always bool, value func(*study.Header) string) attribute {
-	return attribute{t, vr, l, always, func(r record) string { return value(&r.instance.Header) }}
+	return attribute{t, vr, l, always, func(r record) string {
+		said := value(&r.instance.Header)
+		for i := 0; said == "" && l == studyLevel && i < len(r.study); i++ {
+			said = value(&r.study[i].Header)
+		}
+		return said
+	}}
 }
 
 // attributes are all that a search knows, by their keys.
@@ -148,8 +155,9 @@ func records(base string, l level, held []*queue.Instance) (out []record) {
 	if len(held) == 0 {
 		return nil
 	}
+	whole := ranked(held)
 	if l == studyLevel {
-		return []record{{study: held, instance: newest(held), base: base}}
+		return []record{{study: whole, instance: whole[0], base: base}}
 	}
 	series := map[string][]*queue.Instance{}
 	var order []string
@@ -162,19 +170,28 @@ func records(base string, l level, held []*queue.Instance) (out []record) {
 	}
 	for _, uid := range order {
 		if l == seriesLevel {
-			out = append(out, record{held, series[uid], newest(series[uid]), base})
+			out = append(out, record{whole, series[uid], ranked(series[uid])[0], base})
 			continue
 		}
 		for _, i := range series[uid] {
-			out = append(out, record{held, series[uid], i, base})
+			out = append(out, record{whole, series[uid], i, base})
 		}
 	}
 	return out
 }
 
-// newest is the object that came last: what it says of the patient is the latest.
-func newest(instances []*queue.Instance) *queue.Instance {
-	return slices.MaxFunc(instances, func(a, b *queue.Instance) int { return a.Received.Compare(b.Received) })
+// ranked are objects as their word on the patient and the study counts: those with a picture before reports and notes, then the latest first.
+func ranked(instances []*queue.Instance) []*queue.Instance {
+	picture := func(i *queue.Instance) bool { return i.Header.Rows > 0 }
+	return slices.SortedStableFunc(slices.Values(instances), func(a, b *queue.Instance) int {
+		switch {
+		case picture(a) && !picture(b):
+			return -1
+		case picture(b) && !picture(a):
+			return 1
+		}
+		return b.Received.Compare(a.Received)
+	})
 }
 
 // object is a record as a search returns it.

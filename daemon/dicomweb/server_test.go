@@ -295,6 +295,35 @@ func TestReportsAreGivenOut(t *testing.T) {
 	}
 }
 
+// TestReportsSayLessThanImages: what a study is found by is what its images say, a report's word where they say nothing, and a header without it
+// takes nothing away.
+func TestReportsSayLessThanImages(t *testing.T) {
+	s := newSite(t, 0, nil)
+	image := func(study, accession string) []byte {
+		return object(t, study, study+".1", study+".1.1", func(set *dicomwrite.Set) { set.Required(tag.AccessionNumber, accession).Ints(tag.Rows, 2) })
+	}
+	const doseReport, comprehensive = "1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.33"
+	report := func(class, study, accession, patient string) []byte {
+		return object(t, study, study+".9", study+".9.1", func(set *dicomwrite.Set) {
+			set.Text(tag.SOPClassUID, class).Text(tag.Modality, "SR").Required(tag.AccessionNumber, accession).Text(tag.PatientID, patient)
+		})
+	}
+	if status, answer := s.store(
+		image("1.2", "A1"), report(doseReport, "1.2", "", "0"), report(comprehensive, "1.3", "B7", "99"), image("1.4", ""), report(comprehensive, "1.4", "C1", "0"),
+	); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	for path, want := range map[string]string{
+		"/studies?AccessionNumber=A1": "[1.2]", "/studies?AccessionNumber=A*": "[1.2]", "/studies?AccessionNumber=B7": "[1.3]", "/studies?AccessionNumber=C1": "[1.4]",
+		"/studies?PatientID=0": "[]", "/studies?PatientID=4711": "[1.2 1.4]", "/studies?PatientID=99": "[1.3]", "/series?AccessionNumber=A1": "[1.2 1.2]",
+		"/instances?AccessionNumber=A1": "[1.2 1.2]",
+	} {
+		if found := fmt.Sprint(s.find(path, tag.StudyInstanceUID)); found != want {
+			t.Errorf("%s finds %s, want %s", path, found, want)
+		}
+	}
+}
+
 // TestWhoMayDoWhat: a role opens its own acts only; without a token nobody is let in but this machine, where that is allowed, and then not
 // through a proxy, by a foreign name, or for a page.
 func TestWhoMayDoWhat(t *testing.T) {
