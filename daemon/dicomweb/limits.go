@@ -18,6 +18,7 @@ const (
 	maxPath       = 1 << 10
 	maxQuery      = 8 << 10
 	maxKeys       = 64   // search keys and fields in one request
+	maxNamed      = 256  // bytes of the parameters that a warning names
 	maxListedUIDs = 1000 // in one search key
 	maxResults    = 1000 // of one search; more can be asked for by offset
 	maxOffset     = 10_000_000

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,8 @@ import (
 type query struct {
 	keys          map[string]func(string) bool // by attribute: whether a value fits
 	fields        map[string]bool
-	all           bool // every field
+	all           bool     // every field
+	ignored       []string // parameters that are not supported
 	fuzzy         bool
 	limit, offset int
 	study         string // the one Study Instance UID that fits, empty for any
@@ -30,8 +32,7 @@ type query struct {
 // errQuery is what is wrong with a query.
 var errQuery = errors.New("the search cannot be understood")
 
-// parseQuery reads the parameters of a search at a level. A key that we do not match by is refused, not passed over: its answer would
-// hold what was not asked for.
+// parseQuery reads the parameters of a search at a level. One that is not supported is ignored and noted (PS3.18 8.3).
 func parseQuery(l level, values url.Values) (query, error) {
 	q := query{keys: map[string]func(string) bool{}, fields: map[string]bool{}, limit: maxResults}
 	if len(values) > maxKeys {
@@ -48,6 +49,8 @@ func parseQuery(l level, values url.Values) (query, error) {
 			q.offset, err = count(name, given, maxOffset)
 		case "fuzzymatching":
 			q.fuzzy = given[0] == "true"
+		case "charset":
+			err = charset(given)
 		case "accept":
 		default:
 			err = q.add(l, name, given)
@@ -68,6 +71,23 @@ func count(name string, given []string, most int) (int, error) {
 	return min(int(n), most), nil
 }
 
+// charset holds the character sets that a caller takes against the one of our answers.
+func charset(given []string) error {
+	for name := range strings.SplitSeq(strings.Join(given, ","), ",") {
+		name, _, _ = strings.Cut(name, ";")
+		if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, "utf-8") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: only the charset utf-8 is given out", errQuery)
+}
+
+// unsupported tells what of the query was ignored.
+func (q query) unsupported() string {
+	names := strings.Join(slices.Sorted(slices.Values(q.ignored)), ", ")
+	return warnIgnored + ": " + names[:min(len(names), maxNamed)]
+}
+
 // include reads fields that are to be returned.
 func (q *query) include(given []string) error {
 	for _, list := range given {
@@ -76,11 +96,12 @@ func (q *query) include(given []string) error {
 				q.all = true
 				continue
 			}
-			key, err := attributeKey(field)
-			if err != nil {
-				return err
+			if key := attributeKey(field); key != "" {
+				q.fields[key] = true
+			} else {
+				q.ignored = append(q.ignored, "includefield="+field)
 			}
-			if q.fields[key] = true; len(q.fields) > maxKeys {
+			if len(q.fields)+len(q.ignored) > maxKeys {
 				return fmt.Errorf("%w: more than %d fields", errQuery, maxKeys)
 			}
 		}
@@ -89,33 +110,30 @@ func (q *query) include(given []string) error {
 }
 
 // attributeKey reads an attribute's identifier: eight hexadecimal digits or a keyword (PS3.6), the innermost of those with dots between.
-func attributeKey(id string) (string, error) {
+// The key of what is no attribute is empty.
+func attributeKey(id string) string {
 	innermost := id[strings.LastIndexByte(id, '.')+1:]
 	if n, err := strconv.ParseUint(innermost, 16, 32); err == nil && len(innermost) == 8 {
-		return dicomjson.Key(tag.Tag{Group: uint16(n >> 16), Element: uint16(n)}), nil
+		return dicomjson.Key(tag.Tag{Group: uint16(n >> 16), Element: uint16(n)})
 	}
 	info, err := tag.FindByKeyword(innermost)
 	if err != nil || innermost == "" {
-		return "", fmt.Errorf("%w: %q is no attribute", errQuery, clip(id))
+		return ""
 	}
-	return dicomjson.Key(info.Tag), nil
+	return dicomjson.Key(info.Tag)
 }
 
 func clip(text string) string { return text[:min(len(text), 64)] }
 
 // add reads one key.
 func (q *query) add(l level, id string, given []string) error {
-	key, err := attributeKey(id)
-	if err != nil {
-		return err
-	}
+	key := attributeKey(id)
 	a, known := attributes[key]
-	switch {
-	case !known || strings.Contains(id, "."):
-		return fmt.Errorf("%w: there is no searching by %q", errQuery, clip(id))
-	case a.level > l:
-		return fmt.Errorf("%w: %s is no attribute of %s", errQuery, clip(id), l)
-	case q.keys[key] != nil || len(given) > 1 && a.vr != "UI":
+	if !known || a.level > l || strings.Contains(id, ".") {
+		q.ignored = append(q.ignored, id)
+		return nil
+	}
+	if q.keys[key] != nil || len(given) > 1 && a.vr != "UI" {
 		return fmt.Errorf("%w: %s is given twice", errQuery, clip(id))
 	}
 	fits, err := matching(a.vr, strings.Join(given, ","))

@@ -86,7 +86,7 @@ func FuzzWildcard(f *testing.F) {
 // FuzzQuery: any query is either understood, within the limits, or refused as one that is not.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
-		"PatientName=Doe*&limit=10", "00100020=1&includefield=all", "StudyDate=20260101-&offset=5", "StudyInstanceUID=1.2,1.3", "limit=-1", "a=b;c", "00400275.00401001=1",
+		"PatientName=Doe*&limit=10", "00100020=1&includefield=all", "StudyDate=20260101-&offset=5", "StudyInstanceUID=1.2,1.3", "limit=-1", "a=b;c", "00400275.00401001=1", "charset=utf-8", "foo%0A=1",
 	} {
 		f.Add(seed)
 	}
@@ -105,6 +105,9 @@ func FuzzQuery(f *testing.F) {
 			}
 			if q.limit < 0 || q.limit > maxResults || q.offset < 0 || q.offset > maxOffset || len(q.fields) > maxKeys {
 				t.Errorf("%q: %+v", text, q)
+			}
+			if said := q.unsupported(); len(said) > len(warnIgnored)+len(": ")+maxNamed {
+				t.Errorf("%q: a warning of %d bytes", text, len(said))
 			}
 			for key, fits := range q.keys {
 				if attributes[key].level > l {

@@ -14,8 +14,9 @@ import (
 
 // Warnings of a search (PS3.18 8.3.4).
 const (
-	warnMore  = "There are additional results that can be requested"
-	warnFuzzy = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+	warnMore    = "There are additional results that can be requested"
+	warnFuzzy   = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+	warnIgnored = "Parameters that are not supported have been ignored"
 )
 
 // search is the Search transaction at a level (PS3.18 10.6).
@@ -43,11 +44,10 @@ func (s *Server) search(l level) http.HandlerFunc {
 		if !s.audited(w, q, "search "+l.String(), fmt.Sprintf("%d found by %s", len(found), keys)) {
 			return
 		}
-		if more {
-			w.Header().Add("Warning", fmt.Sprintf("299 %s: %q", base(q), warnMore))
-		}
-		if asked.fuzzy {
-			w.Header().Add("Warning", fmt.Sprintf("299 %s: %q", base(q), warnFuzzy))
+		for text, warned := range map[string]bool{warnMore: more, warnFuzzy: asked.fuzzy, asked.unsupported(): len(asked.ignored) > 0} {
+			if warned {
+				w.Header().Add("Warning", fmt.Sprintf("299 %s: %+q", base(q), text)) // no header takes the control characters of a name
+			}
 		}
 		if len(found) == 0 {
 			w.WriteHeader(http.StatusNoContent)

@@ -397,6 +397,43 @@ func TestUnreadableParameters(t *testing.T) {
 	}
 }
 
+// TestIgnoredParameters: a parameter that is not known, or that is not matched by, leaves a search as it is and is named in a warning; one whose value
+// is wrong is refused.
+func TestIgnoredParameters(t *testing.T) {
+	s := newSite(t, 0, nil)
+	if status, answer := s.store(object(t, "1.2", "1.2.1", "1.2.1.1", nil)); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	for _, test := range []struct {
+		query, named string // in the warning, empty for none
+		want         int
+	}{
+		{"/studies?PatientID=4711&charset=utf-8", "", 200},
+		{"/studies?PatientID=4711&charset=utf-8,iso-8859-1%3Bq=0.5", "", 200},
+		{"/studies?charset=iso-8859-1", "", 400},
+		{"/studies?PatientID=4711&orderby=-StudyDate&foo=bar", "foo, orderby", 200},
+		{"/studies?PatientID=nobody&foo=bar", "foo", 204},
+		{"/studies?Modality=MR", "Modality", 200},
+		{"/series?PerformedProcedureStepStartDate=20260101", "PerformedProcedureStepStartDate", 200},
+		{"/series?RequestAttributesSequence.RequestedProcedureID=1", "RequestAttributesSequence.RequestedProcedureID", 200},
+		{"/studies?includefield=Foo,PatientAge", "includefield=Foo", 200},
+		{"/studies?foo%0D%0AX:%22=bar", `foo\r\nX:\"`, 200},
+		{"/studies?" + strings.Repeat("x", maxQuery/2) + "=1", strings.Repeat("x", maxNamed), 200},
+		{"/studies?foo=bar&StudyDate=yesterday", "", 400},
+		{"/studies?includefield=" + strings.Repeat("x,", maxKeys+1), "", 400},
+		{"/studies?AccessionNumber=A1&00080050=A1", "", 400},
+	} {
+		warning := ""
+		if test.named != "" {
+			warning = fmt.Sprintf(`299 %s: "%s: %s"`, s.web.URL+Path, warnIgnored, test.named)
+		}
+		status, header, text := s.ask(access.Reader, "GET", test.query, nil)
+		if status != test.want || header.Get("Warning") != warning {
+			t.Errorf("%.100s: %d, warning %q, want %d and %q: %.200s", test.query, status, header.Get("Warning"), test.want, warning, text)
+		}
+	}
+}
+
 // TestStandingStill: a sender that stops in the midst of an object is let go, and leaves nothing behind.
 func TestStandingStill(t *testing.T) {
 	s := newSite(t, 0, func(s *Server) { s.Idle = 200 * time.Millisecond })
