@@ -79,8 +79,8 @@ func preferred(q *http.Request, kinds ...string) string {
 	return ""
 }
 
-// takesObjects returns the transfer syntaxes in which a request takes objects, * for as they are stored, which a request that names none
-// means too: nothing is transcoded. It is empty when the request takes no objects.
+// takesObjects returns the transfer syntaxes in which a request takes objects, * for as they are, which a request that names none
+// means too: pixel data is not transcoded. It is empty when the request takes no objects.
 func takesObjects(q *http.Request) (syntaxes []string) {
 	for _, m := range acceptedRanges(q) {
 		if !m.takes("multipart/related") {

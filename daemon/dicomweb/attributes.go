@@ -96,7 +96,7 @@ var attributes = func() map[string]attribute {
 
 		ofHeader(tag.SOPClassUID, "UI", instanceLevel, true, func(h *header) string { return h.SOPClassUID }),
 		ofHeader(tag.SOPInstanceUID, "UI", instanceLevel, true, func(h *header) string { return h.SOPInstanceUID }),
-		ofHeader(tag.AvailableTransferSyntaxUID, "UI", instanceLevel, true, func(h *header) string { return h.TransferSyntaxUID }),
+		ofHeader(tag.AvailableTransferSyntaxUID, "UI", instanceLevel, true, func(h *header) string { return webSyntax(h.TransferSyntaxUID) }),
 		ofHeader(tag.InstanceNumber, "IS", instanceLevel, true, func(h *header) string { return h.InstanceNumber }),
 		ofHeader(tag.AcquisitionNumber, "IS", instanceLevel, false, func(h *header) string { return h.AcquisitionNumber }),
 		ofHeader(tag.AcquisitionDate, "DA", instanceLevel, false, func(h *header) string { return h.AcquisitionDate }),

@@ -11,6 +11,6 @@
 // and every length is bounded (limits.go); what a rejection note took back is neither found nor given out; nothing is answered before the
 // audit log has it; a machine shows a token in a header, never a cookie, so no page in a browser can act for one.
 //
-// What is held are the objects that were received, as they were received: they are never transcoded. The appliance's own documents are at
-// the destinations.
+// What is held are the objects that were received, as they were received, and compressed pixel data is given out as it is; implicit, big endian and
+// deflated data sets are given out in Explicit VR Little Endian. The appliance's own documents are at the destinations.
 package dicomweb

@@ -14,7 +14,9 @@ import (
 	"net/textproto"
 	"slices"
 
+	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/dicomjson"
+	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pixel"
 	"llamaxr/queue"
@@ -51,7 +53,7 @@ func (s *Server) named(w http.ResponseWriter, q *http.Request) (objects []*queue
 	return objects, len(lost)
 }
 
-// retrieve is the Retrieve transaction for a study, a series or an instance (PS3.18 10.4): its objects as they were received, one part each.
+// retrieve is the Retrieve transaction for a study, a series or an instance (PS3.18 10.4): its objects, one part each.
 func (s *Server) retrieve(w http.ResponseWriter, q *http.Request) {
 	objects, gone := s.named(w, q)
 	if len(objects) == 0 {
@@ -60,7 +62,7 @@ func (s *Server) retrieve(w http.ResponseWriter, q *http.Request) {
 	syntaxes := takesObjects(q)
 	if !slices.Contains(syntaxes, "*") {
 		all := len(objects)
-		objects = slices.DeleteFunc(objects, func(i *queue.Instance) bool { return !slices.Contains(syntaxes, i.Header.TransferSyntaxUID) })
+		objects = slices.DeleteFunc(objects, func(i *queue.Instance) bool { return !slices.Contains(syntaxes, webSyntax(i.Header.TransferSyntaxUID)) })
 		gone += all - len(objects)
 	}
 	if len(objects) == 0 {
@@ -117,12 +119,34 @@ func (s *Server) sendPart(body *multipart.Writer, i *queue.Instance, check bool)
 		return err
 	}
 	defer file.Close()
-	part, err := body.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/dicom; transfer-syntax=" + i.Header.TransferSyntaxUID}})
+	syntax := webSyntax(i.Header.TransferSyntaxUID)
+	part, err := body.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/dicom; transfer-syntax=" + syntax}})
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(part, file)
-	return err
+	if syntax == i.Header.TransferSyntaxUID {
+		_, err = io.Copy(part, file)
+		return err
+	}
+	meta, err := part10.Decode(file)
+	if err != nil {
+		return err
+	}
+	meta.TransferSyntaxUID = syntax
+	if _, err := part.Write(part10.Encode(*meta, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)); err != nil {
+		return err
+	}
+	return dicomfile.WriteExplicit(part, file, file.Size())
+}
+
+// webSyntax is the transfer syntax in which an object is given out: every reader takes Explicit VR Little Endian, and Implicit VR and Big Endian are not for
+// the web (PS3.18 8.7.3).
+func webSyntax(stored string) string {
+	switch stored {
+	case dicomfile.ImplicitVRLittleEndian, dicomfile.ExplicitVRBigEndian, dicomfile.DeflatedExplicitVRLittleEndian:
+		return dicomfile.ExplicitVRLittleEndian
+	}
+	return stored
 }
 
 // metadata is the Retrieve transaction for metadata (PS3.18 10.4.1.1.2): an object's attributes without its pixel data.

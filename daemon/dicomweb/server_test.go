@@ -295,6 +295,61 @@ func TestReportsAreGivenOut(t *testing.T) {
 	}
 }
 
+// TestGivenOutExplicit: an object that came in a transfer syntax that is not for the web is given out in Explicit VR Little Endian with the same values,
+// whether the request names that or nothing, and is said to be had in it (PS3.18 8.7.3).
+func TestGivenOutExplicit(t *testing.T) {
+	s := newSite(t, 0, nil)
+	explicit := object(t, "1.2", "1.2.1", "1.2.1.1", func(set *dicomwrite.Set) { set.Pixels([]byte{1, 2, 3, 4}) })
+	set, err := dicomwrite.Implicit(explicit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := part10.Meta{SOPClassUID: crClass, SOPInstanceUID: "1.2.1.1", TransferSyntaxUID: dicomfile.ImplicitVRLittleEndian}
+	if status, answer := s.store(append(part10.Encode(meta, "1.2.3", "TEST"), set...)); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	was, err := part10.Decode(bytes.NewReader(explicit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for accept, want := range map[string]int{
+		"": 200, "; transfer-syntax=*": 200, "; transfer-syntax=" + dicomfile.ExplicitVRLittleEndian: 200, "; transfer-syntax=" + dicomfile.ImplicitVRLittleEndian: 406,
+	} {
+		status, header, text := s.ask(access.Reader, "GET", "/studies/1.2", nil, "Accept", `multipart/related; type="application/dicom"`+accept)
+		if status != want {
+			t.Errorf("%s: %d %s, want %d", accept, status, text, want)
+		}
+		if status != http.StatusOK {
+			continue
+		}
+		_, boundary, err := relatedType(header.Get("Content-Type"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := newParts(bytes.NewReader(text), boundary).next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := io.ReadAll(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := part10.Decode(bytes.NewReader(whole))
+		if err != nil || is.TransferSyntaxUID != dicomfile.ExplicitVRLittleEndian || is.SourceAETitle != string(access.Sender) {
+			t.Errorf("%s: %+v, %v", accept, is, err)
+		}
+		if kind := part.Header.Get("Content-Type"); kind != "application/dicom; transfer-syntax="+dicomfile.ExplicitVRLittleEndian {
+			t.Errorf("%s: a part of type %s", accept, kind)
+		}
+		if !bytes.Equal(whole[is.Length:], explicit[was.Length:]) {
+			t.Errorf("%s: other values", accept)
+		}
+	}
+	if found := s.find("/instances", tag.AvailableTransferSyntaxUID); len(found) != 1 || found[0] != dicomfile.ExplicitVRLittleEndian {
+		t.Errorf("said to be had in %v", found)
+	}
+}
+
 // TestReportsSayLessThanImages: what a study is found by is what its images say, a report's word where they say nothing, and a header without it
 // takes nothing away.
 func TestReportsSayLessThanImages(t *testing.T) {

@@ -8,6 +8,8 @@
 // without pixel data, and only that goes to github.com/suyashkumar/dicom, which parses the attributes: its allocations follow
 // declared lengths, so it must never see a length nobody checked.
 //
+// The same scan rewrites a whole data set as Explicit VR Little Endian, for readers of the web (rewrite.go).
+//
 // The scan reads some files that the library refuses when given them as they are: files without a File Meta group or
 // Transfer Syntax UID (PS3.10 7.1), a body encoded otherwise than the meta group says, elements of VR UN and undefined length
 // (PS3.5 6.2.2), VRs newer than the library knows (OV, SV, UV), several character sets with code extensions (PS3.5 6.1.2.5).

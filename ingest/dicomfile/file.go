@@ -87,20 +87,8 @@ func ReadHeader(path string) (study.Header, error) { return Opener(Open).ReadHea
 
 // Read reads the attributes of size bytes; r must stay readable as long as the pixel data is wanted.
 func Read(r io.ReaderAt, size int64) (*File, error) {
-	s := &scanner{src: io.NewSectionReader(r, 0, size)}
-	m, err := readMeta(s)
+	s, m, at, err := begin(r, size)
 	if err != nil {
-		return nil, err
-	}
-	at := m.dataSet
-	if m.transferSyntax == DeflatedExplicitVRLittleEndian {
-		inflated, err := inflate(s.src, at)
-		if err != nil {
-			return nil, err
-		}
-		s.src, s.window, at = inflated, nil, 0
-	}
-	if err := s.encoding(&m, at); err != nil {
 		return nil, err
 	}
 	if _, err := s.dataSet(at, s.src.Size(), 0, false); err != nil {
@@ -122,6 +110,24 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	}
 	f.Header, f.Notes = h, slices.Concat(s.notes, set.notes, notes)
 	return f, nil
+}
+
+// begin reads a file's head and finds its data set, inflated and from an offset of the scanner's source.
+func begin(r io.ReaderAt, size int64) (s *scanner, m meta, at int64, err error) {
+	s = &scanner{src: io.NewSectionReader(r, 0, size)}
+	if m, err = readMeta(s); err != nil {
+		return nil, m, 0, err
+	}
+	at = m.dataSet
+	if m.transferSyntax == DeflatedExplicitVRLittleEndian {
+		inflated, err := inflate(s.src, at)
+		if err != nil {
+			return nil, m, 0, err
+		}
+		s.src, s.window, at = inflated, nil, 0
+	}
+	err = s.encoding(&m, at)
+	return s, m, at, err
 }
 
 // ReadDataSet reads a data set that came without a file around it, in a transfer syntax of little endian that is not compressed.

@@ -3,6 +3,7 @@ package dicomfile
 import (
 	"bytes"
 	"os"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -49,6 +50,19 @@ func FuzzScan(f *testing.F) {
 			}
 		}
 		_, _ = file.Floats(tag.WindowCenter)
+		// What can be read can be rewritten, and says the same then.
+		var set bytes.Buffer
+		if err := WriteExplicit(&set, bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+		whole := part10(ExplicitVRLittleEndian, set.String())
+		again, err := Read(strings.NewReader(whole), int64(len(whole)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, after := file.Text(tag.PatientName)+file.Text(tag.StudyInstanceUID), again.Text(tag.PatientName)+again.Text(tag.StudyInstanceUID); before != after {
+			t.Fatalf("%q became %q", before, after)
+		}
 	})
 }
 

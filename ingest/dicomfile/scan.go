@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 )
@@ -32,6 +33,7 @@ type scanner struct {
 	elements, items int
 
 	out       bytes.Buffer
+	to        io.Writer // where out is emptied when all values are wanted, nil when only those that are kept in memory
 	pixelData *PixelData
 	charset   string // top-level Specific Character Set, kept from the library so that text stays as it was sent
 	notes     []string
@@ -155,7 +157,7 @@ func (s *scanner) element(e element, end int64, depth int) (int64, error) {
 		return e.at, e.fail(ErrTruncated, "says %d bytes, %d are there", e.length, end-e.value)
 	}
 	next := e.value + int64(e.length)
-	if e.vr == "UN" && !s.implicit {
+	if e.vr == "UN" && !s.implicit && s.to == nil {
 		// A gateway that did not know the element wrote it as UN: its value is implicit little endian (PS3.5 6.2.2).
 		vr := dictionaryVR(e.tag, s.signed)
 		word := uint32(max(vrForms[vr].swap, 1))
@@ -169,6 +171,9 @@ func (s *scanner) element(e element, end int64, depth int) (int64, error) {
 	}
 	switch {
 	case isPixelData(e.tag):
+		if s.to != nil {
+			return next, s.copyValue(e, vrForms[e.vr])
+		}
 		if depth == 0 {
 			s.pixelData = &PixelData{Tag: e.tag, VR: e.vr, BigEndian: s.order == binary.BigEndian, Offset: e.value, Length: int64(e.length)}
 		}
@@ -228,7 +233,7 @@ func (s *scanner) sequence(e element, end int64, depth int, undefined bool) (int
 	at := e.value
 	for {
 		if at == end && !undefined {
-			s.close(patch)
+			s.close(patch, tag.SequenceDelimitationItem)
 			return at, nil
 		}
 		item, err := s.head(at, end)
@@ -236,7 +241,7 @@ func (s *scanner) sequence(e element, end int64, depth int, undefined bool) (int
 			return at, err
 		}
 		if undefined && item.tag == tag.SequenceDelimitationItem {
-			s.close(patch)
+			s.close(patch, tag.SequenceDelimitationItem)
 			return at + 8, nil
 		}
 		if item.tag != tag.Item {
@@ -256,7 +261,7 @@ func (s *scanner) sequence(e element, end int64, depth int, undefined bool) (int
 		if at, err = s.dataSet(item.value, stop, depth, item.length == undefinedLength); err != nil {
 			return at, err
 		}
-		s.close(inner)
+		s.close(inner, tag.ItemDelimitationItem)
 		if err := s.room(item); err != nil {
 			return at, err
 		}
@@ -267,12 +272,18 @@ func (s *scanner) sequence(e element, end int64, depth int, undefined bool) (int
 func (s *scanner) fragments(e element, end int64, depth int) (int64, error) {
 	p := &PixelData{Tag: e.tag, VR: e.vr, Encapsulated: true}
 	at, first := e.value, true
+	if s.to != nil {
+		s.open(e.tag, "OB")
+	}
 	for {
 		item, err := s.head(at, end)
 		if err != nil {
 			return at, err
 		}
 		if item.tag == tag.SequenceDelimitationItem {
+			if s.to != nil {
+				s.close(0, item.tag)
+			}
 			if isPixelData(e.tag) && depth == 0 {
 				s.pixelData = p
 			}
@@ -285,6 +296,11 @@ func (s *scanner) fragments(e element, end int64, depth int) (int64, error) {
 			return at, item.fail(ErrTruncated, "of %s says %d bytes, %d are there", nameOf(e.tag), item.length, end-item.value)
 		}
 		at = item.value + int64(item.length)
+		if s.to != nil {
+			if err := s.copyFragment(item, first); err != nil {
+				return at, err
+			}
+		}
 		if first {
 			first, p.firstItem = false, at
 			if item.length%4 != 0 || item.length/4 > MaxFragments {
