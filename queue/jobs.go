@@ -263,6 +263,9 @@ func (db *DB) take(id string, ttl time.Duration) (*Lease, error) {
 		lease = nil
 		j, err := get[Job](tx, bucketJobs, id)
 		now := tx.Now()
+		if err == nil && j == nil {
+			tx.jobs[id] = nil // it is lost, and no longer scheduled
+		}
 		if err != nil || j == nil || j.Dead || j.Leased.After(now) || j.NotBefore.After(now) {
 			return err
 		}

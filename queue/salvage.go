@@ -151,6 +151,9 @@ func (tx *Tx) setAside() (moved []Damage, err error) {
 			if err := tx.bolt.Bucket(bucket).Delete(r.key); err != nil {
 				return nil, err
 			}
+			if tx.jobs != nil && bytes.Equal(bucket, bucketJobs) {
+				tx.jobs[string(r.key)] = nil // nobody waits for it
+			}
 			if err := tx.set(bucketDamaged, []byte(where), seal(bucketDamaged, []byte(where), r.raw)); err != nil {
 				return nil, err
 			}

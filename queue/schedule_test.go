@@ -1,12 +1,16 @@
 package queue
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // TestScheduleIsWhatIsStored: after any jobs asked for, put off, leased, done, failed and resent, the schedule in memory holds exactly the
@@ -62,6 +66,35 @@ func TestScheduleIsWhatIsStored(t *testing.T) {
 		if step%100 == 99 {
 			db.Close()
 			db, leases = open(t, path, c), nil
+		}
+		scheduled(t, db)
+	}
+}
+
+// TestALostJobHoldsUpNone: a job whose record goes bad while it waits, and is set aside, or is gone, is no longer waited for: the next is taken.
+func TestALostJobHoldsUpNone(t *testing.T) {
+	for name, lose := range map[string]func(*bbolt.Bucket) error{
+		"damaged": func(jobs *bbolt.Bucket) error {
+			raw := bytes.Clone(jobs.Get([]byte("a")))
+			raw[sealLength] ^= 1
+			return jobs.Put([]byte("a"), raw)
+		},
+		"gone": func(jobs *bbolt.Bucket) error { return jobs.Delete([]byte("a")) },
+	} {
+		db := open(t, filepath.Join(t.TempDir(), "db"), &clock{now: time.Unix(1000, 0)})
+		defer db.Close()
+		enqueue(t, db, "a")
+		enqueue(t, db, "b")
+		if err := db.bolt.Update(func(tx *bbolt.Tx) error { return lose(tx.Bucket(bucketJobs)) }); err != nil {
+			t.Fatal(err)
+		}
+		if moved, err := db.SetDamagedAside(); err != nil || len(moved) > 1 || (len(moved) == 1) != (name == "damaged") {
+			t.Fatalf("%s: set aside are %v, %v", name, moved, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if lease, err := db.Lease(ctx, time.Minute, "k"); err != nil || lease.Job.ID != "b" {
+			t.Fatalf("%s: the next job is not taken: %v", name, err)
 		}
 		scheduled(t, db)
 	}
