@@ -73,7 +73,7 @@ func TestAgeReadsOurFiles(t *testing.T) {
 	}
 }
 
-// TestAnyPlace: Open reads at any place, encrypted or plain, and tells which it is.
+// TestAnyPlace: Open reads at any place, encrypted or plain, as a file does, to the last byte, and tells which it is.
 func TestAnyPlace(t *testing.T) {
 	key, _ := newKey(t)
 	want := content(300_000)
@@ -104,6 +104,9 @@ func TestAnyPlace(t *testing.T) {
 			n, err := file.ReadAt(got, int64(at))
 			if err != nil && err != io.EOF || !bytes.Equal(got[:n], want[at:at+n]) || n < len(got) && at+n != len(want) {
 				t.Fatalf("%d bytes at %d: %d, %v", len(got), at, n, err)
+			}
+			if _, err := file.ReadAt(got[:n], int64(at)); err != nil {
+				t.Fatalf("%d bytes at %d, encrypted: %v: %v", n, at, by != nil, err)
 			}
 		}
 	}
