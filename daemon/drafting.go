@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"llamaxr/inference"
+	"llamaxr/ingest/atrest"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/pairing"
 	"llamaxr/ingest/pairing/viewnet"
@@ -67,10 +68,11 @@ func (s *Seen) fail(err error) {
 	}
 }
 
-// machineFault reports whether an error is of the system, which refuses to open or to read what is there, and may be over at the next try.
+// machineFault reports whether an error is of the system, which refuses to open or to read what is there, or of a key that is not given, and may be
+// over at the next try.
 func machineFault(err error) bool {
 	var system *fs.PathError
-	return errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, atrest.ErrNoKey) || errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // Examination is what the ledger keeps of it.

@@ -188,6 +188,9 @@ func (s *survey) homeless() error {
 // rejoin gives an instance its study back.
 func (s *survey) rejoin(i *queue.Instance) error {
 	note, err := rejection.Read(s.a.object, s.a.spool.Path(i.Path))
+	if machineFault(err) {
+		return err
+	}
 	isNote := err == nil && note != nil || report.Is(i.Header.SOPClassUID)
 	return s.a.db.Update(func(tx *queue.Tx) error {
 		uid, now := i.Header.StudyInstanceUID, tx.Now().UTC()
@@ -324,14 +327,10 @@ func (s *survey) files() error {
 			if i.Gone != "" {
 				return nil
 			}
-			var err error
-			if s.deep {
-				err = ingest.Verify(s.a.spool, i)
-			} else if !s.a.spool.Has(i.Path, i.Size) {
-				err = fs.ErrNotExist
-			}
-			if err != nil {
-				found = append(found, lostFile{i.Header.SOPInstanceUID, err})
+			if s.deep || !s.a.spool.Has(i.Path, i.Size) {
+				if err := ingest.Verify(s.a.spool, i); err != nil {
+					found = append(found, lostFile{i.Header.SOPInstanceUID, err})
+				}
 			}
 			return nil
 		})
@@ -340,6 +339,10 @@ func (s *survey) files() error {
 		s.find("instance "+uid, "its file was lost and is there again", "it is read again", func() error { return s.a.receiver.Regain(uid) })
 	}
 	for _, f := range found {
+		if !lostImage(f.cause) {
+			s.find("instance "+f.uid, "its file cannot be read: "+f.cause.Error(), "", nil)
+			continue
+		}
 		what := "its file is missing"
 		if !errors.Is(f.cause, fs.ErrNotExist) {
 			what = "its file is damaged: " + f.cause.Error()
@@ -436,6 +439,10 @@ func (s *survey) revisions(st *queue.Study) {
 			continue // it was refused, or is being made; what is due is seen by its job
 		}
 		s.report.Drafts++
+		if err != nil && !lost(err) {
+			s.find(where, err.Error(), "", nil)
+			continue
+		}
 		if err != nil {
 			s.find(where, err.Error(), "it is set aside; one that was not delivered is made again", func() error { return s.a.drafts.setAside(st.UID, revision) })
 			continue

@@ -16,6 +16,7 @@ import (
 	"llamaxr/daemon/config"
 	"llamaxr/inference"
 	"llamaxr/inference/engine"
+	"llamaxr/ingest/atrest"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
@@ -134,6 +135,75 @@ func TestUnreadableComesBack(t *testing.T) {
 			s, studyErr := a.studyRecord(i.Header.StudyInstanceUID)
 			if err = errors.Join(err, studyErr); err != nil || i.Gone != "" || i.Examined == nil || i.Examined.Reason != "" || s.State != queue.Receiving {
 				t.Errorf("%v: the study is %s, the image %q, looked at %+v", err, s.State, i.Gone, i.Examined)
+			}
+		})
+	}
+}
+
+// TestUnreadableIsNotDamaged: an image or a draft that fsck may not read, or has no key for, is told and stays where and what it is.
+func TestUnreadableIsNotDamaged(t *testing.T) {
+	key, err := atrest.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(paths ...string) (err error) {
+		for _, path := range paths { // a link to itself is there, and the system does not open it
+			err = errors.Join(err, os.Remove(path), os.Symlink(filepath.Base(path), path))
+		}
+		return err
+	}
+	for name, c := range map[string]struct {
+		key  *atrest.Key
+		lose func(paths ...string) error
+		deep bool
+	}{
+		"refused, deep":      {nil, refused, true},
+		"refused, at a look": {nil, refused, false},
+		"no key":             {key, func(...string) error { return nil }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, receive := withPicture(t)
+			a.spool.EncryptWith(c.key)
+			a.drafts.key = c.key
+			i, err := a.instance(receive())
+			if err != nil {
+				t.Fatal(err)
+			}
+			uid := i.Header.StudyInstanceUID
+			err = a.db.Update(func(tx *queue.Tx) error {
+				s, err := tx.Study(uid)
+				if err != nil {
+					return err
+				}
+				s.Revision, s.State = 1, queue.Delivered
+				return tx.PutStudy(s)
+			})
+			object, record := a.spool.Path(i.Path), filepath.Join(a.drafts.folder(uid, 1), recordFile)
+			err = errors.Join(err, a.drafts.save(&DraftRecord{Draft: study.Draft{StudyInstanceUID: uid, Revision: 1}}), c.lose(object, record))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.spool.EncryptWith(nil)
+			a.drafts.key = nil
+			fsck, told := survey{a, new(FsckReport), true, c.deep}, 0
+			if err := fsck.run(); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range fsck.report.Findings {
+				if !f.Repaired && f.Repair == "" {
+					told++
+				}
+			}
+			if told == 0 || c.deep && told != 2 {
+				t.Errorf("told are %+v", fsck.report.Findings)
+			}
+			for _, path := range []string{object, record} {
+				if _, err := os.Lstat(path); err != nil {
+					t.Errorf("taken for damaged: %v", err)
+				}
+			}
+			if i, err = a.instance(i.Header.SOPInstanceUID); err != nil || i.Gone != "" {
+				t.Errorf("%v: the image is gone: %q", err, i.Gone)
 			}
 		})
 	}

@@ -130,13 +130,18 @@ func (a *Appliance) whole(i *queue.Instance) error {
 		return nil
 	}
 	cause := ingest.Verify(a.spool, i)
-	if !errors.Is(cause, ingest.ErrFileDamaged) && !errors.Is(cause, fs.ErrNotExist) {
+	if !lostImage(cause) {
 		return cause
 	}
 	if err := a.receiver.Lose(i.Header.SOPInstanceUID, cause); err != nil {
 		return err
 	}
 	return fmt.Errorf("daemon: instance %s: %w", i.Header.SOPInstanceUID, cause)
+}
+
+// lostImage reports whether what Verify says is that the file of an image is gone or not what was received, rather than that it cannot be read now.
+func lostImage(err error) bool {
+	return errors.Is(err, ingest.ErrFileDamaged) || errors.Is(err, fs.ErrNotExist)
 }
 
 // unreadable sets aside the images that the disk does not read, when the job that wanted them is given up: sending them again brings them back.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -60,7 +61,12 @@ func digestOf(s *spool.Spool, relative string) (meta *part10.Meta, sum string, s
 		return nil, "", 0, damaged(err)
 	}
 	defer file.Close()
-	if meta, err = part10.Decode(file); err != nil {
+	head := make([]byte, part10.MaxMeta) // Decode does not tell a disk that does not read from a file that is no object
+	n, err := io.ReadFull(file, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, "", 0, damaged(err)
+	}
+	if meta, err = part10.Decode(bytes.NewReader(head[:n])); err != nil {
 		return nil, "", 0, fmt.Errorf("%w: %w", ErrFileDamaged, err)
 	}
 	if _, err := file.Seek(meta.Length, io.SeekStart); err != nil {
