@@ -81,6 +81,7 @@ func Fsck(state string, repair bool, key *atrest.Key, log *slog.Logger) (*FsckRe
 	defer db.Close()
 	cfg := config.Default()
 	cfg.State = state
+	cfg.MinimumAge, cfg.Captures = 0, true // an image that any site reads re-opens its study: the appliance judges by what it is configured to
 	a := &Appliance{db: db, key: key, drafts: drafts{filepath.Join(state, "drafts"), key}, log: log}
 	a.settings.Store(&cfg)
 	if !repair {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 
 	"llamaxr/daemon/config"
 	"llamaxr/daemon/metrics"
+	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/spool"
+	"llamaxr/internal/peertest"
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
@@ -76,6 +79,48 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFsckLeavesTheChoiceToTheSite: an image that only some sites read re-opens its study when it is taken in: what the appliance is configured to read, fsck
+// does not know.
+func TestFsckLeavesTheChoiceToTheSite(t *testing.T) {
+	image, err := os.ReadFile(peertest.SharedData(t, "dicom/radiographs/RG1_JLSN.dcm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image = bytes.Replace(image, []byte("19400305"), []byte("19900305"), 1) // the patient is a child
+	file, err := dicomfile.Read(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, uid := t.TempDir(), file.Header.StudyInstanceUID
+	change := func(apply func(*queue.Tx) error) {
+		t.Helper()
+		db, err := queue.Open(filepath.Join(state, databaseFile), queue.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Update(apply), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(tx *queue.Tx) error {
+		return tx.PutStudy(&queue.Study{UID: uid, State: queue.Delivered, Revision: 1})
+	})
+	objects := filepath.Join(state, "objects", "00")
+	if err := errors.Join(os.MkdirAll(objects, 0o700), os.WriteFile(filepath.Join(objects, "lost.dcm"), image, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := Fsck(state, true, nil, slog.New(slog.DiscardHandler)); err != nil || !report.Sound() {
+		t.Fatalf("%v: %+v", err, report)
+	}
+	change(func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err == nil && (s.State != queue.Receiving || len(s.Instances) != 1 || len(s.Drafted) > 0) {
+			t.Errorf("the study is %s with %d images, drafted of %d", s.State, len(s.Instances), len(s.Drafted))
+		}
+		return err
+	})
 }
 
 // withSigned is withDrafts with a signed report and a withdrawal of the first revision, which go to a destination.
