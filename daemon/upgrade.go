@@ -92,7 +92,10 @@ func keepDatabase(state, version string, from queue.Form) (path string, err erro
 	if _, err := backup.Verify(out, nil); err != nil {
 		return "", err
 	}
-	return path, out.CloseAtomicallyReplace()
+	if err := out.CloseAtomicallyReplace(); err != nil {
+		return "", err
+	}
+	return path, durable.Names(state)
 }
 
 // Returned is what going back to an older database came to.

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
+
+	"llamaxr/internal/durable"
 
 	"github.com/google/renameio/v2"
 )
@@ -124,6 +127,9 @@ func (u *Users) change(apply func([]User) ([]User, error)) error {
 		return fmt.Errorf("access: users: %w", err)
 	}
 	if err := renameio.WriteFile(u.path, data, 0o600); err != nil {
+		return fmt.Errorf("access: users: %w", err)
+	}
+	if err := durable.Names(filepath.Dir(u.path)); err != nil {
 		return fmt.Errorf("access: users: %w", err)
 	}
 	u.list = next

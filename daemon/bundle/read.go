@@ -16,6 +16,7 @@ import (
 
 	"llamaxr/inference/models"
 	"llamaxr/inference/signing"
+	"llamaxr/internal/durable"
 
 	"github.com/google/renameio/v2"
 )
@@ -181,6 +182,9 @@ func Install(r io.Reader, store *models.Store, trusted []ed25519.PublicKey, targ
 	if program != nil {
 		if err := program.CloseAtomicallyReplace(); err != nil {
 			return nil, fmt.Errorf("bundle: the models are installed, the program is not: %w", err)
+		}
+		if err := durable.Names(filepath.Dir(target.Program)); err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
 		}
 	}
 	return m, nil

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"llamaxr/internal/durable"
 )
 
 // Site is the few things that every site sets.
@@ -62,6 +64,9 @@ func (s Site) Write(path string, force bool, group int) error {
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("configuration: %s: %w", path, fs.ErrExist)
+	}
+	if err == nil {
+		err = durable.Names(folder)
 	}
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)

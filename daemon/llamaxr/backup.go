@@ -14,6 +14,7 @@ import (
 	"llamaxr/daemon"
 	"llamaxr/daemon/backup"
 	"llamaxr/inference/models"
+	"llamaxr/internal/durable"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -118,6 +119,9 @@ func writeBackup(cmd *cobra.Command, state, to string) (backup.Header, error) {
 	}
 	if err == nil {
 		err = out.CloseAtomicallyReplace()
+	}
+	if err == nil {
+		err = durable.Names(filepath.Dir(to))
 	}
 	return header, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"llamaxr/daemon"
 	"llamaxr/ingest/atrest"
+	"llamaxr/internal/durable"
 
 	"github.com/spf13/cobra"
 )
@@ -45,7 +46,7 @@ func newKey() *cobra.Command {
 			if err = shareWithGroup(file); err == nil {
 				_, err = file.WriteString(key.Text())
 			}
-			if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+			if err = errors.Join(err, file.Sync(), file.Close(), durable.Names(filepath.Dir(args[0]))); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "key %s in %s; keep a copy of it apart from this machine and its backups\n", key.Public(), args[0])
