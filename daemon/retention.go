@@ -23,32 +23,16 @@ import (
 // kindExpire is the job that deletes the files of a study that was removed.
 const kindExpire = "expire"
 
-const (
-	// sweepTime is how often retention looks.
-	sweepTime = 10 * time.Minute
-	// clockLeap: a clock that is this much further than when retention looked last was set ahead, or the appliance was off for long. By a clock
-	// that is years ahead all is old enough to go.
-	clockLeap = 7 * 24 * time.Hour
-	// clockProof is for how long the appliance must then run, the clock where it is, before it is believed.
-	clockProof = 24 * time.Hour
-)
+// sweepTime is how often retention looks.
+const sweepTime = 10 * time.Minute
 
-// clockDoubt is since when a clock that leapt is not believed.
-type clockDoubt struct {
-	doubted bool
-	since   time.Duration // of the time that the appliance runs
-}
-
-// retain removes what may go, now and then, until ctx is cancelled.
+// retain removes what may go, now and then, until ctx is cancelled. The clock is looked at also where nothing is to go: it may be later.
 func (a *Appliance) retain(ctx context.Context) {
-	if a.cfg().Retention.KeepDays == 0 {
-		return
-	}
 	start := time.Now()
 	var doubt clockDoubt
 	for {
 		believed, err := a.believeClock(&doubt, time.Since(start))
-		if err == nil && believed {
+		if err == nil && believed && a.cfg().Retention.KeepDays > 0 {
 			_, err = a.removeOld(ctx)
 		}
 		if err != nil && !isShutdown(err) {
@@ -58,29 +42,6 @@ func (a *Appliance) retain(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// believeClock reports whether the clock may be taken to say what is old, after the appliance ran for so long by a clock that nobody sets.
-func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (believed bool, err error) {
-	err = a.db.Update(func(tx *queue.Tx) error {
-		seen, err := tx.ClockSeen()
-		if err != nil {
-			return err
-		}
-		now := tx.Now()
-		if leap := now.Sub(seen); !seen.IsZero() && leap > clockLeap {
-			if !doubt.doubted {
-				*doubt = clockDoubt{true, running}
-				a.log.Warn("nothing is removed: the clock was set ahead, or the appliance was off for long; it is believed when it stays for a day", "clock", now, "before", seen)
-			}
-			if running-doubt.since < clockProof {
-				return nil
-			}
-		}
-		*doubt, believed = clockDoubt{}, true
-		return tx.PutClockSeen(now)
-	})
-	return believed, err
 }
 
 // removeOld removes the studies that may go, oldest first, and returns how many; with a watermark only until so much space is free.
@@ -137,6 +98,9 @@ func (a *Appliance) removeOld(ctx context.Context) (removed int, err error) {
 // lastEvent is when something happened to a study the last time.
 func lastEvent(s *queue.Study) time.Time {
 	last := s.Last
+	if s.AgesFrom.After(last) {
+		last = s.AgesFrom
+	}
 	for _, e := range s.Events {
 		if e.Time.After(last) {
 			last = e.Time

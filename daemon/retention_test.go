@@ -254,6 +254,104 @@ func TestAClockSetAheadRemovesNothing(t *testing.T) {
 	look(24*time.Hour+sweepTime, true)
 }
 
+// TestAClockThatWasBehindRemovesNothing: what comes while the clock is years behind, from the first start on or for want of a battery at a later one, is kept for
+// keep_days after the clock was put right, and what was promised then as long; what came before is as old as it is.
+func TestAClockThatWasBehindRemovesNothing(t *testing.T) {
+	for name, first := range map[string]bool{"from the first start on": true, "at a later start": false} {
+		t.Run(name, func(t *testing.T) {
+			const old, uid = "1.2.3", "1.2.4"
+			k := newKeeper(t, config.Retention{KeepDays: 30})
+			var doubt clockDoubt
+			running := time.Duration(0)
+			look := func() {
+				t.Helper()
+				believed, err := k.believeClock(&doubt, running)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if believed {
+					k.sweep()
+				}
+			}
+			run := func(hours int) {
+				for range hours {
+					running += time.Hour
+					k.pass(time.Hour)
+					look()
+				}
+			}
+			if !first {
+				k.delivered(old)
+				look()
+				k.wait(1)
+			}
+			right := k.clock()
+			k.now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+			doubt, running = clockDoubt{}, 0
+			look()
+			k.delivered(uid)
+			k.study(uid, func(tx *queue.Tx, s *queue.Study) error {
+				i, err := tx.Instance(s.Instances[0])
+				i.PromisedUntil = k.keptUntil(tx.Now())
+				return errors.Join(err, tx.PutInstance(i))
+			})
+			run(3)
+			k.now = right.Add(3 * time.Hour)
+			run(29 * 24)
+			if r := k.report(uid); !r.Removed.IsZero() || !r.Objects[0].PromisedUntil.After(k.clock()) {
+				t.Errorf("removed at %s, 29 days after it came; promised until %s", r.Removed, r.Objects[0].PromisedUntil)
+			}
+			if !first && k.report(old).Removed.IsZero() {
+				t.Error("what came before is kept for longer than it is to be")
+			}
+			run(3 * 24)
+			if r := k.report(uid); r.Removed.IsZero() {
+				t.Error("it is never removed")
+			}
+		})
+	}
+}
+
+// TestTimeOffDoesNotAge: a study does not age while the appliance is off for long; a clock that was ahead is believed again a day after it is put right.
+func TestTimeOffDoesNotAge(t *testing.T) {
+	k := newKeeper(t, config.Retention{KeepDays: 30})
+	look := func(doubt *clockDoubt, running time.Duration, want bool) {
+		t.Helper()
+		if believed, err := k.believeClock(doubt, running); err != nil || believed != want {
+			t.Fatalf("after %s of running the clock is believed: %v, error %v", running, believed, err)
+		}
+		if want {
+			k.sweep()
+		}
+	}
+	settle := func() {
+		t.Helper()
+		doubt := new(clockDoubt)
+		look(doubt, 0, false)
+		k.wait(1)
+		look(doubt, clockProof, true)
+	}
+	k.delivered("1.2.3")
+	look(new(clockDoubt), 0, true)
+	k.wait(60)
+	settle()
+	for range 28 {
+		k.wait(1)
+		look(new(clockDoubt), 0, true)
+	}
+	if r := k.report("1.2.3"); !r.Removed.IsZero() {
+		t.Errorf("removed after 28 days of running and 61 of being off")
+	}
+	k.wait(3)
+	look(new(clockDoubt), 0, true)
+	if r := k.report("1.2.3"); r.Removed.IsZero() {
+		t.Error("it is never removed")
+	}
+	k.wait(-5)
+	settle()
+	look(new(clockDoubt), 0, true)
+}
+
 // TestRetentionTakesWhatIsOver: each study that still has a way to go, or that something was promised of, is kept; the rest goes when it is of
 // age, and leaves what traces its draft.
 func TestRetentionTakesWhatIsOver(t *testing.T) {

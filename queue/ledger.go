@@ -44,6 +44,8 @@ type Study struct {
 	Withdrawn []*Withdrawal    `json:"withdrawn,omitempty"`
 	// Removed is when retention removed its files; a record of it stays.
 	Removed time.Time `json:"removed,omitzero"`
+	// AgesFrom is what retention takes for the time of the last event where the clock was wrong then, or the appliance off since.
+	AgesFrom time.Time `json:"ages_from,omitzero"`
 	// Announced numbers what other systems are told of this study, in the order in which it happened; Told is what each of them was.
 	Announced int              `json:"announced,omitempty"`
 	Told      map[string]*Told `json:"told,omitempty"`
