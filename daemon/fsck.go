@@ -155,7 +155,7 @@ func (s *survey) find(where, what, repair string, mend func() error) {
 
 // run goes from what rests on nothing to what rests on the rest: studies are made again from instances, jobs from studies.
 func (s *survey) run() error {
-	for _, step := range []func() error{s.homeless, s.unknownFiles, s.unknownDrafts, s.rejections, s.files, s.signatures, s.studies} {
+	for _, step := range []func() error{s.homeless, s.unknownFiles, s.unknownDrafts, s.rejections, s.files, s.signatures, s.studies, s.promises} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -509,18 +509,30 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 			missing = append(missing, j)
 		}
 	}
+	expires := false
 	for _, sop := range s.Instances {
 		i, err := tx.Instance(sop)
 		if err != nil {
 			return nil, err
 		}
-		if i != nil && i.Examined == nil && i.Gone == "" {
+		switch {
+		case i == nil:
+		case i.Examined == nil && i.Gone == "":
 			want(examineJob(i))
+		case i.Gone == queue.GoneRetention && !s.Removed.IsZero() && a.spool.Has(i.Path, i.Size):
+			expires = true
 		}
 	}
+	if expires {
+		want(expireJob(s))
+	}
 	state := s.State
-	if state == queue.Failed && len(jobs)+len(missing) == 0 {
+	switch {
+	case state != queue.Failed:
+	case len(jobs)+len(missing) == 0:
 		state = queue.Complete // the dead letter is lost
+	case s.Mode == "" && tx.IsDone(reportJob(uid, s.Revision).ID):
+		state = queue.Drafted // something of it was given up, not all
 	}
 	switch state {
 	case queue.Receiving:
@@ -556,8 +568,12 @@ func (a *Appliance) due(tx *queue.Tx, uid string) (missing []queue.Job, err erro
 	if err != nil {
 		return nil, err
 	}
+	damaged, err := a.dueDamaged(tx, s)
+	if err != nil {
+		return nil, err
+	}
 	withdrawal, err := a.dueWithdrawal(tx, s, jobs)
-	for _, j := range append(signed, withdrawal...) {
+	for _, j := range slices.Concat(signed, damaged, withdrawal) {
 		want(j)
 	}
 	return missing, err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ import (
 	"llamaxr/queue"
 	"llamaxr/reporting/sr"
 	"llamaxr/study"
+
+	"go.etcd.io/bbolt"
 )
 
 // TestLostJobsAreAskedForAgain: whatever a study waits for has a job, though the record of the job was lost; what is over has none.
@@ -41,6 +44,15 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 		s.State, s.Reason = queue.Failed, "deliver: no"
 		return tx.PutStudy(s)
 	}
+	oneOfTwo := func(tx *queue.Tx) error {
+		s, err := tx.Study(uid)
+		if err != nil {
+			return err
+		}
+		s.State, s.Deliveries[to].Revision = queue.Failed, 0
+		report := reportJob(uid, 1)
+		return errors.Join(tx.PutStudy(s), tx.Enqueue(report), tx.End(report.ID), tx.Enqueue(queue.Job{ID: "x", Kind: "x", Study: uid}))
+	}
 	for name, c := range map[string]struct {
 		happens func(*queue.Tx) error
 		want    string // kind of the job
@@ -50,6 +62,7 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 		"a signed report":  {reading(made), kindDeliverSigned},
 		"one that arrived": {reading(arrived), ""},
 		"a dead letter":    {failed, kindReport},
+		"the delivery to one destination where that to another was given up": {oneOfTwo, kindDeliver},
 		"one that is still there": {func(tx *queue.Tx) error {
 			return errors.Join(failed(tx), tx.Enqueue(queue.Job{ID: "x", Kind: "x", Study: uid}))
 		}, ""},
@@ -78,6 +91,77 @@ func TestLostJobsAreAskedForAgain(t *testing.T) {
 				t.Errorf("due is %+v, want %q", due, c.want)
 			}
 		})
+	}
+}
+
+// TestDamagedJobsAreMadeAgain: what the records of jobs say that go bad is asked for again: other systems are told what they were to be told, an open alert is
+// escalated, a peer hears what it asked, and the files of a removed study are deleted; what was done is not.
+func TestDamagedJobsAreMadeAgain(t *testing.T) {
+	const uid, removed, asked, told = "1.2.3", "1.2.4", "1.2.5", "1.2.6"
+	k := newKeeper(t, config.Retention{KeepDays: 30})
+	all := func(string) bool { return true }
+	k.outlets = []outlet{
+		{kind: kindHL7, name: "RIS", results: true, wants: resultEvent},
+		{kind: kindWebhook, name: "a/b", wants: all},
+		{kind: kindMail, name: "x@y", wants: func(e string) bool { return e == config.EventAlert || e == config.EventEscalated }},
+	}
+	cfg := k.Config()
+	cfg.Escalation = config.Escalation{After: time.Hour, Times: 2}
+	k.settings.Store(&cfg)
+	k.delivered(removed)
+	k.wait(31)
+	k.sweep()
+	k.delivered(uid)
+	k.study(uid, func(tx *queue.Tx, s *queue.Study) error {
+		alert := &queue.Alert{Number: 1, Revision: 1, Raised: tx.Now()}
+		s.Alerts = []*queue.Alert{alert}
+		signature := queue.Signature{Number: 1, Revision: 1, SOPInstanceUID: "1.2.9", Delivered: map[string]time.Time{"PACS@pacs:104": tx.Now()}}
+		done := announcement{Event: string(study.ResultDraft), Revision: 1}
+		return errors.Join(
+			k.announce(tx, s, done), tx.End(k.outlets[0].job(uid, done)), k.announce(tx, s, announcementOf(signature)),
+			k.announce(tx, s, announcement{Event: config.EventAlert, Revision: 1, Number: 1}), k.scheduleEscalation(tx, s, alert),
+			tx.PutReading(&queue.Reading{StudyInstanceUID: uid, Revision: 1, State: queue.ReadingSigned, Signatures: []queue.Signature{signature}}),
+			tx.PutPromise(asked, &queue.Promise{TransactionUID: asked}), tx.Enqueue(promiseJob(asked)),
+			tx.PutPromise(told, &queue.Promise{TransactionUID: told, Reported: tx.Now()}),
+		)
+	})
+	jobs := func() (ids []string) {
+		t.Helper()
+		all, err := k.Jobs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range all {
+			ids = append(ids, j.ID)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	want := jobs()
+	if err := k.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	bolt, err := bbolt.Open(filepath.Join(k.state, databaseFile), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = bolt.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte("jobs"))
+		for _, id := range want {
+			raw := bytes.Clone(b.Get([]byte(id)))
+			raw[len(raw)-1] ^= 1
+			if err := b.Put([]byte(id), raw); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, bolt.Close()); err != nil {
+		t.Fatal(err)
+	}
+	k.start()
+	if got := jobs(); len(want) != 8 || !slices.Equal(got, want) {
+		t.Errorf("jobs are\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -214,7 +214,7 @@ func (a *Appliance) remove(uid string) (bytes int64, gone bool, err error) {
 		gone = true
 		s.Removed = tx.Now().UTC()
 		s.Note(s.Removed, fmt.Sprintf("%d objects, the documents and the pictures are removed: kept for %d days", objects, a.cfg().Retention.KeepDays))
-		if err := tx.Again(queue.Job{ID: kindExpire + "/" + uid, Kind: kindExpire, Study: uid, Payload: mustJSON(expiry{s.Revision, s.Removed})}); err != nil {
+		if err := tx.Again(expireJob(s)); err != nil {
 			return err
 		}
 		return tx.PutStudy(s)
@@ -230,6 +230,10 @@ func (a *Appliance) remove(uid string) (bytes int64, gone bool, err error) {
 type expiry struct {
 	Revision int       `json:"revision"`
 	Removed  time.Time `json:"removed"`
+}
+
+func expireJob(s *queue.Study) queue.Job {
+	return queue.Job{ID: kindExpire + "/" + s.UID, Kind: kindExpire, Study: s.UID, Payload: mustJSON(expiry{s.Revision, s.Removed})}
 }
 
 // expire deletes the files of a study that was removed. What came again in the meantime, and drafts of a later revision, stay.

@@ -26,6 +26,11 @@ func (tx *Tx) Promise(key string) (*Promise, error) { return get[Promise](tx, bu
 // PutPromise stores a promise.
 func (tx *Tx) PutPromise(key string, p *Promise) error { return put(tx, bucketPromises, key, p) }
 
+// EachPromise visits all promises.
+func (tx *Tx) EachPromise(visit func(key string, p *Promise) error) error {
+	return each(tx, bucketPromises, visit)
+}
+
 // Transaction is a request of ours for storage commitment.
 type Transaction struct {
 	UID      string               `json:"uid"`

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,6 +96,25 @@ func (tx *Tx) Job(id string) (*Job, error) { return get[Job](tx, bucketJobs, id)
 
 // IsDone reports whether a job was done, or ended.
 func (tx *Tx) IsDone(id string) bool { return tx.bolt.Bucket(bucketDone).Get([]byte(id)) != nil }
+
+// JobsSetAside are the identifiers of jobs whose records were damaged and that were neither made again nor done since.
+func (tx *Tx) JobsSetAside() (ids []string, err error) {
+	b := tx.bolt.Bucket(bucketDamaged)
+	if b == nil {
+		return nil, nil // a state of an older program, opened to read
+	}
+	prefix := append(bytes.Clone(bucketJobs), '/')
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		id := string(k[len(prefix):])
+		if j, err := tx.Job(id); err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, err
+		} else if j == nil && !tx.IsDone(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
 
 // finish moves a job to those that are done.
 func (tx *Tx) finish(id string) error {
