@@ -337,7 +337,7 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 			if h == nil {
 				continue
 			}
-			if i, err := tx.Instance(h.SOPInstanceUID); err != nil || i != nil && inRecordOf(i.Header.Patient()) != whose {
+			if i, err := tx.Instance(h.SOPInstanceUID); err != nil || i != nil && !inRecordOf(i.Header.Patient()).Same(whose) {
 				return err
 			}
 		}
@@ -350,7 +350,7 @@ func (a *Appliance) signedStays(o *outlet, reading *queue.Reading, revision int)
 			if err != nil && !lost(err) {
 				return err
 			}
-			stays = stays || err == nil && inRecordOf(signed.patient()) == whose
+			stays = stays || err == nil && inRecordOf(signed.patient()).Same(whose)
 		}
 		return nil
 	})
@@ -370,7 +370,7 @@ func (a *Appliance) otherRecord(uid string, one, other int) (bool, error) {
 		}
 		whose[i] = inRecordOf(record.patient())
 	}
-	return whose[0] != whose[1], nil
+	return !whose[0].Same(whose[1]), nil
 }
 
 // inRecordOf is a patient as far as it says which record a result stands in.

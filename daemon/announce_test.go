@@ -59,13 +59,13 @@ func untold(t *testing.T, a *Appliance, n announcement) string {
 }
 
 // ofPatient has a draft of the study 2.25.1 be of another patient.
-func ofPatient(t *testing.T, a *Appliance, revision int, patient string) {
+func ofPatient(t *testing.T, a *Appliance, revision int, patient, issuer string) {
 	t.Helper()
 	record, err := a.drafts.load("2.25.1", revision)
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.Frontal.PatientID = patient
+	record.Frontal.PatientID, record.Frontal.IssuerOfPatientID = patient, issuer
 	if err := a.drafts.save(record); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +122,7 @@ func TestWithdrawnAfterTheSignature(t *testing.T) {
 			a := withDrafts(t, 2, &queue.Study{
 				UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: cmp.Or(c.title, study.RejectedWorklist)}}, Told: map[string]*queue.Told{"hl7/RIS": told},
 			})
+			ofPatient(t, a, 1, "A", "H")
 			err := a.db.Update(func(tx *queue.Tx) error {
 				reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
 				tell := func(tx *queue.Tx) error { return sent(tx, false) }
@@ -184,7 +185,7 @@ func TestWithdrawnLate(t *testing.T) {
 		a := withDrafts(t, 2, &queue.Study{
 			UID: uid, Withdrawn: []*queue.Withdrawal{{Revision: 1, Title: study.RejectedWorklist}}, Told: map[string]*queue.Told{"hl7/RIS": {Drafts: []int{1, 2}, Last: 3}},
 		})
-		ofPatient(t, a, 2, patient)
+		ofPatient(t, a, 2, patient, "")
 		if why := untold(t, a, announcement{Event: string(study.ResultWithdrawn), Revision: 1, Sequence: 2}); (why == "") != goes {
 			t.Errorf("corrected to patient %s: it is not taken back: %q", patient, why)
 		}
@@ -244,7 +245,7 @@ func TestDraftAfterTheSignature(t *testing.T) {
 		"signed for another patient":    {patient: "B", came: true, withdrawn: back, told: true},
 	} {
 		a := withDrafts(t, 2, &queue.Study{UID: uid, Withdrawn: c.withdrawn})
-		ofPatient(t, a, 2, c.patient)
+		ofPatient(t, a, 2, c.patient, "")
 		err := a.db.Update(func(tx *queue.Tx) error {
 			reading := &queue.Reading{StudyInstanceUID: uid, State: queue.ReadingSigned, Signatures: []queue.Signature{{Number: 1, Revision: 1}}}
 			job := queue.Job{ID: "hl7/RIS/" + uid + "/signed/1/1/", Kind: kindHL7, Study: uid, Dead: !c.came}

@@ -26,11 +26,13 @@ func TestMovedIsTakenBackWithoutANextDraft(t *testing.T) {
 		change func(*study.Header)
 		want   int
 	}{
-		"another patient":             {home, func(h *study.Header) { h.PatientID = "B" }, 1},
-		"another order":               {home, func(h *study.Header) { h.AccessionNumber = "A2" }, 1},
-		"another spelling":            {home, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
-		"another patient's lateral":   {other, func(h *study.Header) { h.PatientID = "B" }, 1},
-		"a lateral spelled otherwise": {other, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
+		"another patient":                   {home, func(h *study.Header) { h.PatientID = "B" }, 1},
+		"an issuer where there was none":    {home, func(h *study.Header) { h.IssuerOfPatientID = "HOSP" }, 0},
+		"a birth date where there was none": {home, func(h *study.Header) { h.PatientBirthDate = "19600101" }, 0},
+		"another order":                     {home, func(h *study.Header) { h.AccessionNumber = "A2" }, 1},
+		"another spelling":                  {home, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
+		"another patient's lateral":         {other, func(h *study.Header) { h.PatientID = "B" }, 1},
+		"a lateral spelled otherwise":       {other, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := withDrafts(t, 1, &queue.Study{UID: home, Sent: map[string][]int{to: {1}}, Drafted: []string{home + ".1"}})

@@ -204,7 +204,7 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		}
 		switch {
 		case i == nil:
-		case i.Header.Patient() != drafted.Patient():
+		case !i.Header.Patient().Same(drafted.Patient()):
 			return study.RejectedWorklist, "the patient's identity was corrected", nil
 		case sop == drafted.SOPInstanceUID && drafted.AccessionNumber != "" && i.Header.AccessionNumber != "" && i.Header.AccessionNumber != drafted.AccessionNumber:
 			return study.RejectedWorklist, "the accession number was corrected", nil
@@ -535,7 +535,7 @@ func (r *DraftRecord) latestPatient(frontal, lateral *queue.Instance) {
 		return
 	}
 	for _, h := range []*study.Header{r.Frontal, r.Lateral} {
-		if h != nil && h.Patient() == newest.Patient() {
+		if h != nil && h.Patient().Same(newest.Patient()) {
 			h.PatientName, h.PatientSex = newest.PatientName, newest.PatientSex
 		}
 	}

@@ -45,6 +45,7 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	now, sender := tx.Now().UTC(), i.Calling
 	came(i, now)
 	i.PromisedUntil = known.PromisedUntil
+	i.Header.KeepPatient(known.Header)
 	i.Calling = known.Calling // whose picture it is: what the site does with it stays
 	if err := tx.SetAside(known); err != nil {
 		return err
@@ -59,14 +60,14 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	if err != nil || s == nil {
 		return err
 	}
-	what, moved := "the spelling of the patient's name or the sex", true
+	what, moved := "the spelling of the patient's name or the sex", false
 	switch {
-	case i.Header.Patient() != known.Header.Patient():
-		what = "the patient's identity"
+	case !i.Header.Patient().Same(known.Header.Patient()):
+		what, moved = "the patient's identity", true
 	case reordered(known, i):
-		what = "the accession number"
-	default:
-		moved = false
+		what, moved = "the accession number", true
+	case i.Header.Patient() != known.Header.Patient():
+		what = "a missing issuer of the Patient ID or birth date"
 	}
 	s.Note(now, fmt.Sprintf("%s corrected %s; the first object is kept aside", sender, what))
 	if moved {

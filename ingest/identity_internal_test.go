@@ -1,16 +1,117 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/dicomfile"
 	"llamaxr/ingest/spool"
+	"llamaxr/internal/dicomwrite"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
+
+const (
+	computedRadiography = "1.2.840.10008.5.1.4.1.1.1"
+	testUID             = "1.2.3"
+)
+
+// archive sends real objects of one study, 1.2, to a receiver.
+type archive struct {
+	*Receiver
+	t     *testing.T
+	moved int // times that a correction moved the study
+}
+
+func newArchive(t *testing.T) *archive {
+	db, err := queue.Open(filepath.Join(t.TempDir(), "db"), queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	files, err := spool.Open(t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = files.Close() })
+	open := dicomfile.Opener(func(path string) (*dicomfile.File, error) { return Open(files, path) })
+	a := &archive{t: t}
+	a.Receiver = &Receiver{
+		DB: db, Spool: files, ReadHeader: open.ReadHeader, SamePicture: open.SamePixels, Log: slog.New(slog.DiscardHandler),
+		Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
+		Moved: func(*queue.Tx, *queue.Study, *queue.Instance) error { a.moved++; return nil },
+	}
+	return a
+}
+
+// send has the object 1.2.3 sent as one of a patient, and returns the status.
+func (a *archive) send(from, class, patient string, change func(*dicomwrite.Set)) uint16 {
+	a.t.Helper()
+	set := dicomwrite.New().Text(tag.SOPClassUID, class).Text(tag.SOPInstanceUID, testUID).Text(tag.StudyInstanceUID, "1.2").Text(tag.SeriesInstanceUID, "1.2.4").
+		Text(tag.PatientName, "Doe^Jane").Text(tag.PatientID, patient)
+	if class == computedRadiography {
+		set.Text(tag.Modality, "CR").Ints(tag.SamplesPerPixel, 1).Text(tag.PhotometricInterpretation, "MONOCHROME2").Ints(tag.Rows, 2).Ints(tag.Columns, 2).
+			Ints(tag.BitsAllocated, 16).Ints(tag.BitsStored, 12).Ints(tag.HighBit, 11).Ints(tag.PixelRepresentation, 0).Pixels(make([]byte, 8))
+	}
+	if change != nil {
+		change(set)
+	}
+	var file bytes.Buffer
+	if err := set.Write(&file, "1.2.3", "TEST"); err != nil {
+		a.t.Fatal(err)
+	}
+	body := bytes.NewReader(file.Bytes())
+	meta, err := part10.Decode(body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	head := file.Bytes()[:meta.Length]
+	_, err = a.Receive(Incoming{SOPClassUID: class, SOPInstanceUID: testUID, Calling: from, Head: head}, bytes.NewReader(file.Bytes()[meta.Length:]))
+	var status *StatusError
+	if err != nil && !errors.As(err, &status) {
+		a.t.Fatal(err)
+	}
+	if status == nil {
+		return 0
+	}
+	return status.Status
+}
+
+// kept is the object as the ledger has it.
+func (a *archive) kept() (i *queue.Instance) {
+	a.t.Helper()
+	err := a.DB.View(func(tx *queue.Tx) (err error) { i, err = tx.Instance(testUID); return err })
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return i
+}
+
+// TestCorrectionKeepsWhatIsKnown: a correction that names no issuer does not make the patient one of any, else the next that names another would be the same.
+func TestCorrectionKeepsWhatIsKnown(t *testing.T) {
+	a := newArchive(t)
+	for _, c := range []struct {
+		patient, issuer, want string
+		moved                 int
+	}{{"A", "", "", 0}, {"A", "H1", "H1", 0}, {"A", "", "H1", 0}, {"A", "H2", "H2", 1}, {"B", "", "", 2}} {
+		status := a.send("PACS", computedRadiography, c.patient, func(s *dicomwrite.Set) {
+			s.Optional(tag.IssuerOfPatientID, c.issuer)
+			if c.issuer == "" && c.want != "" {
+				s.Text(tag.PatientName, "Doe^Joan")
+			}
+		})
+		if issuer := a.kept().Header.IssuerOfPatientID; status != 0 || issuer != c.want || a.moved != c.moved {
+			t.Errorf("sent as %s of %q: %#04x, kept with issuer %q, moved %d times", c.patient, c.issuer, status, issuer, a.moved)
+		}
+	}
+}
 
 // TestCorrectionOfWhatIsGone: the corrected object of one whose file retention removed is two objects under one UID, which a sender takes for
 // done; an error that may pass would have it sent for ever.

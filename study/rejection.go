@@ -52,16 +52,3 @@ type RejectionNote struct {
 	Title   RejectionTitle
 	Objects []ObjectReference
 }
-
-// Patient is the identity by which two objects are one person's: a name may be spelt anew, these may not differ.
-type Patient struct{ ID, Issuer, BirthDate string }
-
-// Patient returns the identity that the header gives.
-func (h Header) Patient() Patient {
-	return Patient{h.PatientID, h.IssuerOfPatientID, h.PatientBirthDate}
-}
-
-// SamePatientModule reports whether two headers say the same of the patient, the spelling of the name included.
-func (h Header) SamePatientModule(other Header) bool {
-	return h.Patient() == other.Patient() && h.PatientName == other.PatientName && h.PatientSex == other.PatientSex
-}

@@ -150,6 +150,11 @@ func entryOf(tx *queue.Tx, uid string, critical []study.Finding) (*Entry, error)
 	return e, nil
 }
 
+// patient is whom an object is of, as far as its head says.
+func patient(i *queue.InstanceHead) study.Patient {
+	return study.Patient{ID: i.Header.PatientID, BirthDate: i.Header.PatientBirthDate}
+}
+
 // Header is of whom a study is, and of which order, as a list shows it: what the images say that its draft rests on. As in the draft it is that of the frontal
 // view, or else of the lateral, with the name and the sex from the one that came later. Before there is a pair it is that of the newest object that was not
 // rejected, or of the first.
@@ -166,7 +171,7 @@ func Header(tx *queue.Tx, uid string, s *queue.StudyHead) (queue.HeaderHead, err
 		case i == nil:
 		case shown == nil:
 			shown = i
-		case i.Received.After(shown.Received) && i.Header.PatientID == shown.Header.PatientID && i.Header.PatientBirthDate == shown.Header.PatientBirthDate:
+		case i.Received.After(shown.Received) && patient(i).Same(patient(shown)):
 			shown.Header.PatientName, shown.Header.PatientSex = i.Header.PatientName, i.Header.PatientSex
 		}
 	}

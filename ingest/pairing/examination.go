@@ -16,10 +16,8 @@ func SameExamination(a, b study.Header) (same bool, why string) {
 		return true, "one study"
 	case accession == "" || accession != strings.TrimSpace(b.AccessionNumber):
 		return false, ""
-	case a.PatientID == "" || a.PatientID != b.PatientID || a.IssuerOfPatientID != b.IssuerOfPatientID:
-		return false, "one accession number, and not the same Patient ID"
-	case a.PatientBirthDate != b.PatientBirthDate:
-		return false, "one accession number and Patient ID, and not the same birth date"
+	case a.PatientID == "" || !a.Patient().Same(b.Patient()):
+		return false, "one accession number, and not the same Patient ID, issuer and birth date"
 	case a.StudyDate == "" || a.StudyDate != b.StudyDate:
 		return false, "one accession number and patient, and not the same study date"
 	}

@@ -107,7 +107,7 @@ func TestLateLateral(t *testing.T) {
 // 6. Two studies with one accession number are one examination of one patient, or no pair at all.
 func TestTwoStudiesOneAccession(t *testing.T) {
 	header := func(change func(*study.Header)) study.Header {
-		h := study.Header{StudyInstanceUID: "1", AccessionNumber: "A1", PatientID: "P", PatientBirthDate: "19600101", StudyDate: "20260101"}
+		h := study.Header{StudyInstanceUID: "1", AccessionNumber: "A1", PatientID: "P", IssuerOfPatientID: "H", PatientBirthDate: "19600101", StudyDate: "20260101"}
 		if change != nil {
 			change(&h)
 		}
@@ -131,6 +131,8 @@ func TestTwoStudiesOneAccession(t *testing.T) {
 		{"another order", other(func(h *study.Header) { h.AccessionNumber = "A2" }), false, ""},
 		{"no accession number", other(func(h *study.Header) { h.AccessionNumber = "" }), false, ""},
 		{"two patients under one number", other(func(h *study.Header) { h.PatientID = "Q" }), false, "Patient ID"},
+		{"no issuer", other(func(h *study.Header) { h.IssuerOfPatientID = "" }), true, "two studies of one accession number"},
+		{"no birth date", other(func(h *study.Header) { h.PatientBirthDate = "" }), true, "two studies of one accession number"},
 		{"two issuers", other(func(h *study.Header) { h.IssuerOfPatientID = "OTHER" }), false, "Patient ID"},
 		{"another birth date", other(func(h *study.Header) { h.PatientBirthDate = "19610101" }), false, "birth date"},
 		{"another day", other(func(h *study.Header) { h.StudyDate = "20260102" }), false, "study date"},
@@ -273,9 +275,11 @@ func TestOutOfRange(t *testing.T) {
 	want(t, decide(t, candidate("1", nil, &Picture{LogOddsLateral: -5, POther: 0.95})), "", "", "no chest radiograph")
 }
 
-// 13. A merge or correction after the draft shows as two identities in one study: no pair until they agree.
+// 13. A merge or correction after the draft shows as two identities in one study: no pair until they agree. No value says nothing, also between two that differ.
 func TestPatientCorrected(t *testing.T) {
-	frontal, lateral := candidate("1", nil, looksFrontal), candidate("2", nil, looksLateral)
+	issued := func(h *study.Header) { h.IssuerOfPatientID = "H1" }
+	frontal, lateral := candidate("1", issued, looksFrontal), candidate("2", issued, looksLateral)
+	silent := candidate("3", func(h *study.Header) { h.PatientBirthDate = "" }, looksLateral)
 	for name, change := range map[string]func(*study.Header){
 		"another Patient ID": func(h *study.Header) { h.PatientID = "MERGED" },
 		"another issuer":     func(h *study.Header) { h.IssuerOfPatientID = "H2" },
@@ -284,7 +288,9 @@ func TestPatientCorrected(t *testing.T) {
 		corrected := candidate("2", change, looksLateral)
 		t.Run(name, func(t *testing.T) {
 			want(t, decide(t, frontal, corrected), "", "", "different patients")
+			want(t, decide(t, silent, frontal, corrected), "", "", "different patients")
 		})
 	}
 	want(t, decide(t, frontal, lateral), "1", "2")
+	want(t, decide(t, frontal, silent), "1", "3")
 }

@@ -64,7 +64,7 @@ func Decide(candidates []Candidate, cfg Config) study.Pair {
 		}
 		images = append(images, j)
 	}
-	if patients(images) > 1 {
+	if differ(usable(images)) {
 		pair.Refusal = DifferentPatients
 		for _, j := range usable(images) {
 			j.leave(study.ProjectionUnknown, "left: "+pair.Refusal)
@@ -125,13 +125,19 @@ func usable(images []*judged) (out []*judged) {
 	return out
 }
 
-// patients counts those that the usable images name.
-func patients(images []*judged) int {
-	seen := map[study.Patient]bool{}
-	for _, j := range usable(images) {
-		seen[j.c.Header.Patient()] = true
+// differ reports whether two of the images are of different patients. Each is held against all: one without an issuer is the same as two that differ.
+func differ(images []*judged) bool {
+	var seen []study.Patient // four at most are the same: with and without issuer and birth date
+	for _, j := range images {
+		p := j.c.Header.Patient()
+		if slices.ContainsFunc(seen, func(other study.Patient) bool { return !p.Same(other) }) {
+			return true
+		}
+		if !slices.Contains(seen, p) {
+			seen = append(seen, p)
+		}
 	}
-	return len(seen)
+	return false
 }
 
 // dropTwins leaves the for-processing twin of a for-presentation image, and for-processing images altogether: their grey levels are
