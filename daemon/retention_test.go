@@ -468,6 +468,47 @@ func TestRetentionTakesWhatIsOver(t *testing.T) {
 	}
 }
 
+// TestExpiryNoteAgainstAPromise: a note that lets a study's objects expire takes none that we committed to; that is said, and retention takes it when it may.
+func TestExpiryNoteAgainstAPromise(t *testing.T) {
+	const uid = "1.2.3"
+	for promised, want := range map[int]int{0: 0, 1: 1, 2: 2} { // objects, files left
+		k := newKeeper(t, config.Retention{KeepDays: 30})
+		k.delivered(uid)
+		references := []study.ObjectReference{{StudyInstanceUID: uid, SOPInstanceUID: uid + ".1"}, {StudyInstanceUID: uid, SOPInstanceUID: uid + ".2"}}
+		for _, o := range references[:promised] {
+			k.update(func(tx *queue.Tx) error {
+				i, err := tx.Instance(o.SOPInstanceUID)
+				i.PromisedUntil = k.keptUntil(tx.Now())
+				return errors.Join(err, tx.PutInstance(i))
+			})
+		}
+		note := &queue.Instance{Instance: study.Instance{Header: study.Header{SOPInstanceUID: "9.9"}}}
+		if err := k.receiver.Obey(note, &study.RejectionNote{Title: study.RejectedRetention, Objects: references}); err != nil {
+			t.Fatal(err)
+		}
+		jobs, err := k.Jobs()
+		for range jobs {
+			lease, leased := k.db.Lease(t.Context(), time.Minute, kindForget)
+			if err = errors.Join(err, leased); err == nil {
+				err = k.forget(lease)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := slices.ContainsFunc(k.report(uid).Events, func(e queue.Event) bool { return strings.Contains(e.What, "we committed to") })
+		if k.files() != want || said != (promised > 0) {
+			t.Errorf("%d promised: %d files left, said %v", promised, k.files(), said)
+		}
+		if k.wait(31); promised > 0 {
+			k.sweep()
+			if err := k.work(); err != nil || k.files() > 0 {
+				t.Errorf("%d promised: %d files left when it may go (%v)", promised, k.files(), err)
+			}
+		}
+	}
+}
+
 // TestNothingIsRemovedUnasked: by default all is kept for ever.
 func TestNothingIsRemovedUnasked(t *testing.T) {
 	k := newKeeper(t, config.Default().Retention)

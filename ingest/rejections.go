@@ -88,26 +88,37 @@ func (r *Receiver) reject(tx *queue.Tx, note *queue.Instance, title study.Reject
 	return tx.Reject(&queue.Rejection{Object: o, Title: title, Note: note.Header.SOPInstanceUID, Time: note.Received})
 }
 
-// tellStudy lets the study bear the loss.
+// tellStudy lets the study bear the loss. What we committed to does not expire by a note: retention takes it when it may.
 func (r *Receiver) tellStudy(tx *queue.Tx, uid string, lost RejectedObjects) error {
 	s, err := tx.Study(uid)
 	if err != nil || s == nil {
 		return err
 	}
 	if lost.Title == study.RejectedRetention {
-		for _, sop := range lost.Known {
+		named := lost.Known
+		lost.Known = nil
+		for _, sop := range named {
 			i, err := tx.Instance(sop)
 			if err != nil {
 				return err
 			}
+			if i.PromisedUntil.After(tx.Now()) {
+				continue
+			}
+			lost.Known = append(lost.Known, sop)
 			i.Gone = study.RejectedRetention.Reason()
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
 		}
+		if kept := len(named) - len(lost.Known); kept > 0 {
+			s.Note(tx.Now(), fmt.Sprintf("%d objects are kept that a note lets expire: we committed to them", kept))
+		}
 	}
-	if err := r.Rejected(tx, s, lost); err != nil {
-		return err
+	if len(lost.Known) > 0 {
+		if err := r.Rejected(tx, s, lost); err != nil {
+			return err
+		}
 	}
 	return tx.PutStudy(s)
 }
