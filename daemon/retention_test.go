@@ -85,9 +85,12 @@ func headerOf(line string) study.Header {
 	return study.Header{SOPClassUID: "1.2.840.10008.5.1.4.1.1.1", StudyInstanceUID: uid, SOPInstanceUID: sop, SeriesInstanceUID: "1.2"}
 }
 
-func (k *keeper) receive(uid, sop string) {
+func (k *keeper) receive(uid, sop string) { k.t.Helper(); k.receiveOf(uid, sop, 100) }
+
+// receiveOf receives an object of so many bytes.
+func (k *keeper) receiveOf(uid, sop string, size int) {
 	k.t.Helper()
-	line := uid + "|" + sop + strings.Repeat(" ", 100-len(uid)-len(sop)-1)
+	line := uid + "|" + sop + strings.Repeat(" ", size-len(uid)-len(sop)-1)
 	in := ingest.Incoming{SOPClassUID: headerOf(line).SOPClassUID, SOPInstanceUID: sop, Calling: "CR"}
 	if _, err := k.receiver.Receive(in, strings.NewReader(line)); err != nil {
 		k.t.Fatal(err)
@@ -576,6 +579,11 @@ func TestARemovedStudyIsKnown(t *testing.T) {
 	k.sweep()
 	if err := k.work(); err != nil || k.files() != 0 {
 		t.Errorf("removed a second time: %d files left, %v", k.files(), err)
+	}
+	k.receiveOf("1.2.1", "1.2.1.1", 101)
+	r = k.report("1.2.1")
+	if r.State != queue.Delivered || len(r.Jobs) != 1 || r.Jobs[0].Kind != kindExamine || k.files() != 1 || r.Objects[0].Gone != "" {
+		t.Errorf("after one with other bytes: %s, jobs %v, %d files", r.State, r.Jobs, k.files())
 	}
 	k.receive("1.2.1", "1.2.1.3")
 	r = k.report("1.2.1")

@@ -1,38 +1,75 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"time"
 
+	"llamaxr/ingest/rejection"
 	"llamaxr/queue"
 	"llamaxr/study"
 )
 
-// corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture, another patient
-// module or accession number. A PACS that reconciles a patient (IHE PIR) or an examination with its order (IHE SWF) keeps the SOP Instance UIDs
-// and sends its objects on anew. The same UID with another picture is no correction but two objects under one UID, bytes that were here before are
-// a sender's stale copy, and what is gone can be compared with nothing.
-func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
-	same := known.Header.SamePatientModule(instance.Header) && !reordered(known, instance)
-	if r.SamePicture == nil || same || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
+// successor returns how an object that came again with other bytes takes the place of the one that is known, nil where it does not.
+func (r *Receiver) successor(path string, instance, known *queue.Instance) (take func(tx *queue.Tx, i, known *queue.Instance) error, err error) {
+	replaces, err := r.replaces(instance, known)
+	if replaces || err != nil {
+		return r.replace, err
+	}
+	corrected, err := r.corrects(path, instance, known)
+	if !corrected || err != nil {
+		return nil, err
+	}
+	return r.correct, nil
+}
+
+// replaces reports whether an object that came again with other bytes brings one back whose file is gone: nothing is there that it could be held against. It is
+// of the same study and SOP class, and of another patient or order only when its bytes are new. A note that takes objects back says what it said.
+func (r *Receiver) replaces(instance, known *queue.Instance) (bool, error) {
+	if !r.Spool.Lacks(known.Path) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID ||
+		known.Header.SOPClassUID != instance.Header.SOPClassUID || known.Header.SOPClassUID == rejection.KeyObjectSelection {
 		return false, nil
 	}
-	stale := false
-	err := r.DB.View(func(tx *queue.Tx) (err error) {
-		stale, err = tx.IsAside(instance.Header.SOPInstanceUID, instance.SHA256)
-		return err
-	})
-	if err != nil || stale {
+	if unmoved(known, instance) {
+		return true, nil
+	}
+	stale, err := r.stale(instance)
+	return !stale, err
+}
+
+// corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture, another patient
+// module or accession number. A PACS that reconciles a patient (IHE PIR) or an examination with its order (IHE SWF) keeps the SOP Instance UIDs
+// and sends its objects on anew. The same UID with another picture is no correction but two objects under one UID, and bytes that were here before are
+// a sender's stale copy.
+func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
+	if r.SamePicture == nil || unmoved(known, instance) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
+		return false, nil
+	}
+	if stale, err := r.stale(instance); stale || err != nil {
 		return false, err
 	}
-	same, err = r.SamePicture(r.Spool.Path(known.Path), path)
+	same, err := r.SamePicture(r.Spool.Path(known.Path), path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return same, err
+}
+
+// stale reports whether these bytes of an object were here before.
+func (r *Receiver) stale(i *queue.Instance) (stale bool, err error) {
+	err = r.DB.View(func(tx *queue.Tx) (err error) {
+		stale, err = tx.IsAside(i.Header.SOPInstanceUID, i.SHA256)
+		return err
+	})
+	return stale, err
+}
+
+// unmoved reports whether an object that came again is of the patient and the order that are known.
+func unmoved(known, again *queue.Instance) bool {
+	return known.Header.SamePatientModule(again.Header) && !reordered(known, again)
 }
 
 // reordered reports whether an object names another order than before. One that names none says nothing of it.
@@ -40,10 +77,27 @@ func reordered(known, again *queue.Instance) bool {
 	return again.Header.AccessionNumber != "" && again.Header.AccessionNumber != known.Header.AccessionNumber
 }
 
-// correct puts the corrected object in the place of the one that is known, which stays aside, and re-opens the study.
-func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
-	now, sender := tx.Now().UTC(), i.Calling
-	came(i, now)
+// replace puts an object that came again in the place of one whose file is gone.
+func (r *Receiver) replace(tx *queue.Tx, i, known *queue.Instance) error {
+	if !unmoved(known, i) {
+		return r.correct(tx, i, known)
+	}
+	i.Gone = cmp.Or(known.Gone, queue.GoneDamaged)
+	i.Header.AccessionNumber = cmp.Or(i.Header.AccessionNumber, known.Header.AccessionNumber)
+	if err := succeed(tx, i, known); err != nil {
+		return err
+	}
+	if r.IsReport != nil && r.IsReport(i.Header.SOPClassUID) { // its text may be another
+		if err := r.Report(tx, i); err != nil {
+			return err
+		}
+	}
+	return r.returned(tx, i.Header.SOPInstanceUID)
+}
+
+// succeed puts an object in the place of the one that is known, which stays aside.
+func succeed(tx *queue.Tx, i, known *queue.Instance) error {
+	came(i, tx.Now().UTC())
 	i.PromisedUntil = known.PromisedUntil
 	i.Header.KeepPatient(known.Header)
 	i.Calling = known.Calling // whose picture it is: what the site does with it stays
@@ -53,7 +107,13 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	if err := tx.PutInstance(i); err != nil {
 		return err
 	}
-	if err := tx.IndexAccession(i.Header.AccessionNumber, i.Header.StudyInstanceUID); err != nil {
+	return tx.IndexAccession(i.Header.AccessionNumber, i.Header.StudyInstanceUID)
+}
+
+// correct puts the corrected object in the place of the one that is known, and re-opens the study that it is an image of.
+func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
+	now, sender := tx.Now().UTC(), i.Calling
+	if err := succeed(tx, i, known); err != nil {
 		return err
 	}
 	s, err := tx.Study(i.Header.StudyInstanceUID)
@@ -75,8 +135,10 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 			return err
 		}
 	}
-	if err := r.reopen(tx, s, i.Header.SOPInstanceUID, "a corrected object re-opened the study"); err != nil {
-		return err
+	if uid := i.Header.SOPInstanceUID; slices.Contains(s.Instances, uid) {
+		if err := r.reopen(tx, s, uid, "a corrected object re-opened the study"); err != nil {
+			return err
+		}
 	}
 	return tx.PutStudy(s)
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -113,29 +114,50 @@ func TestCorrectionKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// TestCorrectionOfWhatIsGone: the corrected object of one whose file retention removed is two objects under one UID, which a sender takes for
-// done; an error that may pass would have it sent for ever.
-func TestCorrectionOfWhatIsGone(t *testing.T) {
-	db, err := queue.Open(filepath.Join(t.TempDir(), "db"), queue.Options{})
-	if err != nil {
-		t.Fatal(err)
+// TestGoneComesBackWithOtherBytes: an object whose file is gone comes back as its archive has it now, for its sender and under what was promised of it, and as another
+// patient's where it is; the stale copy of another patient does not, nor what is of another study or class.
+func TestGoneComesBackWithOtherBytes(t *testing.T) {
+	institution := func(name string) func(*dicomwrite.Set) {
+		return func(s *dicomwrite.Set) { s.Text(tag.InstitutionName, name) }
 	}
-	defer db.Close()
-	files, err := spool.Open(t.TempDir(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
-	r := &Receiver{DB: db, Spool: files, SamePicture: dicomfile.Opener(dicomfile.Open).SamePixels}
-	object := func(patient string) *queue.Instance {
-		return &queue.Instance{Instance: study.Instance{
-			Header: study.Header{StudyInstanceUID: "1.2", SOPInstanceUID: "1.2.3", PatientID: patient}, Path: "objects/gone.dcm", SHA256: patient,
-		}}
-	}
-	known := object("1")
-	known.Gone = queue.GoneRetention
-	if corrected, err := r.corrects("", object("2"), known); corrected || err != nil {
-		t.Errorf("%v, %v", corrected, err)
+	for _, reason := range []string{queue.GoneRetention, ""} {
+		a := newArchive(t)
+		lose := func() {
+			i := a.kept()
+			i.Gone, i.PromisedUntil = reason, queue.Forever
+			err := a.DB.Update(func(tx *queue.Tx) error { return tx.PutInstance(i) })
+			if removed := a.Spool.Remove(i.Path); err != nil || removed != nil && !errors.Is(removed, fs.ErrNotExist) {
+				t.Fatal(err, removed)
+			}
+		}
+		a.send("CR", computedRadiography, "A", nil)
+		for n, c := range []struct {
+			class, patient string
+			change         func(*dicomwrite.Set)
+			want           uint16
+			moved          int
+		}{
+			{computedRadiography, "A", institution("St. Mary"), 0, 0},
+			{computedRadiography, "A", institution("St. Mary's"), 0, 0},
+			{computedRadiography, "B", nil, 0, 1},
+			{computedRadiography, "A", nil, StatusDuplicate, 1},
+			{computedRadiography, "B", func(s *dicomwrite.Set) { s.Text(tag.StudyInstanceUID, "1.9") }, StatusDuplicate, 1},
+			{computedRadiography + ".1", "B", nil, StatusDuplicate, 1},
+			{computedRadiography, "B", institution("St. Mary"), 0, 1},
+		} {
+			lose()
+			status := a.send("PACS", c.class, c.patient, c.change)
+			i := a.kept()
+			if status != c.want || a.moved != c.moved || i.Calling != "CR" || i.PromisedUntil != queue.Forever {
+				t.Errorf("%q, object %d: %#04x, moved %d times, kept as %+v", reason, n, status, a.moved, i)
+			}
+			if c.want == 0 && (i.Gone != "" || i.Header.PatientID != c.patient || Verify(a.Spool, i) != nil) {
+				t.Errorf("%q, object %d: %v, kept as %+v", reason, n, Verify(a.Spool, i), i)
+			}
+			if c.want != 0 && a.Spool.Has(i.Path, 0) {
+				t.Errorf("%q, object %d took the place of %+v", reason, n, i)
+			}
+		}
 	}
 }
 

@@ -179,12 +179,12 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	}
 	apart := isApart(i.Path)
 	if known != nil && !apart {
-		corrected, err := r.corrects(r.Spool.Path(i.Path), i, known)
+		take, err := r.successor(r.Spool.Path(i.Path), i, known)
 		if err != nil {
 			return fmt.Errorf("holding it against %s: %v", known.Path, err) // what is wrong is not with this file
 		}
-		if corrected && r.later(i, known) {
-			return r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, i, known) })
+		if take != nil && r.later(i, known) {
+			return r.DB.Update(func(tx *queue.Tx) error { return take(tx, i, known) })
 		}
 	}
 	return r.DB.Update(func(tx *queue.Tx) error {

@@ -177,16 +177,16 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 		})
 		return resources(err)
 	case known.SHA256 != instance.SHA256:
-		corrected, err := r.corrects(w.Path(), instance, known)
+		take, err := r.successor(w.Path(), instance, known)
 		if err != nil {
 			w.Abort()
 			return internal(err)
 		}
-		if corrected {
+		if take != nil {
 			if instance.Path, err = w.Commit(uid + "/" + instance.SHA256); err != nil {
 				return resources(err)
 			}
-			return resources(r.DB.Update(func(tx *queue.Tx) error { return r.correct(tx, instance, known) }))
+			return resources(r.DB.Update(func(tx *queue.Tx) error { return take(tx, instance, known) }))
 		}
 		before, err := r.aside(uid, instance.SHA256)
 		if err != nil {

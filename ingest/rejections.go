@@ -180,7 +180,13 @@ func (r *Receiver) returned(tx *queue.Tx, uid string) error {
 	}
 	s.Note(tx.Now(), "an object whose file was gone came again")
 	s.Removed = time.Time{}
-	if !removed && slices.Contains(s.Instances, uid) && (i.Examined == nil || s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid) {
+	switch {
+	case !slices.Contains(s.Instances, uid):
+	case removed:
+		if err := r.Look(tx, i); err != nil { // where other bytes of it came
+			return err
+		}
+	case i.Examined == nil || s.Pair == nil || s.Pair.Frontal != uid && s.Pair.Lateral != uid:
 		if err := r.reopen(tx, s, uid, "a lost object came again"); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func hex(code uint16) string { return fmt.Sprintf("%04X", code) }
 
 // storeStatuses are what a sender hears to C-STORE.
 var storeStatuses = []status{
-	{hex(dimse.Success), "Success", "the object is durable: file, folder and database are synced to disk; or it was there already, byte for byte, or with another patient or accession number, which are taken for corrected"},
+	{hex(dimse.Success), "Success", "the object is durable: file, folder and database are synced to disk; or it was there already, byte for byte, or with another patient or accession number, which are taken for corrected; or it comes back, its file having gone"},
 	{hex(ingest.StatusProcessingFailure), "Processing failure", "an internal error; nothing is kept, sending again may help"},
 	{hex(ingest.StatusDuplicate), "Duplicate SOP Instance", "the UID is known with other bytes, which correct nothing and are kept aside; with `duplicates: accept` the answer is 0000"},
 	{hex(dimse.InvalidSOPInstance), "Invalid SOP Instance", "Affected SOP Instance UID is not a UID"},

@@ -144,6 +144,12 @@ func (s *Spool) Has(relative string, size int64) bool {
 	return err == nil && n >= size
 }
 
+// Lacks reports whether the object that the ledger keeps under relative is not there, which a disk that fails does not say.
+func (s *Spool) Lacks(relative string) bool {
+	_, err := s.files.Size(s.Path(relative))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Remove deletes the object that the ledger keeps under relative. It fails with fs.ErrNotExist when there is none; that too is durable then, as
 // an earlier try may have failed half way.
 func (s *Spool) Remove(relative string) error {
