@@ -27,13 +27,17 @@ import (
 type session struct {
 	a    *Appliance
 	info *dicomnet.AssociationInfo
-	// studies that this association brought something of.
-	studies map[string]bool
-	began   time.Time
+	// studies that this association sent something of, and those that it brought something new of.
+	studies, brought map[string]bool
+	began            time.Time
+}
+
+func (a *Appliance) sessionOf(info *dicomnet.AssociationInfo) *session {
+	return &session{a, info, map[string]bool{}, map[string]bool{}, time.Now()}
 }
 
 func (a *Appliance) newSession(_ context.Context, info *dicomnet.AssociationInfo) (dicomnet.Session, error) {
-	return &session{a, info, map[string]bool{}, time.Now()}, nil
+	return a.sessionOf(info), nil
 }
 
 // Echo implements dicomnet.Session.
@@ -49,6 +53,7 @@ func (s *session) Store(_ context.Context, req *dicomnet.StoreRequest, data io.R
 	header, err := s.a.receiver.Receive(ingest.Incoming{
 		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntaxUID: req.TransferSyntaxUID,
 		Calling: s.info.CallingAETitle, Association: s.info.ID, Head: head,
+		Brought: func(uid string) { s.brought[uid] = true },
 	}, count)
 	s.a.metrics.Bytes.Add(float64(count.n))
 	s.a.metrics.Objects.WithLabelValues(statusLabel(statusOf(err))).Inc()
@@ -98,18 +103,18 @@ func statusOf(err error) uint16 {
 // statusLabel is a DIMSE status as the metrics name it.
 func statusLabel(status uint16) string { return fmt.Sprintf("%04Xh", status) }
 
-// Close implements dicomnet.Session: the studies may be complete now.
+// Close implements dicomnet.Session: the studies that it brought something new of may be complete now. Of the others another may still be sending.
 func (s *session) Close(released bool) {
 	for uid := range s.studies {
 		s.trace(uid, released)
 		s.auditReceipt(uid, released)
 	}
 	if released {
-		s.a.released(slices.Collect(maps.Keys(s.studies)))
+		s.a.released(slices.Collect(maps.Keys(s.brought)))
 	}
 }
 
-// released asks at once whether studies are complete: their sender is done.
+// released asks at once whether studies are complete: who brought something of them is done.
 func (a *Appliance) released(studies []string) {
 	for _, uid := range studies {
 		err := a.db.Update(func(tx *queue.Tx) error {

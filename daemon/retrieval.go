@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"llamaxr/daemon/config"
 	"llamaxr/dicomnet"
@@ -221,5 +220,5 @@ func (r *retrieval) find(level string, k keys, most int, visit func(*dicomfile.D
 
 // taking is a session for objects that a peer sends on an association of ours (C-GET).
 func (a *Appliance) taking(aeTitle, address string) *session {
-	return &session{a, &dicomnet.AssociationInfo{CallingAETitle: aeTitle, CalledAETitle: a.cfg().AETitle, RemoteAddr: address}, map[string]bool{}, time.Now()}
+	return a.sessionOf(&dicomnet.AssociationInfo{CallingAETitle: aeTitle, CalledAETitle: a.cfg().AETitle, RemoteAddr: address})
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"llamaxr/daemon/config"
+	"llamaxr/dicomnet"
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest"
 	"llamaxr/ingest/dicomfile"
@@ -18,6 +20,7 @@ import (
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/peertest"
 	"llamaxr/queue"
+	"llamaxr/study"
 )
 
 // withPicture is an appliance that looks at pixels and awaits no more of a study, and what sends it a radiograph and returns its SOP Instance UID.
@@ -62,6 +65,40 @@ func withPicture(t *testing.T) (a *Appliance, receive func() string) {
 		}
 		return meta.SOPInstanceUID
 	}
+}
+
+// TestNothingNewCompletesNothing: an association that brought again what is there, or was refused, does not end the quiet time of a study that another still sends.
+func TestNothingNewCompletesNothing(t *testing.T) {
+	k := newKeeper(t, config.Retention{})
+	k.newMetrics("test")
+	k.receiver.ReadHeader = func(path string) (study.Header, error) {
+		data, err := k.disk.Read(path)
+		_, line, _ := strings.Cut(string(data), "1.2|") // after the head
+		return headerOf("1.2|" + line), err
+	}
+	send := func(line string, refused, want bool) {
+		t.Helper()
+		s := k.sessionOf(&dicomnet.AssociationInfo{CallingAETitle: "PACS"})
+		req := &dicomnet.StoreRequest{SOPClassUID: headerOf(line).SOPClassUID, SOPInstanceUID: headerOf(line).SOPInstanceUID}
+		if err := s.Store(t.Context(), req, strings.NewReader(line)); (err != nil) != refused {
+			t.Error(err)
+		}
+		s.Close(true)
+		var ready bool
+		err := k.db.View(func(tx *queue.Tx) error {
+			j, err := tx.Job(completionJob("1.2", time.Time{}, false).ID)
+			ready = j != nil && !j.NotBefore.After(tx.Now())
+			return err
+		})
+		if err != nil || ready != want {
+			t.Errorf("%q: asked at once %v (%v), want %v", line, ready, err, want)
+		}
+	}
+	k.receive("1.2", "1.2.1") // on an association that goes on
+	again := "1.2|1.2.1" + strings.Repeat(" ", 91)
+	send(again, false, false)
+	send(again+" ", true, false)
+	send("1.2|1.2.2", false, true)
 }
 
 // leaseJob takes the next job of a kind; there must be one.

@@ -52,6 +52,8 @@ type Incoming struct {
 	Association      uint64
 	// Head is the file's head, written before the data set.
 	Head []byte
+	// Brought, where it is set, is told when the object was not there already and is not kept aside: its study may be complete with it.
+	Brought func(studyInstanceUID string)
 }
 
 // Ledger is the durable state that a receiver needs; *queue.DB is one.
@@ -122,7 +124,11 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 		return header, status
 	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
-	return header, r.keep(w, instance, note)
+	err = r.keep(w, instance, note)
+	if err == nil && in.Brought != nil && instance.Path != "" && !isApart(instance.Path) {
+		in.Brought(header.StudyInstanceUID)
+	}
+	return header, err
 }
 
 // read reads a stored file's header, and its note if it is one that rejects. A file that makes its reader panic is one that cannot be read.
@@ -140,7 +146,7 @@ func (r *Receiver) read(path string) (header study.Header, note *study.Rejection
 	return header, note, err
 }
 
-// keep makes a whole object durable. Two objects of one SOP Instance UID come here one after the other: else the second could
+// keep makes a whole object durable, and says where it lies unless it was there already. Two objects of one SOP Instance UID come here one after the other: else the second could
 // replace, or after a failure remove, the file of the first.
 func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.RejectionNote) error {
 	uid := instance.Header.SOPInstanceUID
@@ -206,7 +212,7 @@ func (r *Receiver) keep(w *spool.Writer, instance *queue.Instance, note *study.R
 		return nil
 	}
 	// The ledger knows the object and the disk has lost it: the sender brings it back.
-	if _, err := w.Commit(uid + "/" + instance.SHA256); err != nil {
+	if instance.Path, err = w.Commit(uid + "/" + instance.SHA256); err != nil {
 		return resources(err)
 	}
 	if known.Gone != "" {

@@ -41,7 +41,7 @@ type Server struct {
 	Whole func(*queue.Instance) error
 	// Receive makes an object durable; its error is an *ingest.StatusError.
 	Receive func(in ingest.Incoming, data io.Reader) (study.Header, error)
-	// Released is told the studies that a request brought objects of, once it ends.
+	// Released is told the studies that a request brought something new of, once it ends.
 	Released func(studies []string)
 	// Draw decodes the first frame of an object and draws it in 8 bits.
 	Draw func(ctx context.Context, object *dicomfile.File) (image.Image, error)

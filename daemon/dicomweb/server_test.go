@@ -234,6 +234,9 @@ func TestTakenBack(t *testing.T) {
 	if len(s.done) != 1 || s.done[0] != "1.2" {
 		t.Errorf("released: %v", s.done)
 	}
+	if status, _ := s.store(object(t, "1.2", "1.2.1", "1.2.1.1", nil)); status != http.StatusOK || len(s.done) != 1 {
+		t.Errorf("stored again, which is nothing new: %d, released: %v", status, s.done)
+	}
 	const first = "/studies/1.2/series/1.2.1/instances/1.2.1.1"
 	if status, _, _ := s.ask(access.Reader, "GET", first, nil); status != http.StatusOK {
 		t.Fatalf("before: %d", status)

@@ -26,6 +26,7 @@ const transferSyntaxNotSupported uint16 = 0xC122
 type stored struct {
 	class, instance, study, series string
 	reason                         uint16
+	brought                        bool // it was not there already
 }
 
 // store is the Store transaction (PS3.18 10.5): every part goes to the disk as it arrives, by the receiver that C-STORE uses.
@@ -111,7 +112,7 @@ func (s *Server) storePart(q *http.Request, part *multipart.Part) stored {
 	}, dicomnet.ImplementationClassUID, dicomnet.ImplementationVersionName)
 	header, err := s.Receive(ingest.Incoming{
 		SOPClassUID: meta.SOPClassUID, SOPInstanceUID: meta.SOPInstanceUID, TransferSyntaxUID: meta.TransferSyntaxUID,
-		StudyInstanceUID: q.PathValue("study"), Calling: user(q).Name, Head: head,
+		StudyInstanceUID: q.PathValue("study"), Calling: user(q).Name, Head: head, Brought: func(string) { out.brought = true },
 	}, data)
 	out.study, out.series = header.StudyInstanceUID, header.SeriesInstanceUID
 	var status *ingest.StatusError
@@ -127,14 +128,17 @@ func (s *Server) storePart(q *http.Request, part *multipart.Part) stored {
 
 // release tells which studies may be complete now.
 func (s *Server) release(q *http.Request, done []stored) {
-	var studies []string
+	var studies, brought []string
 	for _, o := range done {
 		if o.reason == 0 && !slices.Contains(studies, o.study) {
 			studies = append(studies, o.study)
 			s.auditStudy(q, user(q).Name, "stored", o.study, "")
 		}
+		if o.brought && !slices.Contains(brought, o.study) {
+			brought = append(brought, o.study)
+		}
 	}
-	s.Released(studies)
+	s.Released(brought)
 }
 
 // storeStatus is the answer's status (PS3.18, table 10.5.3-1). A sender may come again with what failed for want of room (507, RFC 4918
