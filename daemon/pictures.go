@@ -70,9 +70,9 @@ func (a *Appliance) draw(ctx context.Context, file *dicomfile.File) (image.Image
 	return drawn, nil
 }
 
-// samePicture reports whether two files hold one picture, also where an archive has compressed it since. What cannot be decoded is the same only byte for byte.
+// samePicture reports whether two files hold one picture or one document, the picture also where an archive has compressed it since. What cannot be decoded is the same only byte for byte.
 func (a *Appliance) samePicture(first, second string) (bool, error) {
-	same, err := dicomfile.Opener(a.object).SamePixels(first, second)
+	same, err := dicomfile.Opener(a.object).SameContent(first, second)
 	if same || err != nil {
 		return same, err
 	}

@@ -40,7 +40,7 @@ func (r *Receiver) replaces(instance, known *queue.Instance) (bool, error) {
 	return !stale, err
 }
 
-// corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture, another patient
+// corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture or document, another patient
 // module or accession number. A PACS that reconciles a patient (IHE PIR) or an examination with its order (IHE SWF) keeps the SOP Instance UIDs
 // and sends its objects on anew. The same UID with another picture is no correction but two objects under one UID, and bytes that were here before are
 // a sender's stale copy.
@@ -110,7 +110,7 @@ func succeed(tx *queue.Tx, i, known *queue.Instance) error {
 	return tx.IndexAccession(i.Header.AccessionNumber, i.Header.StudyInstanceUID)
 }
 
-// correct puts the corrected object in the place of the one that is known, and re-opens the study that it is an image of.
+// correct puts the corrected object in the place of the one that is known, and re-opens the study if it may be read for it.
 func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 	now, sender := tx.Now().UTC(), i.Calling
 	if err := succeed(tx, i, known); err != nil {
@@ -135,12 +135,15 @@ func (r *Receiver) correct(tx *queue.Tx, i, known *queue.Instance) error {
 			return err
 		}
 	}
-	if uid := i.Header.SOPInstanceUID; slices.Contains(s.Instances, uid) {
-		if err := r.reopen(tx, s, uid, "a corrected object re-opened the study"); err != nil {
-			return err
-		}
+	switch uid := i.Header.SOPInstanceUID; {
+	case !slices.Contains(s.Instances, uid): // a document beside it
+	case r.beside(s, known.Header) && r.beside(s, i.Header):
+		s.Last, s.Removed = now, time.Time{}
+		err = r.Look(tx, i)
+	default:
+		err = r.reopen(tx, s, uid, "a corrected object re-opened the study")
 	}
-	return tx.PutStudy(s)
+	return errors.Join(err, tx.PutStudy(s))
 }
 
 // reopen makes the study wait for the rest again and has the object looked at.

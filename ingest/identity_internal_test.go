@@ -13,6 +13,7 @@ import (
 
 	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/dicomfile"
+	"llamaxr/ingest/rejection"
 	"llamaxr/ingest/spool"
 	"llamaxr/internal/dicomwrite"
 	"llamaxr/queue"
@@ -45,7 +46,7 @@ func newArchive(t *testing.T) *archive {
 	open := dicomfile.Opener(func(path string) (*dicomfile.File, error) { return Open(files, path) })
 	a := &archive{t: t}
 	a.Receiver = &Receiver{
-		DB: db, Spool: files, ReadHeader: open.ReadHeader, SamePicture: open.SamePixels, Log: slog.New(slog.DiscardHandler),
+		DB: db, Spool: files, ReadHeader: open.ReadHeader, SamePicture: open.SameContent, Log: slog.New(slog.DiscardHandler),
 		Complete: func(*queue.Tx, *queue.Study) error { return nil }, Look: func(*queue.Tx, *queue.Instance) error { return nil },
 		Moved: func(*queue.Tx, *queue.Study, *queue.Instance) error { a.moved++; return nil },
 	}
@@ -157,6 +158,46 @@ func TestGoneComesBackWithOtherBytes(t *testing.T) {
 			if c.want != 0 && a.Spool.Has(i.Path, 0) {
 				t.Errorf("%q, object %d took the place of %+v", reason, n, i)
 			}
+		}
+	}
+}
+
+// TestCorrectedDocument: a document that its archive sends on under a corrected patient takes the place of the first, and its study is not drafted anew for it. One
+// that says something else does not, however large what it says is.
+func TestCorrectedDocument(t *testing.T) {
+	saying := func(text string, page []byte) func(*dicomwrite.Set) {
+		return func(s *dicomwrite.Set) { s.Text(tag.ContentLabel, text).Bytes(tag.EncapsulatedDocument, page) }
+	}
+	page, other := bytes.Repeat([]byte("page"), 1<<19), bytes.Repeat([]byte("page"), 1<<19)
+	other[len(other)-1] = 'y'
+	for _, class := range []string{"1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.104.1", rejection.KeyObjectSelection} {
+		a := newArchive(t)
+		a.Unsuited = func(study.Header) string { return "no radiograph" }
+		a.send("PACS", class, "WRONG", saying("DOSE", page))
+		err := a.DB.Update(func(tx *queue.Tx) error {
+			return tx.PutStudy(&queue.Study{UID: "1.2", Instances: []string{testUID}, Drafted: []string{testUID}, State: queue.Delivered, Revision: 1})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			change func(*dicomwrite.Set)
+			want   uint16
+			whose  string
+		}{{saying("DOSE", other), StatusDuplicate, "WRONG"}, {saying("NOTE", page), StatusDuplicate, "WRONG"}, {saying("DOSE", page), 0, "RIGHT"}} {
+			if status, i := a.send("PACS", class, "RIGHT", c.change), a.kept(); status != c.want || i.Header.PatientID != c.whose || Verify(a.Spool, i) != nil {
+				t.Errorf("%s: %#04x, kept as %+v", class, status, i)
+			}
+		}
+		err = a.DB.View(func(tx *queue.Tx) error {
+			s, err := tx.Study("1.2")
+			if err == nil && s.State != queue.Delivered {
+				t.Errorf("%s re-opened its study", class)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -85,7 +85,7 @@ type Receiver struct {
 	Unsuited func(h study.Header) string
 	// Rejected is told of each study that loses objects, in the transaction that makes the note known.
 	Rejected func(tx *queue.Tx, s *queue.Study, lost RejectedObjects) error
-	// SamePicture compares the pixel data of two files; nil takes no object for a correction of its patient.
+	// SamePicture compares the pixel data of two files, or what two documents say; nil takes no object for a correction of its patient.
 	SamePicture func(a, b string) (bool, error)
 	// Moved is told of a study and its object that is another patient's or of another order now, in the transaction that makes the correction known.
 	Moved func(tx *queue.Tx, s *queue.Study, i *queue.Instance) error
@@ -302,8 +302,7 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 	if err := tx.IndexAccession(i.Header.AccessionNumber, s.UID); err != nil {
 		return err
 	}
-	if s.Revision > 0 && s.State != queue.Receiving && r.Unsuited != nil && r.Unsuited(i.Header) != "" {
-		// A draft that opened a revision when its archive sends it back would be drafted, sent and sent back again for ever.
+	if r.beside(s, i.Header) {
 		s.Last, s.Removed = now, time.Time{}
 		s.Drafted = append(s.Drafted, i.Header.SOPInstanceUID)
 		return errors.Join(r.Look(tx, i), tx.PutStudy(s))
@@ -312,6 +311,12 @@ func (r *Receiver) record(tx *queue.Tx, i *queue.Instance) error {
 		return err
 	}
 	return tx.PutStudy(s)
+}
+
+// beside reports whether an object is kept beside the study's draft and does not re-open it. A draft that opened a revision when its archive sends it back would
+// be drafted, sent and sent back again for ever.
+func (r *Receiver) beside(s *queue.Study, h study.Header) bool {
+	return s.Revision > 0 && s.State != queue.Receiving && r.Unsuited != nil && r.Unsuited(h) != ""
 }
 
 // came notes when an object came: now, or when its file says.

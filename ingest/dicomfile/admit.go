@@ -18,6 +18,7 @@ func (s *scanner) value(e element, depth int) error {
 		if s.to != nil {
 			return s.copyValue(e, form)
 		}
+		s.left = append(s.left, Fragment{e.value, int64(e.length)})
 		s.notes = append(s.notes, fmt.Sprintf("%s of %d bytes left on disk", nameOf(e.tag), e.length))
 		return nil
 	}

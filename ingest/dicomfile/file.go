@@ -23,6 +23,7 @@ type File struct {
 
 	src       source
 	pixelData *PixelData
+	left      []Fragment
 	closer    io.Closer
 	onClose   func()
 }
@@ -103,7 +104,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 			s.pixelData.OffsetTable = table
 		}
 	}
-	f := &File{Dataset: set, src: s.src, pixelData: s.pixelData}
+	f := &File{Dataset: set, src: s.src, pixelData: s.pixelData, left: s.left}
 	h, notes, err := header(set, m)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,6 @@
 package dicomfile
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"io"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -81,40 +79,4 @@ func (f *File) FirstFrame(n int) []Fragment {
 		}
 	}
 	return p.Fragments
-}
-
-// SamePixels reports whether the pixel data of two files are the same bytes in the same encoding; files without any are not.
-func (open Opener) SamePixels(a, b string) (bool, error) {
-	first, err := open.pixelDigest(a)
-	if err != nil {
-		return false, err
-	}
-	second, err := open.pixelDigest(b)
-	return first != "" && first == second, err
-}
-
-// pixelDigest is empty for a file without pixel data.
-func (open Opener) pixelDigest(path string) (string, error) {
-	f, err := open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	p, ok := f.PixelData()
-	if !ok {
-		return "", nil
-	}
-	sections := p.Fragments
-	if !p.Encapsulated {
-		sections = []Fragment{{p.Offset, p.Length}}
-	}
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %dx%d %t ", f.Header.TransferSyntaxUID, f.Header.Rows, f.Header.Columns, p.BigEndian)
-	for _, s := range sections {
-		fmt.Fprintf(sum, "%d ", s.Length)
-		if _, err := io.Copy(sum, f.Section(s.Offset, s.Length)); err != nil {
-			return "", fmt.Errorf("dicomfile: reading pixel data: %w", err)
-		}
-	}
-	return string(sum.Sum(nil)), nil
 }

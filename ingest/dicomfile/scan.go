@@ -35,7 +35,8 @@ type scanner struct {
 	out       bytes.Buffer
 	to        io.Writer // where out is emptied when all values are wanted, nil when only those that are kept in memory
 	pixelData *PixelData
-	charset   string // top-level Specific Character Set, kept from the library so that text stays as it was sent
+	left      []Fragment // values that stay on disk, but for top-level pixel data
+	charset   string     // top-level Specific Character Set, kept from the library so that text stays as it was sent
 	notes     []string
 }
 
@@ -176,6 +177,8 @@ func (s *scanner) element(e element, end int64, depth int) (int64, error) {
 		}
 		if depth == 0 {
 			s.pixelData = &PixelData{Tag: e.tag, VR: e.vr, BigEndian: s.order == binary.BigEndian, Offset: e.value, Length: int64(e.length)}
+		} else {
+			s.left = append(s.left, Fragment{e.value, int64(e.length)})
 		}
 		return next, nil
 	case e.vr == "SQ":
@@ -286,6 +289,8 @@ func (s *scanner) fragments(e element, end int64, depth int) (int64, error) {
 			}
 			if isPixelData(e.tag) && depth == 0 {
 				s.pixelData = p
+			} else {
+				s.left = append(s.left, p.Fragments...)
 			}
 			return at + 8, nil
 		}
