@@ -379,6 +379,22 @@ func inRecordOf(p study.Patient) study.Patient {
 	return p
 }
 
+// filedAs is how the first of the drafts up to a revision that are of its patient names the patient: an issuer that came since then files nothing anew.
+func (a *Appliance) filedAs(uid string, revision int, patient study.Patient) (study.Patient, error) {
+	first := patient
+	for earlier := revision - 1; earlier > 0; earlier-- {
+		record, err := a.drafts.load(uid, earlier)
+		if lost(err) {
+			continue
+		}
+		if err != nil || !record.patient().Same(patient) || !record.patient().Same(first) {
+			return first, err
+		}
+		first = record.patient()
+	}
+	return first, nil
+}
+
 // goesTo notes that a draft is about to be sent, before it is: then it can be withdrawn.
 func (a *Appliance) goesTo(o *outlet, uid string, n announcement) error {
 	if !o.results || n.Event != string(study.ResultDraft) {
@@ -428,6 +444,9 @@ func (a *Appliance) result(s *queue.Study, n announcement) (study.Result, error)
 		return r, a.remake(s.UID, revision, err)
 	}
 	r.Draft, r.Frontal, r.Lateral = record.Draft, record.Frontal, record.Lateral
+	if r.FiledAs, err = a.filedAs(s.UID, revision, record.patient()); err != nil {
+		return r, err
+	}
 	switch r.Status {
 	case study.ResultDraft:
 		r.Findings, r.Impression = record.Draft.Text(study.SectionFindings), record.Draft.Text(study.SectionImpression)

@@ -192,6 +192,26 @@ func TestWithdrawnLate(t *testing.T) {
 	}
 }
 
+// TestFiledAsBefore: the result of a draft stands where those before it of the same person do, also when an issuer came since, and apart from those of another.
+func TestFiledAsBefore(t *testing.T) {
+	const uid = "2.25.1"
+	a := withDrafts(t, 4, &queue.Study{UID: uid})
+	ofPatient(t, a, 2, "A", "H1")
+	ofPatient(t, a, 3, "A", "H2")
+	for revision, issuer := range []string{1: "", 2: "", 3: "H2", 4: "H2"} {
+		if revision == 0 {
+			continue
+		}
+		s, err := a.studyRecord(uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := a.result(s, announcement{Event: string(study.ResultDraft), Revision: revision}); err != nil || r.FiledAs != (study.Patient{ID: "A", Issuer: issuer}) {
+			t.Errorf("revision %d is filed as %+v (%v)", revision, r.FiledAs, err)
+		}
+	}
+}
+
 // TestWithdrawnFromARenamedReceiver: a receiver that has a draft and is not in the configuration by that name any more is not forgotten: that its draft was taken
 // back is a dead letter.
 func TestWithdrawnFromARenamedReceiver(t *testing.T) {

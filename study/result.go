@@ -24,6 +24,8 @@ type Result struct {
 	// Draft is the draft of the study's revision, the one that a signed text began from.
 	Draft            Draft
 	Frontal, Lateral *Header // nil when there is none, never both
+	// FiledAs is the patient as the first result of this person in the study said; the zero value is as the header says.
+	FiledAs Patient
 	// Findings and Impression are the text, without any warning; empty when it is withdrawn.
 	Findings, Impression string
 	// Physician signed, as a DICOM person name; empty for a draft.

@@ -8,6 +8,7 @@
 package fhir
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -38,7 +39,8 @@ func Bundle(r study.Result, d Device) ([]byte, error) {
 	if r.Header() == nil {
 		return nil, fmt.Errorf("fhir: a result of study %s without an image", r.Draft.StudyInstanceUID)
 	}
-	w := writer{result: r, device: d, key: []string{r.Draft.StudyInstanceUID, r.Header().PatientID, r.Header().IssuerOfPatientID}}
+	filed := cmp.Or(r.FiledAs, r.Header().Patient())
+	w := writer{result: r, device: d, key: []string{r.Draft.StudyInstanceUID, filed.ID, filed.Issuer}}
 	report := w.report()
 	if r.Status == study.ResultDraft || r.Status == study.ResultWithdrawn {
 		w.put("Device", w.deviceID(), w.scorer())
@@ -61,7 +63,7 @@ func Bundle(r study.Result, d Device) ([]byte, error) {
 type writer struct {
 	result  study.Result
 	device  Device
-	key     []string // study and patient: a report of a patient who was corrected is another resource
+	key     []string // study and patient: a report of a patient who was corrected is another resource, of one with an issuer since then not
 	entries []any
 }
 

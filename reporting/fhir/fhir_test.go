@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,28 @@ func example(status study.ResultStatus) study.Result {
 		r.Physician = "Doe^Jane^Q^Dr^MD"
 	}
 	return r
+}
+
+// TestResourcesOfOnePatient: a report of another issuer's patient is another resource, one that names the issuer only since then is the same.
+func TestResourcesOfOnePatient(t *testing.T) {
+	resources := func(issuer string, filed study.Patient) string {
+		r := example(study.ResultSigned)
+		h := *r.Header()
+		h.IssuerOfPatientID = issuer
+		r.Frontal, r.Lateral, r.FiledAs = &h, nil, filed
+		body, err := Bundle(r, Device{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(regexp.MustCompile(`"url":"[^"]*"`).FindAllString(string(body), -1), " ")
+	}
+	first := resources("", study.Patient{})
+	if since := resources("H", study.Patient{ID: example(study.ResultSigned).Header().PatientID}); since != first {
+		t.Errorf("%s, and before %s", since, first)
+	}
+	if other := resources("H", study.Patient{}); other == first {
+		t.Errorf("another's is %s too", other)
+	}
 }
 
 // TestBundlesAreR4: each kind of result is valid by HL7's JSON Schema of R4, and fhir.resources reads from it what went in.
