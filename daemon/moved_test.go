@@ -103,6 +103,27 @@ func TestMovedIsTakenBackWithoutANextDraft(t *testing.T) {
 					t.Errorf("with a next draft %v: withdrawn %+v (%v), want %d", next, s.Withdrawn, err, c.want)
 				}
 			}
+			err = a.db.Update(func(tx *queue.Tx) error { // the same correction, after it was undone
+				s, err := tx.Study(home)
+				if err != nil {
+					return err
+				}
+				i, err := tx.Instance(again.SOPInstanceUID)
+				if err != nil {
+					return err
+				}
+				if err := a.moved(tx, s, i); err != nil {
+					return err
+				}
+				j, err := tx.Job(withdrawJob(home, fmt.Sprintf("%.12s", i.SHA256)).ID)
+				if j == nil {
+					t.Error("drafts under another patient are not looked for once more")
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 			err = a.db.Update(func(tx *queue.Tx) error { // the correction is undone
 				return errors.Join(tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: *record.Frontal}}), tx.PutInstance(&queue.Instance{Instance: study.Instance{Header: lateral}}))
 			})

@@ -104,7 +104,7 @@ func (a *Appliance) moved(tx *queue.Tx, s *queue.Study, i *queue.Instance) error
 		if uid == "" {
 			continue
 		}
-		if err := tx.Enqueue(withdrawJob(uid, fmt.Sprintf("%.12s", i.SHA256))); err != nil {
+		if err := anew(tx, withdrawJob(uid, fmt.Sprintf("%.12s", i.SHA256))); err != nil { // also when the same was corrected, and undone, before
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"llamaxr/dicomnet/part10"
 	"llamaxr/ingest/rejection"
 	"llamaxr/queue"
 	"llamaxr/study"
@@ -36,19 +37,19 @@ func (r *Receiver) replaces(instance, known *queue.Instance) (bool, error) {
 	if unmoved(known, instance) {
 		return true, nil
 	}
-	stale, err := r.stale(instance)
+	stale, err := r.stale(instance, known)
 	return !stale, err
 }
 
 // corrects reports whether an object that came again with other bytes is a correction of its patient or its order: the same picture or document, another patient
 // module or accession number. A PACS that reconciles a patient (IHE PIR) or an examination with its order (IHE SWF) keeps the SOP Instance UIDs
 // and sends its objects on anew. The same UID with another picture is no correction but two objects under one UID, and bytes that were here before are
-// a sender's stale copy.
+// a stale copy.
 func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool, error) {
 	if r.SamePicture == nil || unmoved(known, instance) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID {
 		return false, nil
 	}
-	if stale, err := r.stale(instance); stale || err != nil {
+	if stale, err := r.stale(instance, known); stale || err != nil {
 		return false, err
 	}
 	same, err := r.SamePicture(r.Spool.Path(known.Path), path)
@@ -58,13 +59,28 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 	return same, err
 }
 
-// stale reports whether these bytes of an object were here before.
-func (r *Receiver) stale(i *queue.Instance) (stale bool, err error) {
+// stale reports whether these bytes of an object were here before. Who sent the present ones undoes what it corrected, as an archive does that takes a merge
+// back; another has an old copy.
+func (r *Receiver) stale(i, known *queue.Instance) (stale bool, err error) {
 	err = r.DB.View(func(tx *queue.Tx) (err error) {
 		stale, err = tx.IsAside(i.Header.SOPInstanceUID, i.SHA256)
 		return err
 	})
-	return stale, err
+	return stale && r.sender(known) != i.Calling, err
+}
+
+// sender is who sent the present file of an object, as its head says; empty when it does not. Calling is who sent the first.
+func (r *Receiver) sender(i *queue.Instance) string {
+	file, err := r.Spool.Open(r.Spool.Path(i.Path))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	meta, err := part10.Decode(file)
+	if err != nil {
+		return ""
+	}
+	return meta.SourceAETitle
 }
 
 // unmoved reports whether an object that came again is of the patient and the order that are known.

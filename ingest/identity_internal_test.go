@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 
@@ -74,7 +75,7 @@ func (a *archive) send(from, class, patient string, change func(*dicomwrite.Set)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	head := file.Bytes()[:meta.Length]
+	head := part10.Encode(part10.Meta{SOPClassUID: class, SOPInstanceUID: testUID, TransferSyntaxUID: meta.TransferSyntaxUID, SourceAETitle: from}, "1.2.3", "TEST")
 	_, err = a.Receive(Incoming{SOPClassUID: class, SOPInstanceUID: testUID, Calling: from, Head: head}, bytes.NewReader(file.Bytes()[meta.Length:]))
 	var status *StatusError
 	if err != nil && !errors.As(err, &status) {
@@ -199,6 +200,32 @@ func TestCorrectedDocument(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestCorrectionIsUndone: the bytes from before a correction are taken from whom it came from, time and again, and outlive what is kept aside; from another
+// they are an old copy.
+func TestCorrectionIsUndone(t *testing.T) {
+	a := newArchive(t)
+	for n, c := range []struct {
+		from, patient string
+		want          uint16
+		kept          string
+	}{
+		{"CR", "A", 0, "A"},
+		{"PACS", "B", 0, "B"},
+		{"CR", "A", StatusDuplicate, "B"},
+		{"PACS", "A", 0, "A"},
+		{"CR", "B", StatusDuplicate, "A"},
+		{"PACS", "B", 0, "B"},
+		{"PACS", "A", 0, "A"},
+	} {
+		if status, i := a.send(c.from, computedRadiography, c.patient, nil), a.kept(); status != c.want || i.Header.PatientID != c.kept || i.Calling != "CR" {
+			t.Errorf("%d: %s by %s: %#04x, kept as %+v", n, c.patient, c.from, status, i)
+		}
+	}
+	if err := a.ForgetAside(testUID, time.Now().Add(time.Hour)); err != nil || Verify(a.Spool, a.kept()) != nil {
+		t.Errorf("after what is aside is forgotten: %v, %v", err, Verify(a.Spool, a.kept()))
 	}
 }
 

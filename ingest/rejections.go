@@ -144,12 +144,16 @@ func (r *Receiver) Forget(sopInstanceUID string) error {
 func (r *Receiver) ForgetAside(sopInstanceUID string, before time.Time) error {
 	defer r.turns.take(sopInstanceUID)()
 	var aside []*queue.Instance
+	var present *queue.Instance
 	err := r.DB.View(func(tx *queue.Tx) (err error) {
+		if present, err = tx.Instance(sopInstanceUID); err != nil {
+			return err
+		}
 		aside, err = tx.AsideOf(sopInstanceUID)
 		return err
 	})
 	for _, i := range aside {
-		if i.Received.After(before) {
+		if i.Received.After(before) || present != nil && present.Path == i.Path { // a correction of it was undone
 			continue
 		}
 		if err := r.Spool.Remove(i.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -309,8 +309,12 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 		if p := patients(uid); p["MERGED"] != 1 || p[old] != 1 {
 			t.Errorf("narratives by patient: %v", p)
 		}
-		if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0111") {
+		if out, err := n.send("--calling", "CR1", frontal); err == nil || !strings.Contains(out, "0x0111") {
 			t.Errorf("a stale copy of the old identity: %v %s", err, out)
+		}
+		n.taken(frontal, lateral)
+		if r := n.await(uid, "the merge taken back", stands(queue.Delivered, 3)); len(r.Withdrawn) != 2 || patients(uid)[old] != 2 {
+			t.Errorf("withdrawn %+v, narratives by patient: %v", r.Withdrawn, patients(uid))
 		}
 	})
 	t.Run("sent again as another patient, compressed by the archive", func(t *testing.T) {
