@@ -159,10 +159,10 @@ func (r *run) delivered(ctx context.Context, model *llama.Model, text string, sc
 	return "FINDINGS: " + draft.Text(study.SectionFindings) + "\nIMPRESSION: " + draft.Text(study.SectionImpression), err
 }
 
-// tolerated lets a measure fall by leaning, and from the best there was by mostLeaning.
+// tolerated lets a measure fall by leaning, but no more below the best there was than by mostLeaning.
 func tolerated(m Measure, best float64) Measure {
 	m.Best = best
-	m.Pass = (m.Pass || m.New >= m.Old-leaning) && m.New >= best-mostLeaning
+	m.Pass = (m.Pass || m.New >= m.Old-leaning) && m.New >= min(m.Old, best-mostLeaning)
 	return m
 }
 

@@ -39,6 +39,9 @@ func TestWrittenAnew(t *testing.T) {
 		{"leaves out what is absent", first, []string{"There is a pleural effusion."}, []study.Sentence{
 			{Text: "There is a pleural effusion.", Verdict: rewritten}, {Text: "No pneumothorax.", Verdict: added},
 		}},
+		{"leaves out what is absent and spelled otherwise here", "No oedema or effusion.", []string{"There is a pleural effusion."}, []study.Sentence{
+			{Text: "There is a pleural effusion.", Verdict: rewritten}, {Text: "No pulmonary oedema.", Verdict: added},
+		}},
 		{"leaves out what is said", "Effusion is present. " + first, []string{"There is no pneumothorax."}, []study.Sentence{
 			{Text: "Effusion is present.", Verdict: kept}, {Text: "There is no pneumothorax.", Verdict: rewritten},
 		}},

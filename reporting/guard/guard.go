@@ -355,7 +355,7 @@ func (c *checker) spelled(text string) string {
 	if !c.british {
 		return text
 	}
-	return strings.ReplaceAll(text, american, oedema)
+	return americanWord.ReplaceAllString(text, oedema)
 }
 
 // evidenced is a sentence with the evidence for what it claims.
@@ -377,6 +377,8 @@ func (c *checker) evidenced(s study.Sentence, claims labeler.Labels) study.Sente
 
 // The one of our words that is spelled in two ways.
 const american, oedema = "edema", "oedema"
+
+var americanWord = regexp.MustCompile(`\b` + american + `\b`)
 
 // british reports whether a text spells oedema so more often than not.
 func british(text string) bool {
