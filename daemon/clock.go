@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -21,22 +22,30 @@ const (
 	redateAtOnce = 500
 )
 
-// clockDoubt is why and since when a clock is not believed.
-type clockDoubt struct {
-	why   string        // empty when it is
-	since time.Duration // of the time that the appliance runs
-}
+// clockDoubt is when the appliance, of the time that it runs, looked at a clock that is not believed; why and for how long it ran by it is in the database, since
+// some are switched off every night.
+type clockDoubt struct{ last time.Duration }
 
 // believeClock reports whether the clock may be taken to say what is old, after the appliance ran for so long by a clock that nobody sets.
 func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (believed bool, err error) {
-	var now, seen time.Time
+	var now, seen, former time.Time
 	var behind *queue.Span
-	why := ""
+	var doubted queue.ClockDoubt
+	since := running - doubt.last
+	doubt.last = running
+	first := false
 	err = a.db.Update(func(tx *queue.Tx) error {
-		now, why = tx.Now().UTC(), ""
+		now = tx.Now().UTC()
 		if seen, err = tx.ClockSeen(); err != nil {
 			return err
 		}
+		if former, err = tx.ClockFormer(); err != nil {
+			return err
+		}
+		if doubted, err = tx.ClockDoubt(); err != nil {
+			return err
+		}
+		why := ""
 		switch leap := now.Sub(seen); {
 		case seen.IsZero():
 		case leap > clockLeap:
@@ -47,47 +56,83 @@ func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (beli
 				return err
 			}
 		}
-		behind, err = tx.ClockBehind()
-		return err
+		if first = doubted.Why != why; first {
+			doubted = queue.ClockDoubt{Why: why}
+		} else {
+			doubted.Ran += since
+		}
+		if behind, err = tx.ClockBehind(); err != nil {
+			return err
+		}
+		return tx.PutClockDoubt(doubted)
 	})
 	if err != nil {
 		return false, err
 	}
-	if why != "" && doubt.why != why {
-		*doubt = clockDoubt{why, running}
-		a.log.Warn("nothing is removed: "+why+"; it is believed when it stays for a day", "clock", now, "before", seen)
+	if first && doubted.Why != "" {
+		a.log.Warn("nothing is removed: "+doubted.Why+"; it is believed when it stays for a day", "clock", now, "before", seen)
 	}
-	if why != "" && running-doubt.since < clockProof {
+	if doubted.Why != "" && doubted.Ran < clockProof {
 		return false, nil
 	}
-	*doubt = clockDoubt{}
-	if behind != nil && !now.Before(seen.Add(-clockSlack)) { // it was wrong, and is right again
-		if err := a.redate(queue.Span{From: behind.From, To: behind.To.Add(clockSlack)}, now.Sub(behind.To), now); err != nil {
-			return false, err
-		}
+	switch leap := now.Sub(seen); {
+	case seen.IsZero():
+	case leap < -clockSlack: // it was ahead
+		err = a.putRight(now)
+	case behind != nil: // it was wrong, and is right again
+		err = a.redate(queue.Span{From: behind.From, To: behind.To.Add(clockSlack)}, now.Sub(behind.To), now)
 	}
-	if leap := now.Sub(seen); !seen.IsZero() && leap > clockLeap {
-		if err := a.redate(queue.Span{To: seen.Add(clockSlack)}, leap, now); err != nil {
-			return false, err
+	if leap := now.Sub(seen); err == nil && !seen.IsZero() && leap > clockLeap {
+		if former.After(seen) && now.Sub(former) > clockLeap { // of a clock that was behind twice
+			seen = former
 		}
+		err = a.redate(queue.Span{To: seen.Add(clockSlack)}, leap, now)
+	}
+	if err != nil {
+		return false, err
 	}
 	return true, a.db.Update(func(tx *queue.Tx) error {
 		if seen.Sub(now) > 0 && seen.Sub(now) <= clockSlack {
 			now = seen
 		}
-		if err := tx.ClearClockBehind(); err != nil {
-			return err
-		}
-		return tx.PutClockSeen(now)
+		return errors.Join(tx.ClearClockBehind(), tx.PutClockDoubt(queue.ClockDoubt{}), tx.PutClockSeen(now))
 	})
 }
 
 // redate makes what happened at a time that the clock was wrong, or before the appliance was off, younger by so much, and keeps what was promised then for as long.
 func (a *Appliance) redate(when queue.Span, by time.Duration, now time.Time) error {
+	happened := func(s *queue.Study) bool {
+		last := lastEvent(s)
+		return !last.Before(when.From) && !last.After(when.To)
+	}
+	return a.eachHeld(happened, func(tx *queue.Tx, s *queue.Study) error {
+		s.AgesFrom = earlier(lastEvent(s).Add(by), now)
+		return a.promiseAnew(tx, s, func(until time.Time) time.Time {
+			return later(until, earlier(until.Add(by), a.keptUntil(now)))
+		})
+	})
+}
+
+// putRight lets what is stamped by a clock that was ahead age from now on, and keeps what was promised then for no longer than what is promised now.
+func (a *Appliance) putRight(now time.Time) error {
+	ahead := func(s *queue.Study) bool { return lastEvent(s).After(now.Add(clockSlack)) }
+	return a.eachHeld(ahead, func(tx *queue.Tx, s *queue.Study) error {
+		s.AgesFrom = now
+		return a.promiseAnew(tx, s, func(until time.Time) time.Time {
+			if until.Equal(queue.Forever) {
+				return until
+			}
+			return earlier(until, a.keptUntil(now))
+		})
+	})
+}
+
+// eachHeld changes studies whose files are there.
+func (a *Appliance) eachHeld(which func(*queue.Study) bool, change func(*queue.Tx, *queue.Study) error) error {
 	var found []string
 	err := a.db.View(func(tx *queue.Tx) error {
 		return tx.EachStudy(func(s *queue.Study) error {
-			if happened(s, when) {
+			if s.Removed.IsZero() && which(s) {
 				found = append(found, s.UID)
 			}
 			return nil
@@ -97,7 +142,14 @@ func (a *Appliance) redate(when queue.Span, by time.Duration, now time.Time) err
 		if err == nil {
 			err = a.db.Update(func(tx *queue.Tx) error {
 				for _, uid := range part {
-					if err := a.redateStudy(tx, uid, when, by, now); err != nil {
+					s, err := tx.Study(uid)
+					if err != nil {
+						return err
+					}
+					if s == nil || !s.Removed.IsZero() || !which(s) {
+						continue
+					}
+					if err := errors.Join(change(tx, s), tx.PutStudy(s)); err != nil {
 						return err
 					}
 				}
@@ -108,18 +160,8 @@ func (a *Appliance) redate(when queue.Span, by time.Duration, now time.Time) err
 	return err
 }
 
-// happened reports whether the last that happened to a study whose files are there did so in a span of time.
-func happened(s *queue.Study, when queue.Span) bool {
-	last := lastEvent(s)
-	return s.Removed.IsZero() && !last.Before(when.From) && !last.After(when.To)
-}
-
-func (a *Appliance) redateStudy(tx *queue.Tx, uid string, when queue.Span, by time.Duration, now time.Time) error {
-	s, err := tx.Study(uid)
-	if err != nil || s == nil || !happened(s, when) {
-		return err
-	}
-	s.AgesFrom = earlier(lastEvent(s).Add(by), now)
+// promiseAnew changes until when a study's objects are promised to be kept.
+func (a *Appliance) promiseAnew(tx *queue.Tx, s *queue.Study, anew func(until time.Time) time.Time) error {
 	for _, sop := range s.Instances {
 		i, err := tx.Instance(sop)
 		if err != nil {
@@ -128,14 +170,21 @@ func (a *Appliance) redateStudy(tx *queue.Tx, uid string, when queue.Span, by ti
 		if i == nil || i.PromisedUntil.IsZero() {
 			continue
 		}
-		if until := earlier(i.PromisedUntil.Add(by), a.keptUntil(now)); until.After(i.PromisedUntil) {
+		if until := anew(i.PromisedUntil); !until.Equal(i.PromisedUntil) {
 			i.PromisedUntil = until
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
 		}
 	}
-	return tx.PutStudy(s)
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func earlier(a, b time.Time) time.Time {

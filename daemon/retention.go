@@ -66,7 +66,7 @@ func (a *Appliance) removeOld(ctx context.Context) (removed int, err error) {
 			}
 			held, err := a.held(tx, s)
 			if err == nil && held == "" {
-				all = append(all, old{s.UID, lastEvent(s)})
+				all = append(all, old{s.UID, agesFrom(s, tx.Now())})
 			}
 			return err
 		})
@@ -109,6 +109,19 @@ func lastEvent(s *queue.Study) time.Time {
 	return last
 }
 
+// agesFrom is when something happened to a study the last time, but for what is stamped by a clock that was ahead.
+func agesFrom(s *queue.Study, now time.Time) time.Time {
+	if s.AgesFrom.IsZero() {
+		return lastEvent(s)
+	}
+	past, until := queue.Study{AgesFrom: s.AgesFrom}, now.Add(clockSlack)
+	if !s.Last.After(until) {
+		past.Last = s.Last
+	}
+	past.Events = slices.DeleteFunc(slices.Clone(s.Events), func(e queue.Event) bool { return e.Time.After(until) })
+	return lastEvent(&past)
+}
+
 // held says why the files of a study must stay, empty when they may go. That no job is about it is for the caller to know.
 func (a *Appliance) held(tx *queue.Tx, s *queue.Study) (why string, err error) {
 	now := tx.Now()
@@ -117,7 +130,7 @@ func (a *Appliance) held(tx *queue.Tx, s *queue.Study) (why string, err error) {
 		return "they are gone", nil
 	case s.State != queue.Delivered && s.State != queue.Refused && s.State != queue.Shadow:
 		return "it is " + s.State, nil
-	case lastEvent(s).AddDate(0, 0, a.cfg().Retention.KeepDays).After(now):
+	case agesFrom(s, now).AddDate(0, 0, a.cfg().Retention.KeepDays).After(now):
 		return "it is not old enough", nil
 	}
 	for _, d := range s.Deliveries {

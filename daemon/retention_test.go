@@ -315,6 +315,92 @@ func TestAClockThatWasBehindRemovesNothing(t *testing.T) {
 	}
 }
 
+// TestAClockThatWasAheadIsForgotten: what came before and while a clock was believed that was ten years ahead ages from when it was put right, and what was promised then
+// is kept for no longer than what is promised now; also where the appliance is switched off every night.
+func TestAClockThatWasAheadIsForgotten(t *testing.T) {
+	k := newKeeper(t, config.Retention{KeepDays: 30})
+	days := func(n int) {
+		t.Helper()
+		for range n {
+			var doubt clockDoubt
+			for hour := range 10 {
+				believed, err := k.believeClock(&doubt, time.Duration(hour)*time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if believed {
+					k.sweep()
+				}
+				k.pass(time.Hour)
+			}
+			k.pass(14 * time.Hour)
+		}
+	}
+	promise := func(uid string) {
+		k.study(uid, func(tx *queue.Tx, s *queue.Study) error {
+			i, err := tx.Instance(s.Instances[0])
+			i.PromisedUntil = k.keptUntil(tx.Now())
+			return errors.Join(err, tx.PutInstance(i))
+		})
+	}
+	days(1)
+	k.delivered("1.2.3")
+	promise("1.2.3")
+	days(1)
+	right := k.clock()
+	k.pass(10 * 365 * 24 * time.Hour)
+	days(5)
+	k.delivered("1.2.4")
+	promise("1.2.4")
+	k.now = right.Add(5 * 24 * time.Hour)
+	days(25)
+	for _, uid := range []string{"1.2.3", "1.2.4"} {
+		if r := k.report(uid); !r.Removed.IsZero() {
+			t.Errorf("%s is removed after 30 days", uid)
+		}
+	}
+	days(10)
+	for _, uid := range []string{"1.2.3", "1.2.4"} {
+		if r := k.report(uid); r.Removed.IsZero() {
+			t.Errorf("%s, promised until %s, is never removed", uid, r.Objects[0].PromisedUntil)
+		}
+	}
+}
+
+// TestAClockThatWasBehindTwice: a second start at the same wrong time, believed before the clock is put right, hides nothing that came in the first.
+func TestAClockThatWasBehindTwice(t *testing.T) {
+	k := newKeeper(t, config.Retention{KeepDays: 30})
+	right := k.clock()
+	run := func(days int) {
+		t.Helper()
+		var doubt clockDoubt
+		for hour := range 24 * days {
+			if believed, err := k.believeClock(&doubt, time.Duration(hour)*time.Hour); err != nil {
+				t.Fatal(err)
+			} else if believed {
+				k.sweep()
+			}
+			k.pass(time.Hour)
+		}
+	}
+	wrong := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	k.now = wrong
+	run(5)
+	k.delivered("1.2.3")
+	run(5)
+	k.now = wrong
+	run(2)
+	k.now = right
+	run(20)
+	if r := k.report("1.2.3"); !r.Removed.IsZero() {
+		t.Error("removed before 30 days")
+	}
+	run(12)
+	if r := k.report("1.2.3"); r.Removed.IsZero() {
+		t.Error("it is never removed")
+	}
+}
+
 // TestTimeOffDoesNotAge: a study does not age while the appliance is off for long; a clock that was ahead is believed again a day after it is put right.
 func TestTimeOffDoesNotAge(t *testing.T) {
 	k := newKeeper(t, config.Retention{KeepDays: 30})

@@ -425,7 +425,7 @@ func TestPatientStaysCorrected(t *testing.T) {
 		t.Errorf("after a correction: %+v", report.Findings)
 	}
 	n.start()
-	if out, err := n.send("--calling", "CR1", frontal); err == nil || !strings.Contains(out, "0x0111") {
+	if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0111") {
 		t.Errorf("a stale copy: %v %s", err, out)
 	}
 	n.stop(os.Interrupt)
