@@ -30,11 +30,11 @@ func (a *Appliance) deliver(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	to, err := a.destination(d.Destination)
+	uid := lease.Job.Study
+	to, err := a.destinationFor(uid, d)
 	if err != nil {
 		return err
 	}
-	uid := lease.Job.Study
 	record, err := a.drafts.load(uid, d.Revision)
 	if err != nil {
 		return a.remake(uid, d.Revision, err)
@@ -208,7 +208,27 @@ func (a *Appliance) destination(text string) (config.Destination, error) {
 	if len(moved) == 1 {
 		return moved[0], nil
 	}
-	return config.Destination{}, queue.Permanent(fmt.Errorf("daemon: destination %s %w", text, errNotConfigured))
+	return config.Destination{}, notConfigured(text)
+}
+
+// destinationFor finds the destination of a revision. Of two that both have, or had, to get it one is not the other's new address.
+func (a *Appliance) destinationFor(uid string, d delivery) (config.Destination, error) {
+	to, err := a.destination(d.Destination)
+	if err != nil || to.String() == d.Destination {
+		return to, err
+	}
+	s, err := a.studyRecord(uid)
+	if err != nil || s == nil {
+		return to, err
+	}
+	if own := s.Deliveries[to.String()]; own != nil && own.Revision == d.Revision || slices.Contains(s.Sent[to.String()], d.Revision) {
+		return to, notConfigured(d.Destination)
+	}
+	return to, nil
+}
+
+func notConfigured(destination string) error {
+	return queue.Permanent(fmt.Errorf("daemon: destination %s %w", destination, errNotConfigured))
 }
 
 // errNotConfigured says that a receiver was taken out of the configuration.

@@ -24,15 +24,17 @@ func TestMovedIsTakenBackWithoutANextDraft(t *testing.T) {
 	for name, c := range map[string]struct {
 		uid    string // whose image comes again
 		change func(*study.Header)
+		then   func(*study.Header) // once more
 		want   int
 	}{
-		"another patient":                   {home, func(h *study.Header) { h.PatientID = "B" }, 1},
-		"an issuer where there was none":    {home, func(h *study.Header) { h.IssuerOfPatientID = "HOSP" }, 0},
-		"a birth date where there was none": {home, func(h *study.Header) { h.PatientBirthDate = "19600101" }, 0},
-		"another order":                     {home, func(h *study.Header) { h.AccessionNumber = "A2" }, 1},
-		"another spelling":                  {home, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
-		"another patient's lateral":         {other, func(h *study.Header) { h.PatientID = "B" }, 1},
-		"a lateral spelled otherwise":       {other, func(h *study.Header) { h.PatientName = "DOE^JON" }, 0},
+		"another patient":                   {home, func(h *study.Header) { h.PatientID = "B" }, nil, 1},
+		"an issuer where there was none":    {home, func(h *study.Header) { h.IssuerOfPatientID = "HOSP" }, nil, 0},
+		"a birth date where there was none": {home, func(h *study.Header) { h.PatientBirthDate = "19600101" }, nil, 0},
+		"an issuer, and then another":       {home, func(h *study.Header) { h.IssuerOfPatientID = "HOSP" }, func(h *study.Header) { h.IssuerOfPatientID = "CLINIC" }, 1},
+		"another order":                     {home, func(h *study.Header) { h.AccessionNumber = "A2" }, nil, 1},
+		"another spelling":                  {home, func(h *study.Header) { h.PatientName = "DOE^JON" }, nil, 0},
+		"another patient's lateral":         {other, func(h *study.Header) { h.PatientID = "B" }, nil, 1},
+		"a lateral spelled otherwise":       {other, func(h *study.Header) { h.PatientName = "DOE^JON" }, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := withDrafts(t, 1, &queue.Study{UID: home, Sent: map[string][]int{to: {1}}, Drafted: []string{home + ".1"}})
@@ -68,9 +70,17 @@ func TestMovedIsTakenBackWithoutANextDraft(t *testing.T) {
 			a.receiver = a.newReceiver()
 			a.receiver.ReadHeader = func(path string) (study.Header, error) { _, err := os.Stat(path); return again, err }
 			a.receiver.SamePicture = func(string, string) (bool, error) { return true, nil }
-			in := ingest.Incoming{SOPClassUID: again.SOPClassUID, SOPInstanceUID: again.SOPInstanceUID, Calling: "PACS"}
-			if _, err := a.receiver.Receive(in, strings.NewReader(fmt.Sprint(again))); err != nil {
-				t.Fatal(err)
+			receive := func() {
+				t.Helper()
+				in := ingest.Incoming{SOPClassUID: again.SOPClassUID, SOPInstanceUID: again.SOPInstanceUID, Calling: "PACS"}
+				if _, err := a.receiver.Receive(in, strings.NewReader(fmt.Sprint(again))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			receive()
+			if c.then != nil {
+				c.then(&again)
+				receive()
 			}
 			withdraw := func() {
 				t.Helper()

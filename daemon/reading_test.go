@@ -112,6 +112,16 @@ func TestDestinationThatWasTakenOut(t *testing.T) {
 	if to, err := a.destination(former); err != nil || to.Address != "new.example:104" {
 		t.Errorf("%s is %s (%v)", former, to, err)
 	}
+	if to, err := a.destinationFor("2.25.1", delivery{1, former}); err != nil || to.Address != "new.example:104" {
+		t.Errorf("revision 1 goes to %s (%v)", to, err)
+	}
+	s.Sent = map[string][]int{"PACS@new.example:104": {1}}
+	if err := a.db.Update(func(tx *queue.Tx) error { return tx.PutStudy(s) }); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := a.destinationFor("2.25.1", delivery{1, former}); !errors.Is(err, errNotConfigured) {
+		t.Errorf("of two nodes that have revision 1 one is gone, and is %s (%v)", to, err)
+	}
 	cfg.Destinations = append(cfg.Destinations, config.Destination{AETitle: "PACS", Address: "third.example:104"})
 	a.settings.Store(&cfg)
 	if to, err := a.destination(former); !errors.Is(err, errNotConfigured) {

@@ -132,7 +132,7 @@ func (a *Appliance) signedReport(record *DraftRecord, reading *queue.Reading, s 
 		if err != nil && !lost(err) {
 			return nil, err
 		}
-		if err == nil && other.patient() != record.patient() {
+		if err == nil && !other.patient().Same(record.patient()) {
 			continue // naming it would join the two patients
 		}
 		if before.SOPInstanceUID == "" {

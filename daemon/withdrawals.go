@@ -180,6 +180,7 @@ func rejectionOf(tx *queue.Tx, record *DraftRecord) (worst study.RejectionTitle,
 //     is for. The new draft then names no predecessor, which would join the two patients;
 //   - it names another order than its image does now.
 func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pair study.Pair) (title study.RejectionTitle, reason string, err error) {
+	const corrected = "the patient's identity was corrected"
 	worst, err := rejectionOf(tx, record)
 	switch {
 	case err != nil:
@@ -205,9 +206,22 @@ func (a *Appliance) fault(tx *queue.Tx, s *queue.Study, record *DraftRecord, pai
 		switch {
 		case i == nil:
 		case !i.Header.Patient().Same(drafted.Patient()):
-			return study.RejectedWorklist, "the patient's identity was corrected", nil
+			return study.RejectedWorklist, corrected, nil
 		case sop == drafted.SOPInstanceUID && drafted.AccessionNumber != "" && i.Header.AccessionNumber != "" && i.Header.AccessionNumber != drafted.AccessionNumber:
 			return study.RejectedWorklist, "the accession number was corrected", nil
+		}
+		if i == nil || i.Header.Patient() == drafted.Patient() {
+			continue
+		}
+		// The draft did not know all of its patient: who that was the image said since, and may say otherwise by now.
+		aside, err := tx.AsideOf(sop)
+		if err != nil {
+			return "", "", err
+		}
+		for _, before := range aside {
+			if was := before.Header.Patient(); !ingest.IsApart(before.Path) && was.Same(drafted.Patient()) && !was.Same(i.Header.Patient()) {
+				return study.RejectedWorklist, corrected, nil
+			}
 		}
 	}
 	if pair.Refusal == pairing.DifferentPatients {
@@ -413,11 +427,11 @@ func (a *Appliance) retract(ctx context.Context, lease *queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	to, err := a.destination(d.Destination)
+	uid := lease.Job.Study
+	to, err := a.destinationFor(uid, d)
 	if err != nil {
 		return err
 	}
-	uid := lease.Job.Study
 	// An object that comes after its rejection may be kept.
 	sending := false
 	err = a.db.View(func(tx *queue.Tx) error {

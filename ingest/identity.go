@@ -28,7 +28,8 @@ func (r *Receiver) successor(path string, instance, known *queue.Instance) (take
 }
 
 // replaces reports whether an object that came again with other bytes brings one back whose file is gone: nothing is there that it could be held against. It is
-// of the same study and SOP class, and of another patient or order only when its bytes are new. A note that takes objects back says what it said.
+// of the same study and SOP class, and of another patient or order only when its bytes are new and it may be that image: a machine may use its UIDs again. A note
+// that takes objects back says what it said.
 func (r *Receiver) replaces(instance, known *queue.Instance) (bool, error) {
 	if !r.Spool.Lacks(known.Path) || known.Header.StudyInstanceUID != instance.Header.StudyInstanceUID ||
 		known.Header.SOPClassUID != instance.Header.SOPClassUID || known.Header.SOPClassUID == rejection.KeyObjectSelection {
@@ -36,6 +37,10 @@ func (r *Receiver) replaces(instance, known *queue.Instance) (bool, error) {
 	}
 	if unmoved(known, instance) {
 		return true, nil
+	}
+	was, is := known.Header, instance.Header
+	if was.SeriesInstanceUID != is.SeriesInstanceUID || was.StudyDate != is.StudyDate || was.Rows != is.Rows || was.Columns != is.Columns {
+		return false, nil
 	}
 	stale, err := r.stale(instance, known)
 	return !stale, err
@@ -59,14 +64,14 @@ func (r *Receiver) corrects(path string, instance, known *queue.Instance) (bool,
 	return same, err
 }
 
-// stale reports whether these bytes of an object were here before. Who sent the present ones undoes what it corrected, as an archive does that takes a merge
-// back; another has an old copy.
+// stale reports whether these bytes of an object were here before. Who sent the present ones, and not the first, undoes what it corrected, as an archive does that
+// takes a merge back; another, and a modality or a router that sends all there is, has an old copy.
 func (r *Receiver) stale(i, known *queue.Instance) (stale bool, err error) {
 	err = r.DB.View(func(tx *queue.Tx) (err error) {
 		stale, err = tx.IsAside(i.Header.SOPInstanceUID, i.SHA256)
 		return err
 	})
-	return stale && r.sender(known) != i.Calling, err
+	return stale && (i.Calling == known.Calling || r.sender(known) != i.Calling), err
 }
 
 // sender is who sent the present file of an object, as its head says; empty when it does not. Calling is who sent the first.

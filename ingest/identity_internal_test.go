@@ -141,6 +141,7 @@ func TestGoneComesBackWithOtherBytes(t *testing.T) {
 		}{
 			{computedRadiography, "A", institution("St. Mary"), 0, 0},
 			{computedRadiography, "A", institution("St. Mary's"), 0, 0},
+			{computedRadiography, "B", func(s *dicomwrite.Set) { s.Text(tag.SeriesInstanceUID, "1.7") }, StatusDuplicate, 0},
 			{computedRadiography, "B", nil, 0, 1},
 			{computedRadiography, "A", nil, StatusDuplicate, 1},
 			{computedRadiography, "B", func(s *dicomwrite.Set) { s.Text(tag.StudyInstanceUID, "1.9") }, StatusDuplicate, 1},
@@ -223,6 +224,13 @@ func TestCorrectionIsUndone(t *testing.T) {
 		if status, i := a.send(c.from, computedRadiography, c.patient, nil), a.kept(); status != c.want || i.Header.PatientID != c.kept || i.Calling != "CR" {
 			t.Errorf("%d: %s by %s: %#04x, kept as %+v", n, c.patient, c.from, status, i)
 		}
+	}
+	router := newArchive(t) // that sends what modality and archive give it
+	for _, patient := range []string{"A", "B"} {
+		router.send("ROUTER", computedRadiography, patient, nil)
+	}
+	if status, i := router.send("ROUTER", computedRadiography, "A", nil), router.kept(); status != StatusDuplicate || i.Header.PatientID != "B" {
+		t.Errorf("a stale copy by a router: %#04x, kept as %+v", status, i)
 	}
 	if err := a.ForgetAside(testUID, time.Now().Add(time.Hour)); err != nil || Verify(a.Spool, a.kept()) != nil {
 		t.Errorf("after what is aside is forgotten: %v, %v", err, Verify(a.Spool, a.kept()))

@@ -157,8 +157,8 @@ func (r *Receiver) later(i, known *queue.Instance) bool {
 	return !i.Received.Before(known.Received)
 }
 
-// isApart tells the files of objects whose UID is another's.
-func isApart(relative string) bool {
+// IsApart tells the files of objects whose UID is another's.
+func IsApart(relative string) bool {
 	return strings.HasPrefix(relative, "aside"+string(filepath.Separator))
 }
 
@@ -177,7 +177,7 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 	if known != nil && known.SHA256 == i.SHA256 && known.Path == i.Path {
 		return nil // it was on its way
 	}
-	apart := isApart(i.Path)
+	apart := IsApart(i.Path)
 	if known != nil && !apart {
 		take, err := r.successor(r.Spool.Path(i.Path), i, known)
 		if err != nil {
@@ -196,7 +196,7 @@ func (r *Receiver) adopt(i *queue.Instance, note *study.RejectionNote) error {
 			return err
 		}
 		for _, before := range aside {
-			if !isApart(before.Path) { // i corrects its patient, and it stays its sender's picture
+			if !IsApart(before.Path) { // i corrects its patient, and it stays its sender's picture
 				i.Calling = before.Calling
 			}
 		}

@@ -125,7 +125,7 @@ func (r *Receiver) Receive(in Incoming, data io.Reader) (study.Header, error) {
 	}
 	instance := &queue.Instance{Instance: study.Instance{Header: header, SHA256: w.SHA256(), Size: w.Size(), Calling: in.Calling}}
 	err = r.keep(w, instance, note)
-	if err == nil && in.Brought != nil && instance.Path != "" && !isApart(instance.Path) {
+	if err == nil && in.Brought != nil && instance.Path != "" && !IsApart(instance.Path) {
 		in.Brought(header.StudyInstanceUID)
 	}
 	return header, err

@@ -33,8 +33,11 @@ func (h *Header) KeepPatient(known Header) {
 // SamePatientModule reports whether a header that came again says nothing of the patient but what is known, the spelling of the name included.
 func (h Header) SamePatientModule(again Header) bool {
 	again.KeepPatient(h)
-	return h.Patient() == again.Patient() && spelling(h.PatientName) == spelling(again.PatientName) && h.PatientSex == again.PatientSex
+	return h.Patient() == again.Patient() && SameName(h.PatientName, again.PatientName) && h.PatientSex == again.PatientSex
 }
+
+// SameName reports whether two names are spelt alike.
+func SameName(a, b string) bool { return spelling(a) == spelling(b) }
 
 // spelling is a name without the delimiters that may be left out at an end (PS3.5 6.2.1).
 func spelling(name string) string {

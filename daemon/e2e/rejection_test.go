@@ -295,7 +295,8 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 		n.taken(frontal, lateral)
 		first := n.await(uid, "drafted", stands(queue.Delivered, 1))
 		drafts := objects(t, folder, uid)
-		n.taken(changed(t, []string{"PatientID=MERGED", "PatientName=Merged^Patient"}, frontal, lateral)...)
+		archive := []string{"--calling", "ARCHIVE"}
+		n.taken(append(archive, changed(t, []string{"PatientID=MERGED", "PatientName=Merged^Patient"}, frontal, lateral)...)...)
 		r := n.await(uid, "drafted again", stands(queue.Delivered, 2))
 		if len(r.Objects) != 2 || len(r.Withdrawn) != 1 {
 			t.Errorf("%d objects, withdrawn %+v", len(r.Objects), r.Withdrawn)
@@ -309,10 +310,10 @@ func TestPatientCorrectedAfterTheDraft(t *testing.T) {
 		if p := patients(uid); p["MERGED"] != 1 || p[old] != 1 {
 			t.Errorf("narratives by patient: %v", p)
 		}
-		if out, err := n.send("--calling", "CR1", frontal); err == nil || !strings.Contains(out, "0x0111") {
+		if out, err := n.send(frontal); err == nil || !strings.Contains(out, "0x0111") {
 			t.Errorf("a stale copy of the old identity: %v %s", err, out)
 		}
-		n.taken(frontal, lateral)
+		n.taken(append(archive, frontal, lateral)...)
 		if r := n.await(uid, "the merge taken back", stands(queue.Delivered, 3)); len(r.Withdrawn) != 2 || patients(uid)[old] != 2 {
 			t.Errorf("withdrawn %+v, narratives by patient: %v", r.Withdrawn, patients(uid))
 		}

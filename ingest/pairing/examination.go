@@ -18,6 +18,8 @@ func SameExamination(a, b study.Header) (same bool, why string) {
 		return false, ""
 	case a.PatientID == "" || !a.Patient().Same(b.Patient()):
 		return false, "one accession number, and not the same Patient ID, issuer and birth date"
+	case a.Patient() != b.Patient() && (a.PatientName == "" || !study.SameName(a.PatientName, b.PatientName)):
+		return false, "one accession number, and neither the same name nor both an issuer and birth date"
 	case a.StudyDate == "" || a.StudyDate != b.StudyDate:
 		return false, "one accession number and patient, and not the same study date"
 	}

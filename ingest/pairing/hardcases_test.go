@@ -107,7 +107,7 @@ func TestLateLateral(t *testing.T) {
 // 6. Two studies with one accession number are one examination of one patient, or no pair at all.
 func TestTwoStudiesOneAccession(t *testing.T) {
 	header := func(change func(*study.Header)) study.Header {
-		h := study.Header{StudyInstanceUID: "1", AccessionNumber: "A1", PatientID: "P", IssuerOfPatientID: "H", PatientBirthDate: "19600101", StudyDate: "20260101"}
+		h := study.Header{StudyInstanceUID: "1", AccessionNumber: "A1", PatientID: "P", IssuerOfPatientID: "H", PatientBirthDate: "19600101", PatientName: "DOE^JANE", StudyDate: "20260101"}
 		if change != nil {
 			change(&h)
 		}
@@ -133,6 +133,8 @@ func TestTwoStudiesOneAccession(t *testing.T) {
 		{"two patients under one number", other(func(h *study.Header) { h.PatientID = "Q" }), false, "Patient ID"},
 		{"no issuer", other(func(h *study.Header) { h.IssuerOfPatientID = "" }), true, "two studies of one accession number"},
 		{"no birth date", other(func(h *study.Header) { h.PatientBirthDate = "" }), true, "two studies of one accession number"},
+		{"no birth date and another name", other(func(h *study.Header) { h.PatientBirthDate, h.PatientName = "", "ROE^JANE" }), false, "name"},
+		{"no birth date and no name", other(func(h *study.Header) { h.PatientBirthDate, h.PatientName = "", "" }), false, "name"},
 		{"two issuers", other(func(h *study.Header) { h.IssuerOfPatientID = "OTHER" }), false, "Patient ID"},
 		{"another birth date", other(func(h *study.Header) { h.PatientBirthDate = "19610101" }), false, "birth date"},
 		{"another day", other(func(h *study.Header) { h.StudyDate = "20260102" }), false, "study date"},
