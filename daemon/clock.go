@@ -31,6 +31,7 @@ func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (beli
 	var now, seen, former time.Time
 	var behind *queue.Span
 	var doubted queue.ClockDoubt
+	var leap time.Duration
 	since := running - doubt.last
 	doubt.last = running
 	first := false
@@ -39,6 +40,10 @@ func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (beli
 		if seen, err = tx.ClockSeen(); err != nil {
 			return err
 		}
+		if seen.IsZero() {
+			seen = now // nothing speaks against the first
+		}
+		leap = now.Sub(seen)
 		if former, err = tx.ClockFormer(); err != nil {
 			return err
 		}
@@ -46,8 +51,7 @@ func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (beli
 			return err
 		}
 		why := ""
-		switch leap := now.Sub(seen); {
-		case seen.IsZero():
+		switch {
 		case leap > clockLeap:
 			why = "the clock was set ahead, or the appliance was off for long"
 		case leap < -clockSlack:
@@ -75,25 +79,25 @@ func (a *Appliance) believeClock(doubt *clockDoubt, running time.Duration) (beli
 	if doubted.Why != "" && doubted.Ran < clockProof {
 		return false, nil
 	}
-	switch leap := now.Sub(seen); {
-	case seen.IsZero():
+	switch {
 	case leap < -clockSlack: // it was ahead
 		err = a.putRight(now)
 	case behind != nil: // it was wrong, and is right again
 		err = a.redate(queue.Span{From: behind.From, To: behind.To.Add(clockSlack)}, now.Sub(behind.To), now)
 	}
-	if leap := now.Sub(seen); err == nil && !seen.IsZero() && leap > clockLeap {
+	if err == nil && leap > clockLeap {
+		until := seen
 		if former.After(seen) && now.Sub(former) > clockLeap { // of a clock that was behind twice
-			seen = former
+			until = former
 		}
-		err = a.redate(queue.Span{To: seen.Add(clockSlack)}, leap, now)
+		err = a.redate(queue.Span{To: until.Add(clockSlack)}, leap, now)
 	}
 	if err != nil {
 		return false, err
 	}
 	return true, a.db.Update(func(tx *queue.Tx) error {
-		if seen.Sub(now) > 0 && seen.Sub(now) <= clockSlack {
-			now = seen
+		if leap >= -clockSlack {
+			now = later(now, seen) // an hour less is no time that was wrong
 		}
 		return errors.Join(tx.ClearClockBehind(), tx.PutClockDoubt(queue.ClockDoubt{}), tx.PutClockSeen(now))
 	})
